@@ -1,0 +1,92 @@
+"""What passes from step to step: State -> Proposal -> Verdict.
+
+Standard library only: these are the words that every layer above shares, and the
+guard must be readable without knowing any of those layers.
+Times are wall-clock seconds since the epoch, rates requests per second, shares in [0, 1].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Reading(NamedTuple):
+    """One measured value and the time of the event that it measures (not of its arrival)."""
+
+    value: float
+    time_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class BackendState:
+    """One backend as the stage reports it and the sensor measures it.
+
+    The counts and the weight are what *is* (for weight: what the data plane has
+    acknowledged), never what was asked for; ``wanted`` is what was asked for.
+    """
+
+    name: str
+    wanted: int
+    starting: int
+    ready: int
+    draining: int
+    weight: float
+    rate_rps: Reading
+    in_flight: Reading
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One service at one tick. ``replicas_time_s`` is the event time of counts and weights."""
+
+    service: str
+    time_s: float
+    replicas_time_s: float
+    backends: tuple[BackendState, ...]
+    p50_ms: Reading
+    p95_ms: Reading
+    miss_share: Reading
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """What one backend should have: replicas asked for, and its share of the route."""
+
+    name: str
+    replicas: int
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What a policy wants for one service, in the order of the state's backends.
+
+    ``why`` is one sentence with numbers for a human; the guard never reads it.
+    """
+
+    service: str
+    policy: str
+    time_s: float
+    backends: tuple[Want, ...]
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One change that the guard made: which limit, on which backend, from what to what."""
+
+    code: str
+    backend: str
+    before: float
+    after: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The allowed decision. ``reasons`` is empty when the proposal passed untouched."""
+
+    service: str
+    time_s: float
+    backends: tuple[Want, ...]
+    reasons: tuple[Reason, ...] = ()

@@ -1,0 +1,261 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Mode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    MODE_UNSPECIFIED: _ClassVar[Mode]
+    MODE_SHADOW: _ClassVar[Mode]
+    MODE_APPROVE: _ClassVar[Mode]
+    MODE_ASSIST: _ClassVar[Mode]
+    MODE_GUARDED: _ClassVar[Mode]
+MODE_UNSPECIFIED: Mode
+MODE_SHADOW: Mode
+MODE_APPROVE: Mode
+MODE_ASSIST: Mode
+MODE_GUARDED: Mode
+
+class BackendReport(_message.Message):
+    __slots__ = ("name", "wanted", "starting", "ready", "draining", "weight", "rate_rps", "in_flight")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    WANTED_FIELD_NUMBER: _ClassVar[int]
+    STARTING_FIELD_NUMBER: _ClassVar[int]
+    READY_FIELD_NUMBER: _ClassVar[int]
+    DRAINING_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    RATE_RPS_FIELD_NUMBER: _ClassVar[int]
+    IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    wanted: int
+    starting: int
+    ready: int
+    draining: int
+    weight: float
+    rate_rps: float
+    in_flight: float
+    def __init__(self, name: _Optional[str] = ..., wanted: _Optional[int] = ..., starting: _Optional[int] = ..., ready: _Optional[int] = ..., draining: _Optional[int] = ..., weight: _Optional[float] = ..., rate_rps: _Optional[float] = ..., in_flight: _Optional[float] = ...) -> None: ...
+
+class RecommendRequest(_message.Message):
+    __slots__ = ("service", "time_s", "backends", "p50_ms", "p95_ms", "miss_share")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    TIME_S_FIELD_NUMBER: _ClassVar[int]
+    BACKENDS_FIELD_NUMBER: _ClassVar[int]
+    P50_MS_FIELD_NUMBER: _ClassVar[int]
+    P95_MS_FIELD_NUMBER: _ClassVar[int]
+    MISS_SHARE_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    time_s: float
+    backends: _containers.RepeatedCompositeFieldContainer[BackendReport]
+    p50_ms: float
+    p95_ms: float
+    miss_share: float
+    def __init__(self, service: _Optional[str] = ..., time_s: _Optional[float] = ..., backends: _Optional[_Iterable[_Union[BackendReport, _Mapping]]] = ..., p50_ms: _Optional[float] = ..., p95_ms: _Optional[float] = ..., miss_share: _Optional[float] = ...) -> None: ...
+
+class BackendDecision(_message.Message):
+    __slots__ = ("name", "replicas", "weight")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    REPLICAS_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    replicas: int
+    weight: float
+    def __init__(self, name: _Optional[str] = ..., replicas: _Optional[int] = ..., weight: _Optional[float] = ...) -> None: ...
+
+class GuardReason(_message.Message):
+    __slots__ = ("code", "backend", "before", "after")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    BACKEND_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    code: str
+    backend: str
+    before: float
+    after: float
+    def __init__(self, code: _Optional[str] = ..., backend: _Optional[str] = ..., before: _Optional[float] = ..., after: _Optional[float] = ...) -> None: ...
+
+class RecommendReply(_message.Message):
+    __slots__ = ("service", "policy", "decision", "proposal", "reasons", "why")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    PROPOSAL_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    policy: str
+    decision: _containers.RepeatedCompositeFieldContainer[BackendDecision]
+    proposal: _containers.RepeatedCompositeFieldContainer[BackendDecision]
+    reasons: _containers.RepeatedCompositeFieldContainer[GuardReason]
+    why: str
+    def __init__(self, service: _Optional[str] = ..., policy: _Optional[str] = ..., decision: _Optional[_Iterable[_Union[BackendDecision, _Mapping]]] = ..., proposal: _Optional[_Iterable[_Union[BackendDecision, _Mapping]]] = ..., reasons: _Optional[_Iterable[_Union[GuardReason, _Mapping]]] = ..., why: _Optional[str] = ...) -> None: ...
+
+class WatchDecisionsRequest(_message.Message):
+    __slots__ = ("service",)
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    def __init__(self, service: _Optional[str] = ...) -> None: ...
+
+class BackendStatus(_message.Message):
+    __slots__ = ("name", "wanted", "starting", "ready", "draining", "weight", "rate_rps", "in_flight")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    WANTED_FIELD_NUMBER: _ClassVar[int]
+    STARTING_FIELD_NUMBER: _ClassVar[int]
+    READY_FIELD_NUMBER: _ClassVar[int]
+    DRAINING_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    RATE_RPS_FIELD_NUMBER: _ClassVar[int]
+    IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    wanted: int
+    starting: int
+    ready: int
+    draining: int
+    weight: float
+    rate_rps: float
+    in_flight: float
+    def __init__(self, name: _Optional[str] = ..., wanted: _Optional[int] = ..., starting: _Optional[int] = ..., ready: _Optional[int] = ..., draining: _Optional[int] = ..., weight: _Optional[float] = ..., rate_rps: _Optional[float] = ..., in_flight: _Optional[float] = ...) -> None: ...
+
+class ServiceStatus(_message.Message):
+    __slots__ = ("service", "time_s", "mode", "stopped", "backends", "p50_ms", "p95_ms", "miss_share", "proposal", "decision", "reasons", "why", "outcome", "error", "decisions", "actions", "policy", "pending")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    TIME_S_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    STOPPED_FIELD_NUMBER: _ClassVar[int]
+    BACKENDS_FIELD_NUMBER: _ClassVar[int]
+    P50_MS_FIELD_NUMBER: _ClassVar[int]
+    P95_MS_FIELD_NUMBER: _ClassVar[int]
+    MISS_SHARE_FIELD_NUMBER: _ClassVar[int]
+    PROPOSAL_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    DECISIONS_FIELD_NUMBER: _ClassVar[int]
+    ACTIONS_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    PENDING_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    time_s: float
+    mode: Mode
+    stopped: bool
+    backends: _containers.RepeatedCompositeFieldContainer[BackendStatus]
+    p50_ms: float
+    p95_ms: float
+    miss_share: float
+    proposal: _containers.RepeatedCompositeFieldContainer[BackendDecision]
+    decision: _containers.RepeatedCompositeFieldContainer[BackendDecision]
+    reasons: _containers.RepeatedCompositeFieldContainer[GuardReason]
+    why: str
+    outcome: str
+    error: str
+    decisions: int
+    actions: int
+    policy: str
+    pending: int
+    def __init__(self, service: _Optional[str] = ..., time_s: _Optional[float] = ..., mode: _Optional[_Union[Mode, str]] = ..., stopped: _Optional[bool] = ..., backends: _Optional[_Iterable[_Union[BackendStatus, _Mapping]]] = ..., p50_ms: _Optional[float] = ..., p95_ms: _Optional[float] = ..., miss_share: _Optional[float] = ..., proposal: _Optional[_Iterable[_Union[BackendDecision, _Mapping]]] = ..., decision: _Optional[_Iterable[_Union[BackendDecision, _Mapping]]] = ..., reasons: _Optional[_Iterable[_Union[GuardReason, _Mapping]]] = ..., why: _Optional[str] = ..., outcome: _Optional[str] = ..., error: _Optional[str] = ..., decisions: _Optional[int] = ..., actions: _Optional[int] = ..., policy: _Optional[str] = ..., pending: _Optional[int] = ...) -> None: ...
+
+class SetModeRequest(_message.Message):
+    __slots__ = ("service", "mode", "who")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    WHO_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    mode: Mode
+    who: str
+    def __init__(self, service: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., who: _Optional[str] = ...) -> None: ...
+
+class SetModeReply(_message.Message):
+    __slots__ = ("mode",)
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    mode: Mode
+    def __init__(self, mode: _Optional[_Union[Mode, str]] = ...) -> None: ...
+
+class StopRequest(_message.Message):
+    __slots__ = ("who", "why")
+    WHO_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    who: str
+    why: str
+    def __init__(self, who: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
+
+class StopReply(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ResumeRequest(_message.Message):
+    __slots__ = ("who",)
+    WHO_FIELD_NUMBER: _ClassVar[int]
+    who: str
+    def __init__(self, who: _Optional[str] = ...) -> None: ...
+
+class ResumeReply(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListPendingRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Envelope(_message.Message):
+    __slots__ = ("id", "service", "backend", "min_replicas", "max_replicas", "min_weight", "max_weight", "expires_s", "why")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    BACKEND_FIELD_NUMBER: _ClassVar[int]
+    MIN_REPLICAS_FIELD_NUMBER: _ClassVar[int]
+    MAX_REPLICAS_FIELD_NUMBER: _ClassVar[int]
+    MIN_WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    MAX_WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_S_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    service: str
+    backend: str
+    min_replicas: int
+    max_replicas: int
+    min_weight: float
+    max_weight: float
+    expires_s: float
+    why: str
+    def __init__(self, id: _Optional[str] = ..., service: _Optional[str] = ..., backend: _Optional[str] = ..., min_replicas: _Optional[int] = ..., max_replicas: _Optional[int] = ..., min_weight: _Optional[float] = ..., max_weight: _Optional[float] = ..., expires_s: _Optional[float] = ..., why: _Optional[str] = ...) -> None: ...
+
+class ListPendingReply(_message.Message):
+    __slots__ = ("pending",)
+    PENDING_FIELD_NUMBER: _ClassVar[int]
+    pending: _containers.RepeatedCompositeFieldContainer[Envelope]
+    def __init__(self, pending: _Optional[_Iterable[_Union[Envelope, _Mapping]]] = ...) -> None: ...
+
+class ApproveRequest(_message.Message):
+    __slots__ = ("id", "who", "why")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    WHO_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    who: str
+    why: str
+    def __init__(self, id: _Optional[str] = ..., who: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
+
+class ApproveReply(_message.Message):
+    __slots__ = ("envelope",)
+    ENVELOPE_FIELD_NUMBER: _ClassVar[int]
+    envelope: Envelope
+    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ...) -> None: ...
+
+class RejectRequest(_message.Message):
+    __slots__ = ("id", "who", "why")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    WHO_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    who: str
+    why: str
+    def __init__(self, id: _Optional[str] = ..., who: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
+
+class RejectReply(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

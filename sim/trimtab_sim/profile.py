@@ -1,0 +1,102 @@
+"""What the simulator, the rules and the codec must know of a service."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class BackendProfile:
+    """One scalable group of replicas.
+
+    ``concurrency`` is slots per replica; ``service_scv`` the squared coefficient of
+    variation of the service time; ``price`` is per replica-second, relative.
+    """
+
+    name: str
+    concurrency: int = 4
+    service_time_s: float = 0.050
+    service_scv: float = 1.0
+    startup_mean_s: float = 45.0
+    startup_cv: float = 0.2
+    price: float = 1.0
+    min_replicas: int = 1
+    max_replicas: int = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One service: its SLO, its backends, and how late its metrics are."""
+
+    name: str
+    backends: tuple[BackendProfile, ...]
+    slo_latency_s: float = 0.300
+    slo_share: float = 0.99
+    timeout_s: float = 10.0
+    metric_lag_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Profiles:
+    """B profiles as arrays: per service ``[B]``, per backend ``[B, K]``.
+
+    Services with fewer than K backends are padded; ``present`` marks the real ones.
+    Padding has price, time and concurrency 1 and ``max_replicas`` 0, so that no
+    formula divides by zero and no replica is ever placed there.
+    """
+
+    slo_latency_s: Floats
+    slo_share: Floats
+    timeout_s: Floats
+    metric_lag_s: Floats
+    concurrency: Floats
+    service_time_s: Floats
+    service_scv: Floats
+    startup_mean_s: Floats
+    startup_cv: Floats
+    price: Floats
+    min_replicas: Floats
+    max_replicas: Floats
+    present: NDArray[np.bool_]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(B services, K backends)."""
+        batch, backends = self.present.shape
+        return batch, backends
+
+    @property
+    def replica_rps(self) -> Floats:
+        """Requests per second that one ready replica carries at full utilisation, ``[B, K]``."""
+        return self.concurrency / self.service_time_s
+
+    @classmethod
+    def stack(cls, profiles: Sequence[Profile]) -> Profiles:
+        """Stack profiles; ``ValueError`` when there is none or one has no backend."""
+        if not profiles or not all(profile.backends for profile in profiles):
+            raise ValueError("need at least one profile, and a backend in each")
+        width = max(len(profile.backends) for profile in profiles)
+
+        def service(name: str) -> Floats:
+            return np.array([getattr(profile, name) for profile in profiles], dtype=np.float64)
+
+        def backend(name: str) -> Floats:
+            pad = 0.0 if name.endswith("_replicas") else 1.0
+            rows = [[float(getattr(b, name)) for b in profile.backends] for profile in profiles]
+            return np.array([row + [pad] * (width - len(row)) for row in rows])
+
+        columns: dict[str, Any] = {
+            field.name: service(field.name)
+            for field in fields(Profile)
+            if field.name not in ("name", "backends")
+        }
+        columns |= {field.name: backend(field.name) for field in fields(BackendProfile)[1:]}
+        counts = np.array([len(profile.backends) for profile in profiles])
+        return cls(**columns, present=np.arange(width) < counts[:, None])
