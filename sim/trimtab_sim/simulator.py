@@ -1,0 +1,183 @@
+"""The cluster model: B services at once, each with K backends, one tick at a time.
+
+A tick scales, splits Poisson arrivals over the backends by weight, lets the queues move and
+shows what a metrics pipeline would show of it, late. ``replicas`` and ``queues`` hold the
+two halves of the physics; this module is the order in which they meet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trimtab_sim.profile import Floats, Profiles
+from trimtab_sim.queues import Queues
+from trimtab_sim.replicas import Replicas
+from trimtab_sim.signals import Sensed
+
+Rows = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """What happened in one tick, and what can be seen after it.
+
+    requests, misses: ``[B]``, misses being expected numbers (not whole);
+    billed_s: replica-seconds starting, ready and draining, ``[B, K]``;
+    started, stopped: replicas that the tick's scaling started, and cancelled or drained.
+    """
+
+    requests: Floats
+    misses: Floats
+    billed_s: Floats
+    started: Floats
+    stopped: Floats
+    sensed: Sensed
+
+
+class Simulator:
+    """B services of ``profiles``, advanced by ticks of ``tick_s`` seconds.
+
+    Everything random is drawn from ``rng``: the same seed gives the same rollout.
+    """
+
+    def __init__(self, profiles: Profiles, tick_s: float, rng: np.random.Generator) -> None:
+        if not tick_s > 0.0:
+            raise ValueError(f"tick_s must be above 0, got {tick_s}")
+        # Own copies, because rows are replaced when a service restarts with another profile.
+        self._profiles = _copy(profiles)
+        self._tick_s = tick_s
+        self._rng = rng
+        self._replicas = Replicas(self._profiles, tick_s, rng)
+        self._queues = Queues(self._profiles, tick_s, rng)
+        self._metrics = _Metrics(self._profiles, tick_s)
+        self._ticks = np.zeros(profiles.shape[0])
+        self._weight = np.zeros(profiles.shape)
+
+    def reset(
+        self,
+        replicas: Floats,
+        weight: Floats,
+        rows: Rows | None = None,
+        profiles: Profiles | None = None,
+    ) -> Sensed:
+        """Start services with ``replicas`` ready ``[B, K]`` and empty queues.
+
+        ``rows`` ``[B]`` restarts only these; ``profiles``, of the same shape, replaces the
+        profiles of the restarted rows. Rows that do not restart ignore all arguments.
+        """
+        rows = np.ones(len(self._ticks), dtype=np.bool_) if rows is None else rows
+        if profiles is not None:
+            self._adopt(profiles, rows)
+        self._replicas.restart(rows, np.asarray(replicas, dtype=np.float64))
+        self._queues.restart(rows)
+        self._metrics.restart(rows)
+        self._ticks[rows] = 0.0
+        self._weight[rows] = self._share(np.asarray(weight, dtype=np.float64))[rows]
+        return self._sense()
+
+    def _adopt(self, profiles: Profiles, rows: Rows) -> None:
+        if profiles.shape != self._profiles.shape:
+            raise ValueError(f"profiles are {profiles.shape}, expected {self._profiles.shape}")
+        for field in fields(Profiles):
+            getattr(self._profiles, field.name)[rows] = getattr(profiles, field.name)[rows]
+        self._replicas.adopt(self._profiles)
+        self._queues.adopt(self._profiles, rows)
+        self._metrics.adopt(self._profiles)
+
+    def step(self, rate_rps: Floats, wanted: Floats, weight: Floats) -> Tick:
+        """Let one tick pass.
+
+        rate_rps: offered load over this tick ``[B]``; wanted: replicas ``[B, K]``, rounded and
+        clipped to the profile's limits; weight: route weights ``[B, K]``, normalised.
+        """
+        replicas, queues = self._replicas, self._queues
+        before = replicas.starting + replicas.ready
+        leaving = replicas.scale(wanted)
+        if leaving.any():
+            replicas.drain(leaving, queues.release(replicas.ready, leaving))
+        change = replicas.starting + replicas.ready - before
+
+        old = replicas.ready.copy()
+        landed, missed, billed_s = replicas.tick()
+        if landed.any():
+            queues.join(old, landed)
+        ready = old + landed - missed
+
+        self._weight = self._share(weight)
+        offered = rate_rps[:, None] * self._weight
+        arrived = self._rng.poisson(offered * self._tick_s).astype(np.float64)
+        # A backend without a ready replica answers 503.
+        answered = np.minimum(ready, 1.0)
+        served = arrived * answered
+        late, in_flight = queues.tick(served, offered * answered, ready)
+        requests = arrived.sum(axis=1)
+        misses = (late + arrived - served).sum(axis=1)
+
+        self._ticks += 1.0
+        self._metrics.record(arrived / self._tick_s, in_flight, misses, requests)
+        started, stopped = np.maximum(change, 0.0), np.maximum(-change, 0.0)
+        return Tick(requests, misses, billed_s, started, stopped, self._sense())
+
+    def _share(self, weight: Floats) -> Floats:
+        """Weights that sum to 1; a route whose weights sum to 0 is refused, as Envoy does."""
+        weight = np.where(self._profiles.present, weight, 0.0)
+        total = weight.sum(axis=1, keepdims=True)
+        return np.where(total > 0.0, weight / np.where(total > 0.0, total, 1.0), self._weight)
+
+    def _sense(self) -> Sensed:
+        replicas = self._replicas
+        rate_rps, in_flight, miss_share = self._metrics.read()
+        return Sensed(
+            time_s=self._ticks * self._tick_s,
+            age_s=self._metrics.age_s.copy(),
+            miss_share=miss_share,
+            rate_rps=rate_rps,
+            in_flight=in_flight,
+            wanted=replicas.wanted.copy(),
+            starting=replicas.starting.copy(),
+            ready=replicas.ready.copy(),
+            draining=replicas.draining.copy(),
+            weight=self._weight.copy(),
+        )
+
+
+class _Metrics:
+    """The last ticks of the metrics, so that each service sees them as late as it does."""
+
+    def __init__(self, profiles: Profiles, tick_s: float) -> None:
+        self._tick_s = tick_s
+        self._head = 0
+        batch, self._backends = profiles.shape
+        self._batch = np.arange(batch)
+        self._past = np.zeros((1, batch, 2 * self._backends + 1))
+        self.adopt(profiles)
+
+    def adopt(self, profiles: Profiles) -> None:
+        self.age_s = profiles.metric_lag_s
+        self._lag = np.rint(profiles.metric_lag_s / self._tick_s).astype(np.intp)
+        grow = int(self._lag.max()) + 1 - len(self._past)
+        if grow > 0:
+            past = np.roll(self._past, -self._head - 1, axis=0)
+            self._past = np.concatenate([np.zeros((grow, *past.shape[1:])), past])
+            self._head = len(self._past) - 1
+
+    def restart(self, rows: Rows) -> None:
+        self._past[:, rows] = 0.0
+
+    def record(self, rate_rps: Floats, in_flight: Floats, misses: Floats, requests: Floats) -> None:
+        self._head = (self._head + 1) % len(self._past)
+        now = self._past[self._head]
+        now[:, : self._backends] = rate_rps
+        now[:, self._backends : -1] = in_flight
+        now[:, -1] = misses / np.maximum(requests, 1.0)
+
+    def read(self) -> tuple[Floats, Floats, Floats]:
+        seen = self._past[(self._head - self._lag) % len(self._past), self._batch]
+        return seen[:, : self._backends], seen[:, self._backends : -1], seen[:, -1]
+
+
+def _copy(profiles: Profiles) -> Profiles:
+    return Profiles(**{f.name: getattr(profiles, f.name).copy() for f in fields(Profiles)})
