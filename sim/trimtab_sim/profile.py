@@ -77,6 +77,15 @@ class Profiles:
         """Requests per second that one ready replica carries at full utilisation, ``[B, K]``."""
         return self.concurrency / self.service_time_s
 
+    def replaced(self, rows: NDArray[np.bool_], other: Profiles) -> Profiles:
+        """These profiles with the masked rows ``[B]`` taken from ``other`` of the same shape."""
+
+        def merge(name: str) -> Any:
+            mine, theirs = getattr(self, name), getattr(other, name)
+            return np.where(rows.reshape(-1, *[1] * (mine.ndim - 1)), theirs, mine)
+
+        return Profiles(**{field.name: merge(field.name) for field in fields(Profiles)})
+
     @classmethod
     def stack(cls, profiles: Sequence[Profile]) -> Profiles:
         """Stack profiles; ``ValueError`` when there is none or one has no backend."""

@@ -1,0 +1,110 @@
+"""The policy bundle: a network as ONNX with a card that says what it is and where it holds.
+
+The daemon loads nothing else: a training checkpoint is a pickle, and a pickle from a stranger
+is code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from trimtab_envs.action import ACTION_DIMS
+from trimtab_envs.codec import Codec
+from trimtab_envs.observation import FEATURES, schema_hash
+from trimtab_sim.profile import Floats, Profiles
+from trimtab_sim.signals import Sensed, Wanted
+
+MODEL, CARD = "policy.onnx", "policy.json"
+MODEL_BYTES_LIMIT = 16 * 2**20
+
+
+class BundleError(ValueError):
+    """A bundle that must not be used; the message says which file and why."""
+
+
+def shipped_path() -> Path:
+    """Where the bundle that ships with trimtab lies."""
+    return Path(str(files("trimtab_agents") / "shipped"))
+
+
+def load(path: Path | None = None) -> PpoPolicy:
+    """Load and check a bundle; ``None`` is the shipped one. Raises ``BundleError``."""
+    folder = path or shipped_path()
+    model = _read(folder / MODEL)
+    try:
+        card = json.loads(_read(folder / CARD))
+        recorded, schema, name = card["sha256"], card["schema_hash"], card["name"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BundleError(f"{folder / CARD}: not a policy card ({error!r})") from error
+    if recorded != hashlib.sha256(model).hexdigest():
+        raise BundleError(
+            f"{folder / MODEL}: its SHA-256 is not the one in {CARD}; export it again"
+        )
+    if schema != schema_hash():
+        raise BundleError(
+            f"{folder / CARD}: made for another observation or action schema; "
+            "train it again with this version, or use the version that made it"
+        )
+    return PpoPolicy(str(name), _session(folder / MODEL, model), card)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read ({error.strerror})") from error
+    if len(content) > MODEL_BYTES_LIMIT:
+        raise BundleError(f"{path}: larger than {MODEL_BYTES_LIMIT} bytes, not a trimtab policy")
+    return content
+
+
+def _session(path: Path, model: bytes) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    try:
+        session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        logits = session.run(None, {"observation": np.zeros((1, len(FEATURES)), np.float32)})[0]
+    except Exception as error:  # onnxruntime raises its own unrelated exception types
+        raise BundleError(f"{path}: not an ONNX policy ({error})") from error
+    if logits.shape != (1, sum(ACTION_DIMS)):
+        raise BundleError(f"{path}: gives {logits.shape[-1]} logits, need {sum(ACTION_DIMS)}")
+    return session
+
+
+class PpoPolicy:
+    """A trained network that sets the rule's parameters every decision, by its best guess."""
+
+    def __init__(self, name: str, session: ort.InferenceSession, card: dict[str, Any]) -> None:
+        self.name = name
+        self.card = card
+        self._session = session
+        self._ticks = 0
+
+    def reset(self, profiles: Profiles, miss_price: Floats, tick_s: float) -> None:
+        """Forget everything and prepare for B new services."""
+        self._codec = Codec(profiles, miss_price, tick_s)
+        self._ticks = 0
+
+    def act(self, sensed: Sensed) -> Wanted:
+        """Decide for one tick; the network is asked only when a decision is due."""
+        self._codec.sense(sensed)
+        if self._ticks % self._codec.decision_ticks == 0:
+            self._codec.set_action(self.infer(self._codec.observe()))
+        self._ticks += 1
+        return self._codec.want()
+
+    def infer(self, observation: Floats) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """Action indices ``[B, K, 5]`` for observations ``[B, K, F]``."""
+        rows = observation.reshape(-1, observation.shape[-1])
+        logits = self._session.run(None, {"observation": rows})[0]
+        parts = np.split(logits, np.cumsum(ACTION_DIMS)[:-1], axis=1)
+        best = np.stack([part.argmax(1) for part in parts], axis=1)
+        return best.reshape(*observation.shape[:-1], len(ACTION_DIMS))

@@ -1,0 +1,72 @@
+"""Joins a policy, which knows arrays, to the daemon, which knows services by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from trimtab_agents.policy import Policy
+from trimtab_envs.codec import pack
+from trimtab_guard.model import Proposal, State, Want
+from trimtab_sim.profile import Profile, Profiles
+from trimtab_sim.signals import Sensed, Wanted
+
+
+class Proposer:
+    """Proposes for a fixed list of services, in the order of ``profiles``.
+
+    ``time_scale`` is the speed of a replay (1 in life): seconds are multiplied by it, so that
+    a policy sees a day as a day when a trace runs faster than life.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        profiles: Sequence[Profile],
+        miss_prices: Sequence[float],
+        tick_s: float,
+        time_scale: float = 1.0,
+    ) -> None:
+        self.name = policy.name
+        self._policy = policy
+        self._time_scale = time_scale
+        self._profiles = Profiles.stack(profiles)
+        scaled = replace(
+            self._profiles,
+            startup_mean_s=self._profiles.startup_mean_s * time_scale,
+            metric_lag_s=self._profiles.metric_lag_s * time_scale,
+        )
+        policy.reset(scaled, np.asarray(miss_prices, dtype=np.float64), tick_s * time_scale)
+
+    def propose(self, states: Sequence[State]) -> list[Proposal]:
+        """One proposal per state; call once per tick with every service, in order."""
+        sensed = pack(states, self._profiles.shape[1])
+        aged = replace(sensed, age_s=sensed.age_s * self._time_scale)
+        wanted = self._policy.act(aged)
+        return [self._proposal(row, state, sensed, wanted) for row, state in enumerate(states)]
+
+    def _proposal(self, row: int, state: State, sensed: Sensed, wanted: Wanted) -> Proposal:
+        wants = tuple(
+            Want(backend.name, int(wanted.replicas[row, k]), float(wanted.weight[row, k]))
+            for k, backend in enumerate(state.backends)
+        )
+        return Proposal(
+            service=state.service,
+            policy=self.name,
+            time_s=state.time_s,
+            backends=wants,
+            why=self._why(row, sensed, wanted),
+        )
+
+    def _why(self, row: int, sensed: Sensed, wanted: Wanted) -> str:
+        load = float(np.nansum(sensed.rate_rps[row]))
+        demand = float(wanted.demand_rps[row].sum())
+        ready = int(sensed.ready[row].sum())
+        carried = float((sensed.ready * self._profiles.replica_rps)[row].sum())
+        replicas = int(wanted.replicas[row].sum())
+        return (
+            f"load {load:.0f} rps, sized for {demand:.0f}; "
+            f"{ready} ready replicas carry {carried:.0f}; want {replicas}"
+        )

@@ -1,0 +1,1 @@
+"""Plain rules that decide without learning: opponents to beat and baselines to fall back on."""

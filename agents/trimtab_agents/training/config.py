@@ -1,0 +1,57 @@
+"""What a training run is: everything that, with a seed, decides its outcome."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+# The split of traces/SOURCES.md; the other shipped traces are for validation only.
+TRAIN_TRACES = (
+    "azfn_batch_a_60s",
+    "azfn_idle_spikes_a_60s",
+    "azfn_plateau_dips_60s",
+    "azfn_ramp_a_60s",
+    "azure_llm_conv_1s",
+    "nasa_aug95_60s",
+    "worldcup98_group_60s",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """Settings of PPO (Stable-Baselines3's names) and of the batch of services it sees.
+
+    ``batch_scale`` multiplies the number of services stepped together; ``decisions`` is the
+    length of the run in decisions of single backends.
+    """
+
+    decisions: int = 40_000_000
+    seed: int = 0
+    batch_scale: int = 3
+    n_steps: int = 48
+    batch_size: int = 8192
+    n_epochs: int = 4
+    learning_rate: float = 5e-4
+    gamma: float = 0.97
+    gae_lambda: float = 0.93
+    ent_coef: float = 0.002
+    clip_range: float = 0.2
+    target_kl: float = 0.03
+    width: int = 128
+
+    def save(self, path: Path) -> None:
+        """Write as JSON."""
+        path.write_text(json.dumps(asdict(self), indent=2) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> TrainConfig:
+        """Read what ``save`` wrote."""
+        return cls(**json.loads(path.read_text()))
+
+
+PRESETS = {
+    "shipped": TrainConfig(),
+    # A minute's run that shows that everything works; too short to learn much.
+    "smoke": TrainConfig(decisions=100_000, batch_scale=1, n_steps=16, batch_size=1024),
+}

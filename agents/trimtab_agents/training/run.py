@@ -1,0 +1,111 @@
+"""PPO by Stable-Baselines3 on the paired environment; resumable, with its checkpoint in a folder."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList, ProgressBarCallback
+
+from trimtab_agents.training.config import TRAIN_TRACES, TrainConfig
+from trimtab_agents.training.vec_env import SHAPES, PairedVecEnv, Shape
+from trimtab_envs.action import ACTION_DIMS, NEUTRAL
+from trimtab_sim.traces import Trace, read_trace, shipped_traces
+
+CHECKPOINT, CONFIG = "checkpoint.zip", "config.json"
+CHECKPOINT_EVERY_ROLLOUTS = 10
+
+
+class Checkpoint(BaseCallback):
+    """Saves the model every few rollouts, whole or not at all."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
+        self._rollouts = 0
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_start(self) -> None:
+        if self._rollouts and self._rollouts % CHECKPOINT_EVERY_ROLLOUTS == 0:
+            save(self.model, self._folder)  # type: ignore[arg-type]  # set by SB3 before any call
+        self._rollouts += 1
+
+
+def save(model: PPO, folder: Path) -> None:
+    """Write the checkpoint so that a kill at any moment leaves a whole one."""
+    fresh = folder / ("new-" + CHECKPOINT)
+    model.save(fresh)
+    fresh.replace(folder / CHECKPOINT)
+
+
+def train(config: TrainConfig, folder: Path, *, progress: bool = True) -> PPO:
+    """Train in ``folder``, continuing from the checkpoint that lies there, if any."""
+    # Two threads on two busy cores ran many times slower than one.
+    torch.set_num_threads(1)
+    folder.mkdir(parents=True, exist_ok=True)
+    config.save(folder / CONFIG)
+    env = PairedVecEnv(_train_traces(), config.seed, _shapes(config))
+    checkpoint = folder / CHECKPOINT
+    if checkpoint.exists():
+        model = PPO.load(checkpoint, env=env, device="cpu")
+    else:
+        model = _fresh(config, env, folder)
+    callbacks: list[BaseCallback] = [Checkpoint(folder)]
+    if progress:
+        callbacks.append(ProgressBarCallback())
+    remaining = config.decisions - model.num_timesteps
+    if remaining > 0:
+        model.learn(
+            remaining,
+            callback=CallbackList(callbacks),
+            log_interval=5,
+            reset_num_timesteps=not checkpoint.exists(),
+        )
+        save(model, folder)
+    return model
+
+
+def _train_traces() -> list[Trace]:
+    shipped = shipped_traces()
+    return [read_trace(shipped[name]) for name in TRAIN_TRACES]
+
+
+def _shapes(config: TrainConfig) -> list[Shape]:
+    return [replace(shape, services=shape.services * config.batch_scale) for shape in SHAPES]
+
+
+def _fresh(config: TrainConfig, env: PairedVecEnv, folder: Path) -> PPO:
+    rate = config.learning_rate
+    model = PPO(
+        "MlpPolicy",
+        env,
+        learning_rate=lambda left: rate * (0.1 + 0.9 * left),
+        n_steps=config.n_steps,
+        batch_size=config.batch_size,
+        n_epochs=config.n_epochs,
+        gamma=config.gamma,
+        gae_lambda=config.gae_lambda,
+        ent_coef=config.ent_coef,
+        clip_range=config.clip_range,
+        target_kl=config.target_kl,
+        policy_kwargs={"net_arch": [config.width, config.width]},
+        seed=config.seed,
+        device="cpu",
+        tensorboard_log=str(folder),
+    )
+    start_at_the_rule(model)
+    return model
+
+
+def start_at_the_rule(model: PPO) -> None:
+    """Bias the first policy to the plain rule, so that learning starts from sober behaviour."""
+    offset = 0
+    with torch.no_grad():
+        for size, neutral in zip(ACTION_DIMS, NEUTRAL, strict=True):
+            distance = (torch.arange(size) - neutral).abs()
+            model.policy.action_net.bias[offset : offset + size] = 2.0 - torch.clamp(distance, 0, 3)
+            offset += size

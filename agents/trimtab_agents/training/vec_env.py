@@ -1,0 +1,152 @@
+"""The batched environment as Stable-Baselines3 trains on it.
+
+Rows are backends, so one network with shared weights serves any number of them. Each world
+has a twin on the same loads that the plain rule steers; what the twin scores is subtracted, so
+that misses which nobody could have avoided teach nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+from stable_baselines3.common.vec_env import VecEnv
+
+from trimtab_envs.action import ACTION_DIMS, NEUTRAL
+from trimtab_envs.episodes import EpisodeSource
+from trimtab_envs.observation import FEATURES
+from trimtab_envs.season import Bools, Floats
+from trimtab_envs.world import World
+from trimtab_sim.traces import Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How many services of how many backends, sensed how often."""
+
+    services: int
+    backends: int
+    tick_s: float
+
+
+SHAPES = (Shape(224, 1, 5.0), Shape(48, 1, 15.0), Shape(32, 2, 5.0), Shape(24, 2, 60.0))
+
+
+class Pair:
+    """A world and its twin under the plain rule: same episodes, so scores can be compared."""
+
+    def __init__(self, shape: Shape, traces: Sequence[Trace], seed: np.random.SeedSequence) -> None:
+        episodes, *arrivals = seed.spawn(3)
+        worlds = [
+            World(
+                EpisodeSource(np.random.default_rng(episodes), shape.tick_s, traces),
+                shape.services,
+                shape.backends,
+                shape.tick_s,
+                np.random.default_rng(arrival),
+            )
+            for arrival in arrivals
+        ]
+        self.world, self._twin = worlds
+        self._neutral = np.broadcast_to(
+            NEUTRAL, (shape.services, shape.backends, len(ACTION_DIMS))
+        ).astype(np.int64)
+        self.rows = shape.services * shape.backends
+
+    def step(self, action: NDArray[np.int64]) -> tuple[Floats, Bools]:
+        """The advantage over the twin, in units that all miss prices share, and ``done``."""
+        step = self.world.step(action.reshape(self._neutral.shape))
+        twin = self._twin.step(self._neutral)
+        scale = 1.0 / (1.0 + 0.04 * self.world.episodes.miss_price)
+        return scale * (twin.score - step.score), step.done
+
+    def reset(self, services: Bools) -> None:
+        """Begin new episodes, the same in both worlds."""
+        self.world.reset(services)
+        self._twin.reset(services)
+
+    def observe(self) -> Floats:
+        """Observations of all rows, ``[rows, F]``."""
+        return self.world.observe().reshape(self.rows, len(FEATURES))
+
+
+class PairedVecEnv(VecEnv):
+    """All pairs as one flat batch of rows."""
+
+    def __init__(
+        self, traces: Sequence[Trace], seed: int, shapes: Sequence[Shape] = SHAPES
+    ) -> None:
+        seeds = np.random.SeedSequence(seed).spawn(len(shapes))
+        self._pairs = [Pair(shape, traces, s) for shape, s in zip(shapes, seeds, strict=True)]
+        self._ends = np.cumsum([pair.rows for pair in self._pairs])
+        self._actions: NDArray[np.int64] | None = None
+        rows = int(self._ends[-1])
+        self._returns, self._lengths = np.zeros(rows), np.zeros(rows, dtype=np.int64)
+        super().__init__(
+            rows,
+            gym.spaces.Box(-6.0, 6.0, (len(FEATURES),), dtype=np.float32),
+            gym.spaces.MultiDiscrete(ACTION_DIMS),
+        )
+
+    def reset(self) -> Floats:
+        """Observations of the episodes under way; they begin where the constructor put them."""
+        return np.concatenate([pair.observe() for pair in self._pairs])
+
+    def step_async(self, actions: NDArray[np.int64]) -> None:
+        """Remember the actions."""
+        self._actions = actions
+
+    def step_wait(self) -> tuple[Floats, Floats, Bools, list[dict[str, Any]]]:
+        """Step every pair; finished episodes are truncated and begin anew."""
+        if self._actions is None:
+            raise RuntimeError("step_async() must be called before step_wait()")
+        parts = np.split(self._actions, self._ends[:-1])
+        outcomes = [
+            self._step(pair, action) for pair, action in zip(self._pairs, parts, strict=True)
+        ]
+        observation, reward, done, last = map(np.concatenate, zip(*outcomes, strict=True))
+        self._returns += reward
+        self._lengths += 1
+        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        for row in np.flatnonzero(done):
+            infos[row] = {
+                "terminal_observation": last[row],
+                "TimeLimit.truncated": True,
+                "episode": {"r": self._returns[row] / self._lengths[row], "l": self._lengths[row]},
+            }
+        self._returns[done], self._lengths[done] = 0.0, 0
+        return observation, reward.astype(np.float32), done, infos
+
+    @staticmethod
+    def _step(pair: Pair, action: NDArray[np.int64]) -> tuple[Floats, Floats, Bools, Floats]:
+        reward, done = pair.step(action)
+        last = pair.observe()
+        observation = last
+        if done.any():
+            pair.reset(done)
+            observation = pair.observe()
+        backends = pair.world.backends
+        return observation, np.repeat(reward, backends), np.repeat(done, backends), last
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        """``render_mode`` is all that Stable-Baselines3 asks for."""
+        return [getattr(self, attr_name, None)] * self.num_envs
+
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        """Rows have no attributes of their own."""
+        raise AttributeError(f"rows of {type(self).__name__} have no attribute {attr_name}")
+
+    def env_method(self, method_name: str, *args: Any, **kwargs: Any) -> list[Any]:
+        """Rows have no methods of their own."""
+        raise AttributeError(f"rows of {type(self).__name__} have no method {method_name}")
+
+    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
+        """No row is wrapped."""
+        return [False] * self.num_envs

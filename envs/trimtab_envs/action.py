@@ -1,0 +1,120 @@
+"""The action: the parameters of a rule, not a replica count.
+
+Every tick the rule sizes each backend for ``estimate x headroom`` and lets go of capacity
+over ``hold``; the policy sets those parameters every few ticks. So "do what the best rule
+does" is one of the actions, and noise in an action does not churn replicas.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trimtab_envs.memory import ESTIMATES
+from trimtab_envs.season import Bools, Floats
+from trimtab_sim.profile import Profiles
+
+Ints = NDArray[np.int64]
+
+HEADROOMS = np.array([0.5, 0.65, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0, 3.0])
+# Time constants with which capacity is let go, in start-ups: at once, quickly, slowly, hardly.
+HOLDS = np.array([0.0, 2.0, 10.0, 60.0])
+LEANS = np.array([0.25, 0.5, 1.0, 2.0, 4.0])
+TILTS = np.array([0.25, 0.6, 1.0, 1.5, 2.5])
+
+# estimate, headroom, hold, lean (share of the capacity), tilt (share of the route).
+ACTION_DIMS = (len(ESTIMATES), len(HEADROOMS), len(HOLDS), len(LEANS), len(TILTS))
+NEUTRAL = (0, 4, 1, 2, 2)
+# Below this part of a replica a scale-down is not worth the churn.
+DEADBAND = 0.25
+
+
+def base_headroom(miss_price: Floats) -> Floats:
+    """Headroom that a sober engineer would take at this price of a miss; actions multiply it."""
+    return np.asarray(1.15 + 0.12 * np.log(np.maximum(miss_price, 1.0) / 10.0))
+
+
+@dataclass(slots=True)
+class Setting:
+    """The rule's parameters in plain numbers, each ``[B, K]``."""
+
+    estimate: Ints
+    headroom: Floats
+    hold_s: Floats
+    lean: Floats
+    tilt: Floats
+
+
+def decode(action: Ints, miss_price: Floats, startup_s: Floats) -> Setting:
+    """From indices ``[B, K, 5]`` to a setting; ``miss_price`` is ``[B]``."""
+    estimate, headroom, hold, lean, tilt = np.moveaxis(action, -1, 0)
+    return Setting(
+        estimate=estimate,
+        headroom=HEADROOMS[headroom] * base_headroom(miss_price)[:, None],
+        hold_s=HOLDS[hold] * startup_s,
+        lean=LEANS[lean],
+        tilt=TILTS[tilt],
+    )
+
+
+class Rule:
+    """Turns a setting and demand estimates into replicas and weights, tick by tick.
+
+    Remembers only ``held``, the capacity in replicas that it is letting go of.
+    """
+
+    def __init__(self, profiles: Profiles, tick_s: float) -> None:
+        self.profiles = profiles
+        self._tick_s = tick_s
+        self.held = np.zeros(profiles.shape)
+
+    def reset(self, rows: Bools, profiles: Profiles) -> None:
+        """Forget the masked services ``[B]``."""
+        self.profiles = profiles
+        self.held[rows] = 0.0
+
+    def replicas(
+        self, setting: Setting, estimates: Floats, backlog: Floats, wanted: Floats
+    ) -> tuple[Floats, Floats]:
+        """Whole replicas ``[B, K]`` and the demand in rps ``[B, K]`` that they are sized for.
+
+        ``estimates`` ``[4, B, K]`` of the whole service's load; ``backlog`` ``[B, K]``
+        requests waiting; ``wanted`` what is asked for at present.
+        """
+        profiles = self.profiles
+        share = self._shares(setting.lean)
+        demand = np.take_along_axis(estimates, setting.estimate[None], axis=0)[0] * share
+        # Waiting requests are work too; new replicas can help within about a start-up.
+        work = demand * setting.headroom + backlog / np.maximum(profiles.startup_mean_s, 1.0)
+        target = self._spill(work / profiles.replica_rps)
+        keep = np.where(
+            setting.hold_s > 0.0, np.exp(-self._tick_s / np.maximum(setting.hold_s, 1e-9)), 0.0
+        )
+        self.held = np.maximum(target, target + keep * (self.held - target))
+        up, down = np.ceil(self.held - 1e-9), np.ceil(self.held + DEADBAND)
+        replicas = np.where(up > wanted, up, np.minimum(wanted, down))
+        return np.clip(replicas, profiles.min_replicas, profiles.max_replicas), demand
+
+    def _shares(self, lean: Floats) -> Floats:
+        """Share of the load that each backend should have capacity for: cheap ones more."""
+        raw = self.profiles.present * lean / self.profiles.price
+        return np.asarray(raw / raw.sum(1, keepdims=True))
+
+    def _spill(self, target: Floats) -> Floats:
+        """Work beyond one backend's maximum goes to those with room."""
+        profiles = self.profiles
+        over = np.maximum(target - profiles.max_replicas, 0.0)
+        if not over.any():
+            return target
+        room = np.maximum(profiles.max_replicas - target, 0.0) * profiles.replica_rps
+        excess_rps = (over * profiles.replica_rps).sum(1, keepdims=True)
+        part = room / np.maximum(room.sum(1, keepdims=True), 1e-9)
+        return np.asarray(target - over + excess_rps * part / profiles.replica_rps)
+
+    def weights(self, setting: Setting, ready: Floats, weight: Floats) -> Floats:
+        """Route shares ``[B, K]``: ready capacity times tilt; unchanged while nothing is ready."""
+        capacity = ready * self.profiles.replica_rps * setting.tilt
+        total = capacity.sum(1, keepdims=True)
+        return np.asarray(np.where(total > 0.0, capacity / np.maximum(total, 1e-9), weight))

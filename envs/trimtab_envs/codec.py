@@ -1,0 +1,129 @@
+"""Turns what is sensed into observations, and actions into what is wanted.
+
+One codec serves training and the daemon: the simulator emits ``Sensed`` arrays, ``pack``
+makes the same arrays of real ``State``, and everything after that is this one path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from trimtab_envs.action import ACTION_DIMS, NEUTRAL, Ints, Rule, Setting, decode
+from trimtab_envs.memory import Memory
+from trimtab_envs.observation import FEATURES, encode
+from trimtab_envs.season import Bools, Floats
+from trimtab_guard.model import State
+from trimtab_sim.profile import Profiles
+from trimtab_sim.signals import Sensed, Wanted
+
+# Time constants of the remembered miss share, seconds.
+MISS_SCALES_S = np.array([[60.0], [900.0]])
+DECISION_S = 30.0
+
+
+class Codec:
+    """Memory, observation and action of B services with K backends.
+
+    ``miss_price`` is lambda of the score, ``[B]``. Every tick: ``sense``, then (on a
+    decision) ``observe`` and ``set_action``, then ``want``.
+    """
+
+    feature_count = len(FEATURES)
+
+    def __init__(self, profiles: Profiles, miss_price: Floats, tick_s: float) -> None:
+        self.tick_s = tick_s
+        self.decision_ticks = max(1, round(DECISION_S / tick_s))
+        self.profiles = profiles
+        self.miss_price = miss_price.copy()
+        self.memory = Memory(profiles.startup_mean_s.ravel(), self._row_lag(profiles), tick_s)
+        self.rule = Rule(profiles, tick_s)
+        self._action = np.broadcast_to(NEUTRAL, (*profiles.shape, len(ACTION_DIMS))).copy()
+        self._misses = np.zeros((2, profiles.shape[0]))
+        self._sensed: Sensed | None = None
+        self.setting: Setting = self._decoded()
+
+    @staticmethod
+    def _row_lag(profiles: Profiles) -> Floats:
+        return np.repeat(profiles.metric_lag_s, profiles.shape[1])
+
+    def _decoded(self) -> Setting:
+        return decode(self._action, self.miss_price, self.profiles.startup_mean_s)
+
+    def reset(self, services: Bools, profiles: Profiles, miss_price: Floats) -> None:
+        """Forget the masked services ``[B]``; ``profiles`` replaces those of all."""
+        self.profiles = profiles
+        self.miss_price[services] = miss_price[services]
+        rows = np.repeat(services, profiles.shape[1])
+        self.memory.reset(rows, profiles.startup_mean_s.ravel(), self._row_lag(profiles))
+        self.rule.reset(services, profiles)
+        self._misses[:, services] = 0.0
+        self._action[services] = NEUTRAL
+        self.setting = self._decoded()
+
+    def sense(self, sensed: Sensed) -> None:
+        """Take in one tick. NaN rates and misses are missing readings."""
+        rate = np.where(self.profiles.present, sensed.rate_rps, 0.0).sum(1)
+        self.memory.update(np.repeat(rate, self.profiles.shape[1]))
+        gain = -np.expm1(-self.tick_s / MISS_SCALES_S)
+        miss = np.where(np.isfinite(sensed.miss_share), sensed.miss_share, self._misses)
+        self._misses += gain * (miss - self._misses)
+        self._sensed = sensed
+
+    def observe(self) -> Floats:
+        """The present observation, ``[B, K, F]`` float32."""
+        return encode(
+            self.profiles, self.miss_price, self.tick_s, self._seen(), self.memory,
+            self.rule.held, self._misses,
+        )  # fmt: skip
+
+    def set_action(self, action: Ints) -> None:
+        """Adopt action indices ``[B, K, 5]`` until the next decision."""
+        self._action = np.asarray(action).reshape(self._action.shape)
+        self.setting = self._decoded()
+
+    def want(self) -> Wanted:
+        """What the present setting wants this tick."""
+        sensed, profiles = self._seen(), self.profiles
+        estimates = self.memory.estimates().reshape(-1, *profiles.shape)
+        in_flight = np.nan_to_num(sensed.in_flight)
+        backlog = np.maximum(in_flight - sensed.ready * profiles.concurrency, 0.0)
+        replicas, demand = self.rule.replicas(self.setting, estimates, backlog, sensed.wanted)
+        weight = self.rule.weights(self.setting, sensed.ready, sensed.weight)
+        return Wanted(replicas=replicas, weight=weight, demand_rps=demand)
+
+    def _seen(self) -> Sensed:
+        if self._sensed is None:
+            raise RuntimeError("Codec.sense() must be called before observe() and want()")
+        return self._sensed
+
+
+def pack(states: Sequence[State], width: int) -> Sensed:
+    """Make arrays of real states, ``[len(states), width]`` where per backend.
+
+    A service's readings are as old as its oldest rate.
+    """
+
+    def backends(name: str) -> Floats:
+        rows = [[float(getattr(b, name)) for b in state.backends] for state in states]
+        return np.array([row + [0.0] * (width - len(row)) for row in rows])
+
+    def readings(name: str) -> Floats:
+        rows = [[getattr(b, name).value for b in state.backends] for state in states]
+        return np.array([row + [0.0] * (width - len(row)) for row in rows])
+
+    oldest = [min(b.rate_rps.time_s for b in state.backends) for state in states]
+    time_s = np.array([state.time_s for state in states])
+    return Sensed(
+        time_s=time_s,
+        age_s=time_s - np.array(oldest),
+        miss_share=np.array([state.miss_share.value for state in states]),
+        rate_rps=readings("rate_rps"),
+        in_flight=readings("in_flight"),
+        wanted=backends("wanted"),
+        starting=backends("starting"),
+        ready=backends("ready"),
+        draining=backends("draining"),
+        weight=backends("weight"),
+    )

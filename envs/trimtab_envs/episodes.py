@@ -1,0 +1,117 @@
+"""Draws what an episode is about: a service profile, a price of misses, a load.
+
+Drawn wide, because the policy has to serve services and loads that nobody has seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trimtab_sim.profile import Floats, Profiles
+from trimtab_sim.traces import Trace
+from trimtab_sim.workloads import random_workloads
+
+# Part of the drawn services that look like the benchmark's: 4 slots, 50 ms, 300 ms.
+TYPICAL_SHARE = 0.4
+TRACE_SHARE = 0.4
+LONGEST_S = 8 * 3600.0
+SHORTEST_S = 1800.0
+
+
+def _log_uniform(rng: np.random.Generator, low: float, high: float, shape: object) -> Floats:
+    return np.asarray(np.exp(rng.uniform(np.log(low), np.log(high), shape)))  # type: ignore[arg-type]  # any numpy shape
+
+
+def random_profiles(rng: np.random.Generator, services: int, backends: int) -> Profiles:
+    """Profiles of ``services`` x ``backends`` drawn over what is seen in the field."""
+    one, all_ = (services, 1), (services, backends)
+    typical = rng.random(one) < TYPICAL_SHARE
+
+    def same(value: float, drawn: Floats) -> Floats:
+        return np.broadcast_to(np.where(typical, value, drawn), all_).copy()
+
+    service_time = same(0.05, _log_uniform(rng, 0.01, 1.0, one))
+    slo = np.where(typical, 6.0, _log_uniform(rng, 3.0, 20.0, one)) * service_time
+    return Profiles(
+        slo_latency_s=slo[:, 0],
+        slo_share=np.full(services, 0.99),
+        timeout_s=np.maximum(10.0, 5.0 * slo[:, 0]),
+        metric_lag_s=rng.choice([0.0, 5.0, 15.0, 30.0], services),
+        concurrency=same(4.0, np.round(_log_uniform(rng, 1.0, 16.0, one))),
+        service_time_s=service_time,
+        service_scv=same(1.0, _log_uniform(rng, 0.25, 4.0, one)),
+        startup_mean_s=_log_uniform(rng, 5.0, 300.0, all_),
+        startup_cv=np.full(all_, 0.2),
+        price=np.where(np.arange(backends) == 0, 1.0, rng.uniform(0.3, 1.2, all_)),
+        min_replicas=np.ones(all_),
+        max_replicas=np.full(all_, 400.0),
+        present=np.ones(all_, dtype=np.bool_),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Episodes:
+    """What a number of new episodes are about; rates are requests per second.
+
+    ``row``, ``start`` point into the load pool, ``gain`` ``[B]`` scales it to ``mean_rps``
+    over the ``ticks`` that the episode lasts.
+    """
+
+    profiles: Profiles
+    miss_price: Floats
+    row: NDArray[np.int64]
+    start: NDArray[np.int64]
+    ticks: NDArray[np.int64]
+    gain: Floats
+    mean_rps: Floats
+
+
+class EpisodeSource:
+    """A pool of loads, composed and real, from which episodes are cut at random."""
+
+    def __init__(
+        self, rng: np.random.Generator, tick_s: float, traces: Sequence[Trace] = (), pool: int = 512
+    ) -> None:
+        self._rng = rng
+        self._length = int(LONGEST_S / tick_s)
+        self._tick_s = tick_s
+        self.pool = random_workloads(rng, pool, self._length, tick_s).astype(np.float32)
+        for row in np.flatnonzero(rng.random(pool) < TRACE_SHARE) if traces else ():
+            self.pool[row] = self._cut(traces[rng.integers(len(traces))])
+
+    def _cut(self, trace: Trace) -> Floats:
+        """A piece of a real trace, stretched in time, repeated when it is short, mean 1."""
+        stretch = float(_log_uniform(self._rng, 0.5, 2.0, None))
+        rates = Trace(trace.name, trace.step_s * stretch, trace.rate_rps).rates(self._tick_s)
+        start = self._rng.integers(max(1, len(rates) - self._length))
+        piece = np.resize(rates[start:], self._length)
+        return np.asarray(piece / max(float(piece.mean()), 1e-9))
+
+    def draw(self, services: int, backends: int) -> Episodes:
+        """Draw ``services`` new episodes; every call consumes the same amount of randomness."""
+        rng = self._rng
+        profiles = random_profiles(rng, services, backends)
+        row = rng.integers(len(self.pool), size=services)
+        ticks = (_log_uniform(rng, SHORTEST_S, LONGEST_S, services) / self._tick_s).astype(np.int64)
+        start = (rng.random(services) * (self._length - ticks + 1)).astype(np.int64)
+        mean = np.array(
+            [
+                max(float(self.pool[r, s : s + t].mean()), 0.1)
+                for r, s, t in zip(row, start, ticks, strict=True)
+            ]
+        )
+        replicas = _log_uniform(rng, 0.7, 60.0, services)
+        mean_rps = replicas * profiles.replica_rps.mean(1)
+        return Episodes(
+            profiles=profiles,
+            miss_price=_log_uniform(rng, 5.0, 500.0, services),
+            row=row,
+            start=start,
+            ticks=ticks,
+            gain=mean_rps / mean,
+            mean_rps=mean_rps,
+        )

@@ -1,0 +1,112 @@
+"""What a policy remembers of a load: levels at several scales, noise, trend, peaks, season.
+
+One row per backend; every time constant is in units of that backend's start-up delay or
+in absolute minutes, so one policy serves slow and fast services alike.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from trimtab_envs.season import Bools, Floats, Season
+
+STARTUP_SCALES = (0.5, 2.0, 8.0)
+MINUTE_SCALES = (10.0, 60.0)
+LEVELS = len(STARTUP_SCALES) + len(MINUTE_SCALES)
+PEAK_SCALES = 2
+ESTIMATES = ("now", "trend", "noise", "season")
+
+
+class Memory:
+    """History of R loads in requests per second; ``startup_s`` and ``lag_s`` are ``[R]``."""
+
+    def __init__(self, startup_s: Floats, lag_s: Floats, tick_s: float) -> None:
+        rows = len(startup_s)
+        self._tick_s = tick_s
+        self._sum = np.zeros((LEVELS, rows))
+        self._mass = np.zeros((LEVELS, rows))
+        self._var = np.zeros((2, rows))
+        self._peak = np.zeros((PEAK_SCALES, rows))
+        self._last = np.zeros(rows)
+        self.age_s = np.zeros(rows)
+        self.season = Season(rows)
+        self._tau_s = np.empty((LEVELS, rows))
+        self._peak_decay = np.empty((PEAK_SCALES, rows))
+        self._alpha = np.empty((LEVELS, rows))
+        self.startup_s = startup_s.copy()
+        self.horizon_s = np.empty(rows)
+        self._set_scales(np.ones(rows, dtype=np.bool_), startup_s, lag_s)
+
+    def _set_scales(self, rows: Bools, startup_s: Floats, lag_s: Floats) -> None:
+        self.startup_s[rows] = startup_s[rows]
+        # What is decided now serves after the start-up, and was seen a lag ago.
+        self.horizon_s[rows] = (startup_s + lag_s + self._tick_s)[rows]
+        tau = np.empty_like(self._tau_s)
+        tau[: len(STARTUP_SCALES)] = np.multiply.outer(STARTUP_SCALES, startup_s)
+        tau[len(STARTUP_SCALES) :] = 60.0 * np.array(MINUTE_SCALES)[:, None]
+        self._tau_s[:, rows] = np.maximum(tau, self._tick_s)[:, rows]
+        self._alpha[:, rows] = -np.expm1(-self._tick_s / self._tau_s[:, rows])
+        self._peak_decay[:, rows] = np.exp(-self._tick_s / self._tau_s[[2, 4]])[:, rows]
+
+    def reset(self, rows: Bools, startup_s: Floats, lag_s: Floats) -> None:
+        """Forget the masked rows and give them new profiles (all arrays ``[R]``)."""
+        for array in (self._sum, self._mass, self._var, self._peak):
+            array[:, rows] = 0.0
+        self._last[rows] = 0.0
+        self.age_s[rows] = 0.0
+        self.season.reset(rows)
+        self._set_scales(rows, startup_s, lag_s)
+
+    def update(self, rate: Floats) -> None:
+        """Add one tick's rate ``[R]``; NaN is a missing reading and leaves no trace."""
+        seen = np.isfinite(rate)
+        rate = np.where(seen, rate, self._last)
+        gain = self._alpha * seen
+        self._sum += gain * (rate - self._sum)
+        self._mass += gain * (1.0 - self._mass)
+        jump = np.where(self.age_s > 0, rate - self._last, 0.0)
+        spread = np.where(self.age_s > 0, rate - self.level(1), 0.0)
+        self._var[0] += gain[2] * (0.5 * jump * jump - self._var[0])
+        self._var[1] += gain[3] * (spread * spread - self._var[1])
+        np.maximum(self._peak * self._peak_decay, rate, out=self._peak)
+        self._last = rate
+        self.age_s += self._tick_s * seen
+        self.season.update(rate, seen, self._tick_s)
+
+    def level(self, scale: int) -> Floats:
+        """Exponentially weighted mean at one scale, unbiased from the first reading on, ``[R]``."""
+        return np.asarray(self._sum[scale] / np.maximum(self._mass[scale], 1e-12))
+
+    @property
+    def slope(self) -> Floats:
+        """Change of the load in rps per second over about two start-ups, ``[R]``."""
+        # An EWMA lags a ramp by its time constant, so two of them tell its slope.
+        gap_s = np.maximum(self._tau_s[1] - self._tau_s[0], 1e-9)
+        warm = np.minimum(self.age_s / (2.0 * self._tau_s[1]), 1.0)
+        return np.asarray(warm * (self.level(0) - self.level(1)) / gap_s)
+
+    @property
+    def noise(self) -> Floats:
+        """Standard deviation from tick to tick, and around the level, ``[2, R]`` in rps."""
+        return np.sqrt(self._var)
+
+    @property
+    def peaks(self) -> Floats:
+        """Decaying maxima over about eight start-ups and one hour, ``[2, R]`` in rps."""
+        return self._peak
+
+    def seasonal(self, horizon_s: Floats) -> Floats:
+        """Forecast from one period ago, leaning on it as far as the period is clear, ``[R]``."""
+        now = self.level(0)
+        past = self.season.ahead(horizon_s)
+        trust = np.where(past > 0.0, self.season.strength, 0.0)
+        return np.asarray(now + trust * (past - now))
+
+    def estimates(self) -> Floats:
+        """The demand to size for, in requests per second, one row per ``ESTIMATES``, ``[4, R]``."""
+        now = self.level(0)
+        reach_s = np.minimum(self._tau_s[0], self.age_s) + self.horizon_s
+        trend = np.clip(now + self.slope * reach_s, 0.3 * now, 3.0 * now)
+        noise = self.level(1) + 1.5 * self.noise[1]
+        return np.stack((now, trend, noise, self.seasonal(self.horizon_s)))
+

@@ -1,0 +1,132 @@
+"""What a policy sees: one row of named, dimensionless features per backend.
+
+Ratios, logarithms, and times in start-ups, so that one policy serves any service, any
+number of backends and any load scale. The order of ``FEATURES`` is the schema.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import numpy as np
+
+from trimtab_envs.action import ACTION_DIMS, HEADROOMS, HOLDS, LEANS, TILTS, base_headroom
+from trimtab_envs.memory import LEVELS, Memory
+from trimtab_envs.season import BIN_S, Floats
+from trimtab_sim.profile import Profiles
+from trimtab_sim.signals import Sensed
+
+FEATURES = (
+    "log_miss_price", "log_startup_ticks", "log_startup_s", "log_concurrency", "log_slo_ratio",
+    "service_scv", "lag_startups", "age_excess_startups",
+    "size", "utilisation", "backlog", "demand_over_ready", "demand_over_total", "starting_share",
+    "held_over_wanted", "headroom_now", "at_min", "at_max",
+    "trend_over_now", "noise_over_now", "season_over_now",
+    "level_0_1", "level_1_2", "level_2_3", "level_3_4",
+    "jitter", "jitter_long", "slope", "peak_over_now", "peak_hour_over_now",
+    "q90_over_now", "mean_over_now", "season_strength", "season_period", "season_next",
+    "season_later", "memory_age", "memory_startups", "miss_fast", "miss_slow",
+    "log_price", "weight", "ready_share", "weight_over_ready", "backends",
+)  # fmt: skip
+
+
+def schema_hash() -> str:
+    """SHA-256 over everything that a trained network silently depends on."""
+    tables = [array.tolist() for array in (HEADROOMS, HOLDS, LEANS, TILTS)]
+    text = json.dumps([FEATURES, ACTION_DIMS, tables], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _log_ratio(above: Floats, below: Floats, floor: Floats) -> Floats:
+    """log2 of a ratio; ``floor`` (half a request slot) keeps a near-idle load from exploding."""
+    return np.asarray(np.log2((above + floor) / (below + floor)))
+
+
+def encode(
+    profiles: Profiles,
+    miss_price: Floats,
+    tick_s: float,
+    sensed: Sensed,
+    memory: Memory,
+    held: Floats,
+    misses: Floats,
+) -> Floats:
+    """The observation, ``[B, K, len(FEATURES)]`` float32, clipped to [-6, 6].
+
+    ``held`` ``[B, K]`` is the rule's, ``misses`` ``[2, B]`` the recent miss share, fast and slow.
+    """
+    shape = profiles.shape
+
+    def wide(per_service: Floats) -> Floats:
+        return np.broadcast_to(per_service[:, None], shape)
+
+    def rows(flat: Floats) -> Floats:
+        return flat.reshape(shape)
+
+    startup_s, replica_rps = profiles.startup_mean_s, profiles.replica_rps
+    estimates = memory.estimates().reshape(-1, *shape)
+    now = estimates[0]
+    levels = [rows(memory.level(scale)) for scale in range(LEVELS)]
+    floor = 0.1 * replica_rps
+    slots = np.maximum(sensed.ready, 0.5) * profiles.concurrency
+    ready_rps, total_rps = sensed.ready * replica_rps, (sensed.ready + sensed.starting) * replica_rps
+    load = now * np.maximum(_share(total_rps, profiles.present), 1e-3)
+    capacity_share = _share(ready_rps, profiles.present)
+    lag = wide(profiles.metric_lag_s)
+    noise = memory.noise.reshape(2, *shape)
+    peaks = memory.peaks.reshape(2, *shape)
+    season = memory.season
+    horizon = memory.horizon_s
+    price = wide(np.where(profiles.present, profiles.price, np.inf).min(1)) / profiles.price
+    columns = (
+        np.log(wide(miss_price) / 50.0) / 2.0,
+        np.log2(startup_s / tick_s) / 2.0,
+        np.log(startup_s / 45.0) / 2.0,
+        np.log2(profiles.concurrency) / 2.0,
+        np.log2(wide(profiles.slo_latency_s) / profiles.service_time_s) / 2.0,
+        profiles.service_scv,
+        lag / startup_s,
+        (wide(sensed.age_s) - lag) / startup_s,
+        np.log2(now / replica_rps + 0.1) / 2.0,
+        sensed.in_flight / slots,
+        np.log1p(np.maximum(sensed.in_flight - slots, 0.0) / slots),
+        _log_ratio(load, ready_rps, floor),
+        _log_ratio(load, total_rps, floor),
+        sensed.starting / (sensed.ready + sensed.starting + 1.0),
+        np.log2((held + 0.5) / (sensed.wanted + 0.5)),
+        np.log2((total_rps + floor) / (load + floor) / wide(base_headroom(miss_price))),
+        1.0 * (sensed.wanted <= profiles.min_replicas),
+        1.0 * (sensed.wanted >= profiles.max_replicas),
+        *(_log_ratio(estimate, now, floor) for estimate in estimates[1:]),
+        *(_log_ratio(a, b, floor) for a, b in zip(levels, levels[1:], strict=False)),
+        noise[0] / (now + floor),
+        noise[1] / (levels[3] + floor),
+        rows(memory.slope) * startup_s / (now + floor),
+        _log_ratio(peaks[0], now, floor),
+        _log_ratio(peaks[1], now, floor),
+        _log_ratio(np.maximum(rows(season.q90), now * (rows(season.q90) == 0)), now, floor),
+        _log_ratio(np.maximum(rows(season.mean), now * (rows(season.mean) == 0)), now, floor),
+        2.0 * rows(season.strength),
+        np.log2((rows(season.period_bins) * BIN_S + 1.0) / startup_s) / 4.0,
+        _log_ratio(rows(memory.seasonal(1.5 * horizon)), now, floor),
+        _log_ratio(rows(memory.seasonal(3.0 * horizon)), now, floor),
+        np.log1p(rows(memory.age_s) / 600.0),
+        np.log1p(rows(memory.age_s) / startup_s) / 2.0,
+        np.log1p(100.0 * wide(misses[0])),
+        np.log1p(100.0 * wide(misses[1])),
+        np.log2(price),
+        sensed.weight,
+        capacity_share,
+        sensed.weight - capacity_share,
+        wide(profiles.present.sum(1) - 1.0),
+    )
+    observation = np.stack([np.broadcast_to(column, shape) for column in columns], axis=-1)
+    return np.clip(np.nan_to_num(observation), -6.0, 6.0).astype(np.float32)
+
+
+def _share(capacity: Floats, present: Floats) -> Floats:
+    """Each backend's part of the capacity; equal parts while there is none."""
+    total = capacity.sum(1, keepdims=True)
+    equal = present / present.sum(1, keepdims=True)
+    return np.asarray(np.where(total > 0.0, capacity / np.maximum(total, 1e-9), equal))

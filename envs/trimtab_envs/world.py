@@ -1,0 +1,119 @@
+"""B services stepped together: loads, simulator, codec and score. Both environments stand on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from trimtab_envs.action import Ints
+from trimtab_envs.codec import Codec
+from trimtab_envs.episodes import Episodes, EpisodeSource
+from trimtab_envs.season import Bools, Floats
+from trimtab_sim.profile import Profiles
+from trimtab_sim.simulator import Simulator
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one decision led to, per service ``[B]``; ``fleet + lambda x miss`` is its score.
+
+    ``fleet`` and ``miss`` are relative to the episode's mean load, so that their mean over an
+    episode is the episode's own score. ``done`` marks episodes that reached their end.
+    """
+
+    fleet: Floats
+    miss: Floats
+    score: Floats
+    done: Bools
+
+
+class World:
+    """``services`` services of ``backends`` backends, sensed every ``tick_s``, one episode each."""
+
+    def __init__(
+        self,
+        source: EpisodeSource,
+        services: int,
+        backends: int,
+        tick_s: float,
+        rng: np.random.Generator,
+    ) -> None:
+        self.source = source
+        self.services, self.backends, self.tick_s = services, backends, tick_s
+        self.episodes = source.draw(services, backends)
+        self._elapsed = np.zeros(services, dtype=np.int64)
+        self.simulator = Simulator(self.episodes.profiles, tick_s, rng)
+        self.codec = Codec(self.episodes.profiles, self.episodes.miss_price, tick_s)
+        self._start(np.ones(services, dtype=np.bool_))
+
+    @property
+    def profiles(self) -> Profiles:
+        """The profiles of the episodes now under way."""
+        return self.episodes.profiles
+
+    def reset(self, services: Bools) -> None:
+        """Begin new episodes for the masked services."""
+        if services.any():
+            fresh = self.source.draw(self.services, self.backends)
+            self.episodes = _replaced(self.episodes, services, fresh)
+            self._start(services)
+
+    def _start(self, services: Bools) -> None:
+        episodes, profiles = self.episodes, self.episodes.profiles
+        self._elapsed[services] = 0
+        self.codec.reset(services, profiles, episodes.miss_price)
+        # Enough for the first minute, as an operator would leave it: capacity by cheapness.
+        share = (1.0 / profiles.price) / (1.0 / profiles.price).sum(1, keepdims=True)
+        load = 1.3 * self.rate_rps()[:, None] * share / profiles.replica_rps
+        replicas = np.clip(np.ceil(load), profiles.min_replicas, profiles.max_replicas)
+        capacity = replicas * profiles.replica_rps
+        weight = capacity / capacity.sum(1, keepdims=True)
+        sensed = self.simulator.reset(replicas, weight, rows=services, profiles=profiles)
+        self.codec.sense(sensed)
+
+    def rate_rps(self) -> Floats:
+        """The rate offered in the coming tick, ``[B]``."""
+        e = self.episodes
+        at = np.minimum(e.start + self._elapsed, self.source.pool.shape[1] - 1)
+        return np.asarray(self.source.pool[e.row, at] * e.gain)
+
+    def observe(self) -> Floats:
+        """Observations ``[B, K, F]`` float32."""
+        return self.codec.observe()
+
+    def step(self, action: Ints) -> Step:
+        """Hold ``action`` ``[B, K, 5]`` for one decision and say what it led to."""
+        self.codec.set_action(action)
+        billed = np.zeros(self.services)
+        misses = np.zeros(self.services)
+        for _ in range(self.codec.decision_ticks):
+            want = self.codec.want()
+            tick = self.simulator.step(self.rate_rps(), want.replicas, want.weight)
+            self.codec.sense(tick.sensed)
+            billed += (tick.billed_s * self.profiles.price).sum(1)
+            misses += tick.misses
+            self._elapsed += 1
+        return self._score(billed, misses)
+
+    def _score(self, billed: Floats, misses: Floats) -> Step:
+        profiles, episodes = self.profiles, self.episodes
+        requests = episodes.mean_rps * self.tick_s * self.codec.decision_ticks
+        least_price = (profiles.price * profiles.service_time_s / profiles.concurrency).min(1)
+        fleet, miss = billed / (requests * least_price), misses / requests
+        return Step(
+            fleet=fleet,
+            miss=miss,
+            score=fleet + episodes.miss_price * miss,
+            done=self._elapsed >= episodes.ticks,
+        )
+
+
+def _replaced(old: Episodes, services: Bools, new: Episodes) -> Episodes:
+    values: dict[str, Any] = {
+        field.name: np.where(services, getattr(new, field.name), getattr(old, field.name))
+        for field in fields(Episodes)
+        if field.name != "profiles"
+    }
+    return Episodes(profiles=old.profiles.replaced(services, new.profiles), **values)
