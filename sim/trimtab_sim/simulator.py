@@ -49,9 +49,10 @@ class Simulator:
         # Own copies, because rows are replaced when a service restarts with another profile.
         self._profiles = _copy(profiles)
         self._tick_s = tick_s
-        self._rng = rng
-        self._replicas = Replicas(self._profiles, tick_s, rng)
-        self._queues = Queues(self._profiles, tick_s, rng)
+        # Streams of their own, so that policies compared on one seed meet the same arrivals.
+        self._rng, startups, services = rng.spawn(3)
+        self._replicas = Replicas(self._profiles, tick_s, startups)
+        self._queues = Queues(self._profiles, tick_s, services)
         self._metrics = _Metrics(self._profiles, tick_s)
         self._ticks = np.zeros(profiles.shape[0])
         self._weight = np.zeros(profiles.shape)
