@@ -19,21 +19,23 @@ from trimtab_sim.profile import Profiles
 Ints = NDArray[np.int64]
 
 HEADROOMS = np.array([0.5, 0.65, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0, 3.0])
-# Time constants with which capacity is let go, in start-ups: at once, quickly, slowly, hardly.
-HOLDS = np.array([0.0, 2.0, 10.0, 60.0])
+# Time constants with which capacity is let go: at once, quickly, slowly, hardly. Loads have
+# structure of minutes, and a mistake costs a start-up, so each has a part in either unit.
+HOLD_SECONDS = np.array([0.0, 60.0, 300.0, 1500.0])
+HOLD_STARTUPS = np.array([0.0, 1.0, 2.0, 4.0])
 LEANS = np.array([0.25, 0.5, 1.0, 2.0, 4.0])
 TILTS = np.array([0.25, 0.6, 1.0, 1.5, 2.5])
 
 # estimate, headroom, hold, lean (share of the capacity), tilt (share of the route).
-ACTION_DIMS = (len(ESTIMATES), len(HEADROOMS), len(HOLDS), len(LEANS), len(TILTS))
-NEUTRAL = (0, 4, 1, 2, 2)
+ACTION_DIMS = (len(ESTIMATES), len(HEADROOMS), len(HOLD_SECONDS), len(LEANS), len(TILTS))
+NEUTRAL = (2, 4, 2, 2, 2)
 # Below this part of a replica a scale-down is not worth the churn.
 DEADBAND = 0.25
 
 
 def base_headroom(miss_price: Floats) -> Floats:
     """Headroom that a sober engineer would take at this price of a miss; actions multiply it."""
-    return np.asarray(1.15 + 0.12 * np.log(np.maximum(miss_price, 1.0) / 10.0))
+    return np.asarray(1.3 + 0.2 * np.log(np.maximum(miss_price, 1.0) / 10.0))
 
 
 @dataclass(slots=True)
@@ -53,7 +55,7 @@ def decode(action: Ints, miss_price: Floats, startup_s: Floats) -> Setting:
     return Setting(
         estimate=estimate,
         headroom=HEADROOMS[headroom] * base_headroom(miss_price)[:, None],
-        hold_s=HOLDS[hold] * startup_s,
+        hold_s=HOLD_SECONDS[hold] + HOLD_STARTUPS[hold] * startup_s,
         lean=LEANS[lean],
         tilt=TILTS[tilt],
     )

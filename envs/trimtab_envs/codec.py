@@ -80,7 +80,8 @@ class Codec:
 
     def set_action(self, action: Ints) -> None:
         """Adopt action indices ``[B, K, 5]`` until the next decision."""
-        self._action = np.asarray(action).reshape(self._action.shape)
+        # A copy: reset() writes here, and the caller's array may be a training buffer.
+        self._action = np.array(action, dtype=np.int64).reshape(self._action.shape)
         self.setting = self._decoded()
 
     def want(self) -> Wanted:

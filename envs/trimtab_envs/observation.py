@@ -11,7 +11,15 @@ import json
 
 import numpy as np
 
-from trimtab_envs.action import ACTION_DIMS, HEADROOMS, HOLDS, LEANS, TILTS, base_headroom
+from trimtab_envs.action import (
+    ACTION_DIMS,
+    HEADROOMS,
+    HOLD_SECONDS,
+    HOLD_STARTUPS,
+    LEANS,
+    TILTS,
+    base_headroom,
+)
 from trimtab_envs.memory import LEVELS, Memory
 from trimtab_envs.season import BIN_S, Floats
 from trimtab_sim.profile import Profiles
@@ -33,7 +41,7 @@ FEATURES = (
 
 def schema_hash() -> str:
     """SHA-256 over everything that a trained network silently depends on."""
-    tables = [array.tolist() for array in (HEADROOMS, HOLDS, LEANS, TILTS)]
+    tables = [array.tolist() for array in (HEADROOMS, HOLD_SECONDS, HOLD_STARTUPS, LEANS, TILTS)]
     text = json.dumps([FEATURES, ACTION_DIMS, tables], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -35,6 +35,11 @@ class Shape:
 
 SHAPES = (Shape(224, 1, 5.0), Shape(48, 1, 15.0), Shape(32, 2, 5.0), Shape(24, 2, 60.0))
 
+# Returns of about one: the gradient is clipped by its norm over actor and critic together,
+# and a critic that chases outliers of a hundred leaves nothing for the actor.
+REWARD_SCALE = 0.05
+REWARD_LIMIT = 2.0
+
 
 class Pair:
     """A world and its twin under the plain rule: same episodes, so scores can be compared."""
@@ -61,8 +66,9 @@ class Pair:
         """The advantage over the twin, in units that all miss prices share, and ``done``."""
         step = self.world.step(action.reshape(self._neutral.shape))
         twin = self._twin.step(self._neutral)
-        scale = 1.0 / (1.0 + 0.04 * self.world.episodes.miss_price)
-        return scale * (twin.score - step.score), step.done
+        scale = REWARD_SCALE / (1.0 + 0.04 * self.world.episodes.miss_price)
+        reward = np.clip(scale * (twin.score - step.score), -REWARD_LIMIT, REWARD_LIMIT)
+        return reward, step.done
 
     def reset(self, services: Bools) -> None:
         """Begin new episodes, the same in both worlds."""
