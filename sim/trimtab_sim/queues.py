@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from trimtab_sim.profile import Floats, Profiles
 from trimtab_sim.service_time import LateShare
+from trimtab_sim.waiting import Waiting
 
 _EMPTY = -1e9
 _NO_CAPACITY_RPS = 1e-9
@@ -32,7 +33,8 @@ class Queues:
     def __init__(self, profiles: Profiles, tick_s: float, rng: np.random.Generator) -> None:
         self._tick_s = tick_s
         self._rng = rng
-        self._late = LateShare(profiles.present.size)
+        self._late = LateShare(profiles.shape)
+        self._wait = Waiting(profiles.shape)
         self.level = np.full(profiles.shape, _EMPTY)
         self.stuck = np.zeros(profiles.shape)
         self.stuck_replicas = np.zeros(profiles.shape)
@@ -50,7 +52,11 @@ class Queues:
         self._timeout_s = profiles.timeout_s[:, None]
         flat = np.flatnonzero(np.repeat(rows, profiles.shape[1]))
         slo_over_mean = (self._slo_s / self._service_s).ravel()[flat]
-        self._late.fill(flat, slo_over_mean, profiles.service_scv.ravel()[flat])
+        slots, service_s, scv = (
+            column.ravel()[flat] for column in (self._slots, self._service_s, self._scv)
+        )
+        self._late.fill(flat, slo_over_mean, scv)
+        self._wait.fill(flat, slots, service_s, scv)
 
     def restart(self, rows: NDArray[np.bool_]) -> None:
         """Empty every queue of ``rows``."""
@@ -60,7 +66,7 @@ class Queues:
     @property
     def waiting(self) -> Floats:
         """Requests waiting in replicas that are not stuck."""
-        return np.maximum(self.level, 0.0)
+        return np.asarray(np.maximum(self.level, 0.0))
 
     def release(self, ready: Floats, leaving: Floats) -> Floats:
         """Hand the queue of ``leaving`` replicas to them, those with the least queue first.
@@ -100,8 +106,7 @@ class Queues:
         arrived: requests that came; rate_rps: the rate they were drawn from; ready: replicas,
         averaged over the tick. All ``[B, K]``.
         """
-        late = 0.0
-        held = 0.0
+        late, held = np.zeros_like(arrived), np.zeros_like(arrived)
         busy = np.minimum(arrived / self._tick_s * self._service_s, ready * self._slots)
         if self.stuck_replicas.any():
             share, late, held = self._tick_stuck(arrived, rate_rps, ready)
@@ -120,8 +125,8 @@ class Queues:
         log_rho = np.log(rho)
         # Waiting requests are exponential with this mean, given that there are any.
         mean_if_any = rho / (1.0 - rho) * self._half
-        pool = np.sqrt(2.0 * (np.maximum(ready, 1.0) * self._slots + 1.0)) - 1.0
-        cushion = -pool * log_rho * mean_if_any
+        exponent, p_wait, imbalance_s = self._wait.at(ready, rho)
+        cushion = -exponent * log_rho * mean_if_any
         carried = rho * capacity
         start = np.maximum(self.level, -cushion)
         end = self._brownian_end(start + cushion, arrived, carried, capacity) - cushion
@@ -130,19 +135,21 @@ class Queues:
         self.level = np.minimum(end, limit)
 
         x0, x1 = np.maximum(start, 0.0), np.maximum(self.level, 0.0)
+        steady = np.exp(exponent * log_rho) * mean_if_any
+        apart = imbalance_s * carried
         spare = np.maximum(capacity - rate, 1e-6 * capacity)
         # How much of the tick is a transient; the rest of it is the steady state.
-        relax_s = 2.0 * self._half * carried / (spare * spare) + x0 / spare
+        backlog = np.maximum(x0 - 3.0 * mean_if_any, 0.0)
+        relax_s = 2.0 * self._half * carried / (spare * spare) + backlog / spare
         transient = np.minimum(relax_s / tick_s, 1.0)
-        p_wait = np.exp(pool * log_rho)
-        slo_load = self._slo_s * capacity
-        steady = self._late.when_exponential((slo_load / mean_if_any).ravel())
-        steady = (self._late.floor + p_wait.ravel() * steady).reshape(rho.shape)
-        moving = self._late.along((x0 / slo_load).ravel(), (x1 / slo_load).ravel())
-        moving = moving.reshape(rho.shape)
-        late = arrived * (steady + transient * (moving - steady))
-        mean_steady = p_wait * mean_if_any
-        waiting = mean_steady + transient * (0.5 * (x0 + x1) - mean_steady)
+
+        per_slo = 1.0 / (self._slo_s * capacity)
+        at_rest = self._late.when_exponential(p_wait, p_wait * rho / ((steady + apart) * per_slo))
+        w0, w1 = (x0 + self._half * (x0 > 0.0)) * per_slo, (x1 + self._half * (x1 > 0.0)) * per_slo
+        spread = 2.0 * apart * per_slo
+        moving = self._late.along(np.minimum(w0, w1), np.maximum(w0, w1) + spread)
+        late = arrived * (at_rest + transient * (moving - at_rest))
+        waiting = steady + transient * (0.5 * (x0 + x1) - steady) + apart
         return late, waiting
 
     def _brownian_end(
@@ -180,10 +187,12 @@ class Queues:
         inflow = arrived * share
         end = np.maximum(self.stuck + inflow - capacity * self._tick_s, 0.0)
         slo_load = capacity * self._slo_s
-        late = self._late.along((self.stuck / slo_load).ravel(), (end / slo_load).ravel())
+        late = self._late.along(
+            np.minimum(self.stuck, end) / slo_load, np.maximum(self.stuck, end) / slo_load
+        )
         held = 0.5 * (self.stuck + end)
         self.stuck = np.minimum(end, capacity * self._timeout_s) * (old > 0.0)
-        return share, inflow * late.reshape(share.shape), held
+        return share, inflow * late, held
 
     def _merge(self, new: Floats) -> None:
         """Old and new replicas are one group again once their queues are level."""

@@ -31,7 +31,7 @@ def _first_cell(shape: Floats, x: Floats) -> Floats:
         term = term * x / (shape + n)
         total += term
     logs = shape * np.log(x) - x - _log_gamma(shape + 1.0)
-    return np.minimum(np.exp(logs) * total, 1.0)
+    return np.asarray(np.minimum(np.exp(logs) * total, 1.0))
 
 
 def gamma_cells(slo_over_mean: Floats, scv: Floats) -> tuple[Floats, Floats]:
@@ -53,56 +53,57 @@ def gamma_cells(slo_over_mean: Floats, scv: Floats) -> tuple[Floats, Floats]:
 
 
 class LateShare:
-    """Tables for R backends, updated row by row when their profile changes."""
+    """Tables for ``shape`` backends, updated one by one when their profile changes."""
 
-    def __init__(self, rows: int) -> None:
-        # Nodes 0..CELLS of the wait in units of the SLO.
-        self.tail = np.ones((rows, CELLS + 1))
-        self.integral = np.zeros((rows, CELLS + 1))
-        self.exponential = np.zeros((rows, CELLS + 1))
-        self.floor = np.zeros(rows)
-        self._first = np.arange(rows) * (CELLS + 1)
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self._first = np.arange(np.prod(shape)).reshape(shape) * (CELLS + 1)
+        # Per node of the wait, 0 to 1 SLO: P(late), and its integral over the wait.
+        self._tail = np.ones(self._first.size * (CELLS + 1))
+        self._integral = np.zeros_like(self._tail)
+        # Per node of v: P(late | exponential wait) - P(late | no wait).
+        self._exponential = np.zeros_like(self._tail)
 
     def fill(self, rows: NDArray[np.intp], slo_over_mean: Floats, scv: Floats) -> None:
-        """Tabulate ``rows``; arguments have their length. ``scv`` 0 is taken as 0.01."""
+        """Tabulate the backends at flat index ``rows``; other arguments have its length."""
+        # A service time that never varies is taken as one that hardly does.
         mass, middle = gamma_cells(slo_over_mean, np.maximum(scv, 0.01))
         below = np.concatenate([np.zeros((len(rows), 1)), np.cumsum(mass, axis=1)], axis=1)
         tail = np.maximum(1.0 - below[:, ::-1], 0.0)
         steps = (tail[:, 1:] + tail[:, :-1]) / (2 * CELLS)
-        self.tail[rows] = tail
-        self.integral[rows, 1:] = np.cumsum(steps, axis=1)
-        self.floor[rows] = tail[:, 0]
-        grid = np.arange(1, CELLS + 1) / CELLS
-        rate = _RATE_SCALE * (1.0 / grid - 1.0)
-        for column, each in enumerate(rate, start=1):
-            self.exponential[rows, column] = (mass * np.exp(each * (middle - 1.0))).sum(axis=1)
+        self._tail.reshape(-1, CELLS + 1)[rows] = tail
+        self._integral.reshape(-1, CELLS + 1)[rows, 1:] = np.cumsum(steps, axis=1)
+        exponential = self._exponential.reshape(-1, CELLS + 1)
+        for node in range(1, CELLS + 1):
+            rate = _RATE_SCALE * (CELLS / node - 1.0)
+            exponential[rows, node] = (mass * np.exp(rate * (middle - 1.0))).sum(axis=1)
 
     def along(self, start: Floats, end: Floats) -> Floats:
-        """Share late of arrivals whose wait moves evenly from ``start`` to ``end``, ``[R]``.
+        """Share late of arrivals whose waits spread evenly from ``start`` to ``end`` >= start.
 
         Waits in units of the SLO.
         """
-        travel = end - start
-        still = np.abs(travel) < 1e-4
-        end = np.where(still, start + 1e-4, end)
-        return (self._integral_to(end) - self._integral_to(start)) / np.where(still, 1e-4, travel)
+        travel = np.maximum(end - start, 1e-4)
+        return np.asarray((self._until(start + travel) - self._until(start)) / travel)
 
-    def _integral_to(self, wait: Floats) -> Floats:
+    def _until(self, wait: Floats) -> Floats:
+        """Integral of P(late) over waits from 0, quadratic within a cell."""
         inside = np.minimum(wait, 1.0)
         position = inside * CELLS
         cell = np.minimum(position.astype(np.intp), CELLS - 1)
         part = position - cell
         index = self._first + cell
-        low = self.tail.ravel().take(index)
-        high = self.tail.ravel().take(index + 1)
+        low, high = self._tail.take(index), self._tail.take(index + 1)
         area = (low + 0.5 * part * (high - low)) * part / CELLS
-        return self.integral.ravel().take(index) + area + (wait - inside)
+        return np.asarray(self._integral.take(index) + area + (wait - inside))
 
-    def when_exponential(self, rate: Floats) -> Floats:
-        """P(wait + S > SLO) − P(S > SLO) for an exponential wait of ``rate`` per SLO, ``[R]``."""
+    def when_exponential(self, chance: Floats, rate: Floats) -> Floats:
+        """Share late when with ``chance`` a request waits an exponential time of ``rate`` per SLO.
+
+        Others do not wait.
+        """
         position = CELLS / (1.0 + rate / _RATE_SCALE)
         cell = np.minimum(position.astype(np.intp), CELLS - 1)
-        part = position - cell
         index = self._first + cell
-        low = self.exponential.ravel().take(index)
-        return low + part * (self.exponential.ravel().take(index + 1) - low)
+        low, high = self._exponential.take(index), self._exponential.take(index + 1)
+        longer = low + (position - cell) * (high - low)
+        return np.asarray(self._tail.take(self._first) + chance * longer)

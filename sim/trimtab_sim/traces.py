@@ -53,7 +53,8 @@ class Trace:
         edges_s = start_s + tick_s * np.arange(ticks + 1)
         steps_s = self.step_s * np.arange(len(requests))
         # Differences of cumulated requests can round to just below 0.
-        return np.maximum(np.diff(np.interp(edges_s, steps_s, requests)) / tick_s, 0.0)
+        counted = np.diff(np.interp(edges_s, steps_s, requests))
+        return np.asarray(np.maximum(counted, 0.0) / tick_s)
 
 
 def shipped_traces() -> dict[str, Path]:

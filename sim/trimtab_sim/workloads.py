@@ -25,7 +25,7 @@ def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
 
 
 def _times_s(ticks: int, tick_s: float) -> Floats:
-    return tick_s * np.arange(ticks)
+    return np.arange(ticks, dtype=np.float64) * tick_s
 
 
 def _event_times_s(
@@ -46,7 +46,8 @@ def _wave(rng: np.random.Generator, times_s: Floats, period_s: float) -> Floats:
     """A smooth, positive cycle: one hump, often skewed or double, 1.2 to 10 from foot to peak."""
     phase = 2.0 * np.pi * (times_s / period_s + rng.uniform())
     second = rng.uniform(0.0, 0.6) * np.sin(2.0 * phase + rng.uniform(0.0, 2.0 * np.pi))
-    return np.exp(0.5 * np.log(log_uniform(rng, 1.2, 10.0)) * (np.sin(phase) + second))
+    swing = 0.5 * np.log(log_uniform(rng, 1.2, 10.0))
+    return np.asarray(np.exp(swing * (np.sin(phase) + second)))
 
 
 def diurnal(rng: np.random.Generator, ticks: int, tick_s: float) -> Floats:
@@ -86,9 +87,8 @@ def flash_crowd(rng: np.random.Generator, ticks: int, tick_s: float) -> Floats:
         rise_s = log_uniform(rng, 1.0, 5 * _MINUTE_S)
         fade_s = log_uniform(rng, 30.0, 60 * _MINUTE_S)
         since_s = np.maximum(times_s - at_s, 0.0)
-        shape = np.minimum(since_s / rise_s, 1.0) * np.exp(
-            -np.maximum(since_s - rise_s, 0) / fade_s
-        )
+        fade = np.exp(-np.maximum(since_s - rise_s, 0.0) / fade_s)
+        shape = np.minimum(since_s / rise_s, 1.0) * fade
         load += log_uniform(rng, 0.5, 10.0) * shape
     return load
 

@@ -1,0 +1,144 @@
+"""How long requests wait in steady state, tabulated per backend over replicas and utilisation.
+
+A backend of ``n`` replicas with ``c`` slots each waits for two reasons. All of it is busy: a
+pool of ``n c`` slots would make them wait too (Erlang C, for other than exponential service
+times corrected after Cosmetatos and Allen-Cunneen). Or the replica they were sent to is busy
+while others are not: the mean field of least-of-two, with two draws that hit the same replica
+once in ``n``. The second shrinks where the first dominates; no theory gives by how much, so
+three constants are fitted to request-level simulation (``tests/sim``).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trimtab_sim.profile import Floats
+
+REPLICA_NODES = 9
+UTILISATION_NODES = 33
+_SIZE = REPLICA_NODES * UTILISATION_NODES
+_REPLICAS = 2.0 ** np.arange(REPLICA_NODES)
+# Both parts are taken as constant beyond, where queues never come to rest.
+_UTILISATION = np.clip(np.linspace(0.0, 1.0, UTILISATION_NODES), 0.01, 0.999)
+_MEAN_FIELD_UTILISATION = np.minimum(_UTILISATION, 0.985)
+
+# Fitted for 1 to 16 replicas and slots, utilisation 0.3 to 0.95 and scv 0.25 to 4: how much of
+# the imbalance the pool's own queue hides, how much more there is with many slots, and how
+# much less than proportionally it grows with (1 + scv) / 2 there.
+_HIDDEN = 0.42
+_SLOTS_GAIN = 0.33
+_SCV_LOSS = 0.03
+
+
+def _erlang_c(slots: int) -> Floats:
+    """P(all busy) for pools of ``n · slots``, ``[REPLICA_NODES, UTILISATION_NODES]``."""
+    blocked = np.ones((REPLICA_NODES, UTILISATION_NODES))
+    offered = slots * _REPLICAS[:, None] * _UTILISATION
+    for node in range(REPLICA_NODES):
+        erlang_b, load = blocked[node], offered[node]
+        for k in range(1, slots * 2**node + 1):
+            erlang_b = load * erlang_b / (k + load * erlang_b)
+        blocked[node] = erlang_b
+    return np.asarray(blocked / (1.0 - _UTILISATION * (1.0 - blocked)))
+
+
+def _mean_field(slots: int) -> tuple[Floats, Floats]:
+    """P(wait), and requests waiting per replica, of infinitely many under least-of-two.
+
+    Share ``s_k`` of replicas with k or more requests: arrivals reach them at ``a(s_(k-1))``,
+    the chance that the chosen one has k - 1 or more; flows balance at each k. From a guess of
+    the share with all slots but one busy the others follow; bisection makes ``s_0`` be 1.
+    """
+    rho = np.broadcast_to(_MEAN_FIELD_UTILISATION, (REPLICA_NODES, UTILISATION_NODES))
+    same = np.repeat(1.0 / _REPLICAS[:, None], UTILISATION_NODES, axis=1)
+
+    def chosen(share: Floats) -> Floats:
+        return np.asarray(same * share + (1.0 - same) * share * share)
+
+    def share_of(chance: Floats) -> Floats:
+        root = np.sqrt(same * same + 4.0 * (1.0 - same) * chance)
+        return np.asarray(2.0 * chance / (same + root))
+
+    low, high = np.zeros_like(same), np.ones_like(same)
+    for _ in range(50):
+        share = middle = 0.5 * (low + high)
+        above = rho * chosen(share)
+        for k in range(slots - 1, 0, -1):
+            higher = share_of((k * share + above) / (slots * rho))
+            above, share = above + share, higher
+        low, high = np.where(share > 1.0, low, middle), np.where(share > 1.0, middle, high)
+    share = rho * chosen(middle)
+    wait = chosen(share)
+    queue = np.zeros_like(share)
+    while (share := rho * chosen(share)).max() > 1e-6:
+        queue += share
+    return wait, queue
+
+
+@lru_cache(maxsize=256)
+def _steady_state(slots: int) -> tuple[Floats, Floats, Floats]:
+    """P(all busy), P(wait), and the mean wait from imbalance in service times / slots."""
+    busy = _erlang_c(slots)
+    wait, queue = _mean_field(slots)
+    pool_wait = busy / (_REPLICAS[:, None] * (1.0 - _UTILISATION))
+    gain = 1.0 + _SLOTS_GAIN * (1.0 - slots**-0.5)
+    field = gain * queue / _MEAN_FIELD_UTILISATION
+    others = np.maximum(1.0 - 1.0 / _REPLICAS[:, None], 1e-6)
+    imbalance = field * field / (field + _HIDDEN * pool_wait / others**2)
+    return busy, np.maximum(wait, busy), imbalance
+
+
+def _scv_correction(slots: int, scv: Floats) -> Floats:
+    """Cosmetatos: how much more often than with Erlang C requests wait; [R, nodes, nodes]."""
+    pool = slots * _REPLICAS[:, None]
+    spread = (1.0 - _UTILISATION) * (pool - 1.0) * (np.sqrt(4.0 + 5.0 * pool) - 2.0)
+    spread = np.minimum(spread / (16.0 * pool * _UTILISATION), 1.0)
+    return np.asarray(1.0 + ((1.0 - scv) / (1.0 + scv))[:, None, None] * spread)
+
+
+class Waiting:
+    """Tables for ``shape`` backends, updated one by one when their profile changes."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self._first = np.arange(np.prod(shape)).reshape(shape) * _SIZE
+        # Per node: exponent of P(all busy), P(wait), mean wait from imbalance in seconds.
+        self._nodes = np.ones((self._first.size * _SIZE, 3))
+
+    def fill(self, rows: NDArray[np.intp], slots: Floats, service_s: Floats, scv: Floats) -> None:
+        """Tabulate the backends at flat index ``rows``; other arguments have its length."""
+        nodes = self._nodes.reshape(-1, REPLICA_NODES, UTILISATION_NODES, 3)
+        for each in np.unique(slots):
+            same = slots == each
+            busy, wait, imbalance = _steady_state(int(each))
+            correction = _scv_correction(int(each), scv[same])
+            busy = np.clip(busy * correction, 1e-300, 1.0)
+            half = (1.0 + scv[same]) / 2.0
+            scale_s = service_s[same] / each * half ** (1.0 - _SCV_LOSS * np.log2(each))
+            nodes[rows[same], ..., 0] = np.log(busy) / np.log(_UTILISATION)
+            nodes[rows[same], ..., 1] = np.maximum(wait, busy)
+            nodes[rows[same], ..., 2] = scale_s[:, None, None] * imbalance
+
+    def at(self, replicas: Floats, utilisation: Floats) -> tuple[Floats, Floats, Floats]:
+        """Exponent e of P(all busy) = utilisation^e, P(wait), and mean wait from imbalance, s.
+
+        All of the tables' shape; linear between the nodes.
+        """
+        depth = np.log2(np.clip(replicas, 1.0, _REPLICAS[-1]))
+        level = np.minimum(depth.astype(np.intp), REPLICA_NODES - 2)
+        place = utilisation * (UTILISATION_NODES - 1)
+        column = np.minimum(place.astype(np.intp), UTILISATION_NODES - 2)
+        right, down = (place - column)[..., None], (depth - level)[..., None]
+        corner = self._first + level * UTILISATION_NODES + column
+        upper, lower = (
+            self._between(corner, right),
+            self._between(corner + UTILISATION_NODES, right),
+        )
+        upper += down * (lower - upper)
+        return upper[..., 0], upper[..., 1], upper[..., 2]
+
+    def _between(self, node: NDArray[np.intp], right: Floats) -> Floats:
+        left = self._nodes.take(node, axis=0)
+        return np.asarray(left + right * (self._nodes.take(node + 1, axis=0) - left))
