@@ -1,0 +1,105 @@
+"""The xDS server: tells Envoy what it should be, and knows what Envoy has acknowledged.
+
+One stream (ADS, state of the world) for one Envoy. A restarted Envoy opens a new stream and gets
+what is present on it, so nothing else needs to know of the restart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import Future, Queue
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from itertools import count
+
+import grpc
+from envoy.service.discovery.v3 import ads_pb2_grpc
+from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, DiscoveryResponse
+from google.protobuf.any_pb2 import Any
+from google.protobuf.message import Message
+
+
+@dataclass(slots=True)
+class Offer:
+    """One version of all resources of a type; ``acked`` ends when Envoy has taken it."""
+
+    version: int
+    resources: list[Any]
+    acked: Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+@dataclass(slots=True)
+class Stream:
+    """What Envoy subscribed to and was last sent, per type, on its present connection."""
+
+    outbox: Queue[DiscoveryResponse | None] = field(default_factory=Queue)
+    names: dict[str, set[str]] = field(default_factory=dict)
+    nonces: dict[str, str] = field(default_factory=dict)
+
+
+class Ads(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):  # type: ignore[misc] # untyped stubs
+    """Offers resources by type URL; each NACK goes to ``nacks`` as (type URL, Envoy's message)."""
+
+    def __init__(self) -> None:
+        self._offers: dict[str, Offer] = {}
+        self.nacks: Queue[tuple[str, str]] = Queue()
+        self._stream = Stream()
+        self._numbers = count(1)
+
+    def offer(self, type_url: str, resources: list[Message]) -> Future[None]:
+        """Replace all resources of a type; the future ends at Envoy's ACK, a NACK leaves it."""
+        packed = [Any() for _ in resources]
+        for slot, resource in zip(packed, resources, strict=True):
+            slot.Pack(resource)
+        offer = self._offers[type_url] = Offer(next(self._numbers), packed)
+        if type_url in self._stream.names:
+            self._send(type_url, self._stream)
+        return offer.acked
+
+    async def StreamAggregatedResources(  # noqa: N802 # gRPC's name
+        self,
+        request_iterator: AsyncIterator[DiscoveryRequest],
+        context: grpc.aio.ServicerContext[DiscoveryRequest, DiscoveryResponse],  # noqa: ARG002
+    ) -> AsyncIterator[DiscoveryResponse]:
+        """Serve one Envoy until it goes."""
+        stream = self._stream = Stream()
+        listening = asyncio.create_task(self._listen(request_iterator, stream))
+        try:
+            while (response := await stream.outbox.get()) is not None:
+                yield response
+        finally:
+            listening.cancel()
+
+    async def _listen(self, requests: AsyncIterator[DiscoveryRequest], stream: Stream) -> None:
+        async for request in requests:
+            self._hear(request, stream)
+        stream.outbox.put_nowait(None)
+
+    def _hear(self, request: DiscoveryRequest, stream: Stream) -> None:
+        """Answer a subscription, or note an ACK or NACK; one that answers older news is void."""
+        kind, names = request.type_url, set(request.resource_names)
+        if not request.response_nonce or names != stream.names.get(kind):
+            stream.names[kind] = names
+            self._send(kind, stream)
+        elif request.response_nonce == stream.nonces.get(kind):
+            self._settle(kind, request)
+
+    def _send(self, kind: str, stream: Stream) -> None:
+        if kind not in self._offers:
+            return
+        offer = self._offers[kind]
+        stream.nonces[kind] = str(next(self._numbers))
+        response = DiscoveryResponse(
+            version_info=str(offer.version),
+            resources=offer.resources,
+            type_url=kind,
+            nonce=stream.nonces[kind],
+        )
+        stream.outbox.put_nowait(response)
+
+    def _settle(self, kind: str, request: DiscoveryRequest) -> None:
+        acked = self._offers[kind].acked
+        if request.HasField("error_detail"):
+            self.nacks.put_nowait((kind, request.error_detail.message))
+        elif not acked.done():
+            acked.set_result(None)

@@ -1,0 +1,110 @@
+"""The cluster behind the stage's API: what is asked for, what is, and how one becomes the other."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from asyncio import TaskGroup
+from collections.abc import Iterable
+from pathlib import Path
+from random import Random
+
+from trimtab_stage.ads import Ads
+from trimtab_stage.config import StageConfig
+from trimtab_stage.fleet import Phase, ReplicaSet
+from trimtab_stage.incumbent import Incumbent, metric_window_s
+from trimtab_stage.spec import Ask, Spec
+from trimtab_stage.xds import Snapshot, resources, route_weights, steps
+
+TICK_S = 0.05
+
+
+class Cluster:
+    """The backends of one service: floors, weights, replicas, and the HPA over them."""
+
+    def __init__(self, config: StageConfig, directory: Path, ads: Ads, tasks: TaskGroup) -> None:
+        self.profile = config.profile
+        self.spec = Spec.initial(config.profile)
+        # What Envoy has acknowledged; None until it has anything.
+        self.acked: Snapshot | None = None
+        self._ads = ads
+        self._tasks = tasks
+        self._publishing = asyncio.Lock()
+        # Held open by us alone: replicas see their end close when we are gone.
+        lifeline, self._lifeline_held = os.pipe()
+        window_s = metric_window_s(config.speed)
+        self.backends = {
+            backend.name: ReplicaSet(
+                backend,
+                directory,
+                lifeline,
+                self.publish,
+                tasks,
+                Random(config.seed + number),
+                grace_s=self.profile.timeout_s + 1.0,
+                window_s=window_s,
+            )
+            for number, backend in enumerate(self.profile.backends)
+        }
+        self._incumbents = {
+            backend.name: Incumbent(backend, config.hpa_target, config.speed)
+            for backend in self.profile.backends
+        }
+        self.wanted = {
+            b.name: min(max(config.initial_replicas, b.min_replicas), b.max_replicas)
+            for b in self.profile.backends
+        }
+
+    def start(self) -> None:
+        """Start the first replicas, without a delay: the story begins with a warm service."""
+        self._tasks.create_task(self.publish())
+        for name, backend in self.backends.items():
+            backend.scale(self.wanted[name], startup_s=0.0)
+
+    @property
+    def serves(self) -> bool:
+        """Whether Envoy routes to a ready replica in every backend that has a weight."""
+        acked = self.acked
+        return acked is not None and all(
+            acked.endpoints[name] for name, parts in acked.weights.items() if parts
+        )
+
+    def apply(self, asks: Iterable[Ask], writer: str) -> None:
+        """Write floors and weights, all or nothing; `InvalidAskError` when they are refused."""
+        ready = {name: backend.count(Phase.READY) for name, backend in self.backends.items()}
+        self.spec = self.spec.written(asks, writer, self.profile, ready)
+        for name, floor in self.spec.floors.items():
+            self.wanted[name] = max(self.wanted[name], floor)
+        self._tasks.create_task(self.publish())
+
+    async def run(self) -> None:
+        """Work towards what is wanted, for ever."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            self._tick(clock())
+            await asyncio.sleep(TICK_S)
+
+    def _tick(self, now_s: float) -> None:
+        for name, backend in self.backends.items():
+            self.wanted[name] = self._incumbents[name].decide(
+                now_s, backend.replicas, self.wanted[name], self.spec.floors[name]
+            )
+            backend.scale(self.wanted[name])
+
+    async def publish(self) -> None:
+        """Make Envoy know what is now, in steps that lose no request; returns at its last ACK."""
+        async with self._publishing:
+            for step in steps(self.acked, self._snapshot()):
+                await self._push(step)
+
+    def _snapshot(self) -> Snapshot:
+        endpoints = {name: backend.sockets for name, backend in self.backends.items()}
+        serving = [name for name, sockets in endpoints.items() if sockets]
+        return Snapshot(endpoints, route_weights(self.spec.weights, serving))
+
+    async def _push(self, snapshot: Snapshot) -> None:
+        present = resources(self.acked, self.profile) if self.acked else {}
+        for kind, wanted in resources(snapshot, self.profile).items():
+            if present.get(kind) != wanted:
+                await self._ads.offer(kind, wanted)
+        self.acked = snapshot

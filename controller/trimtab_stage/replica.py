@@ -1,0 +1,204 @@
+"""One replica: slots, a queue, a service time; not ready at first, and it drains before it ends.
+
+A bare epoll loop that imports next to nothing and runs under `python -I -S`: a replica then
+starts in 30 ms and takes 10 MB, and dozens fit on one machine. Work is a timer, not CPU.
+Its standard input is a lifeline: nothing is read from it, but when it closes the stage is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import sys
+from collections import deque
+from collections.abc import Callable
+from heapq import heappop, heappush
+from itertools import count
+from random import Random
+from time import monotonic
+
+BACKLOG = 4096
+
+
+def answer(status: str, body: str) -> bytes:
+    """Return one HTTP/1.1 response."""
+    return f"HTTP/1.1 {status}\r\ncontent-length: {len(body)}\r\n\r\n{body}".encode()
+
+
+DONE = answer("200 OK", "ok\n")
+NOT_READY = answer("503 Service Unavailable", "starting\n")
+
+
+class Connection:
+    """A client's connection; it holds one request at a time, as HTTP/1.1 clients do."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.is_open = True
+        self.received = b""
+
+    def send(self, response: bytes) -> None:
+        """Send unless the client has gone."""
+        if self.is_open:
+            try:
+                self.sock.send(response)
+            except OSError:
+                self.is_open = False
+
+
+class Slots:
+    """What the requests compete for: ``slots`` served at once, the others wait in line.
+
+    Time runs on the schedule: a freed slot takes the next request at the moment its timer was
+    due, not when the loop woke up for it, so that capacity is exact.
+    """
+
+    def __init__(self, slots: int, draw_s: Callable[[], float]) -> None:
+        self._slots = slots
+        self._draw_s = draw_s
+        self._serving: list[tuple[float, int, Connection]] = []
+        self._waiting: deque[tuple[float, Connection]] = deque()
+        self._order = count()
+        self._assigned_s = 0.0
+
+    @property
+    def next_s(self) -> float | None:
+        """When the next request is done; None when idle."""
+        return self._serving[0][0] if self._serving else None
+
+    def busy_s(self, now_s: float) -> float:
+        """Slot-seconds worked so far."""
+        return self._assigned_s - sum(max(0.0, end_s - now_s) for end_s, _, _ in self._serving)
+
+    def take(self, now_s: float, connection: Connection) -> None:
+        """Serve a request now, or put it in line."""
+        if len(self._serving) < self._slots:
+            self._serve(now_s, connection)
+        else:
+            self._waiting.append((now_s, connection))
+
+    def advance(self, now_s: float) -> None:
+        """Answer what is done by now and take the next ones from the line."""
+        while self._serving and self._serving[0][0] <= now_s:
+            done_s, _, connection = heappop(self._serving)
+            connection.send(DONE)
+            while self._waiting and len(self._serving) < self._slots:
+                came_s, waiting = self._waiting.popleft()
+                if waiting.is_open:  # a client that gave up has left the line
+                    self._serve(max(done_s, came_s), waiting)
+
+    def _serve(self, start_s: float, connection: Connection) -> None:
+        service_s = self._draw_s()
+        self._assigned_s += service_s
+        heappush(self._serving, (start_s + service_s, next(self._order), connection))
+
+
+class Replica:
+    """The event loop around the slots."""
+
+    def __init__(self, listener: socket.socket, slots: Slots, ready_s: float) -> None:
+        self._listener = listener
+        self._slots = slots
+        self._ready_s = ready_s
+        self._draining = False
+        self._epoll = select.epoll()
+        self._handlers: dict[int, Callable[[], None]] = {}
+        self._watch(listener.fileno(), self._accept)
+        self._watch(sys.stdin.fileno(), sys.exit)
+        self._terminated = _signal_pipe()
+        self._watch(self._terminated, self._drain)
+
+    def run(self) -> None:
+        """Serve until drained."""
+        while not self._draining or self._slots.next_s is not None:
+            next_s = self._slots.next_s
+            wait_s = None if next_s is None else max(0.0, next_s - monotonic())
+            for fd, _ in self._epoll.poll(wait_s):
+                self._handlers[fd]()
+            self._slots.advance(monotonic())
+
+    def _watch(self, fd: int, handler: Callable[[], None]) -> None:
+        self._handlers[fd] = handler
+        self._epoll.register(fd, select.EPOLLIN)
+
+    def _accept(self) -> None:
+        try:
+            sock, _ = self._listener.accept()
+        except BlockingIOError:
+            return
+        sock.setblocking(False)
+        connection = Connection(sock)
+        self._watch(sock.fileno(), lambda: self._receive(connection))
+
+    def _receive(self, connection: Connection) -> None:
+        try:
+            data = connection.sock.recv(65536)
+        except BlockingIOError:  # the event was for an earlier connection with this number
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._close(connection)
+            return
+        connection.received += data
+        if connection.received.endswith(b"\r\n\r\n"):
+            request, connection.received = connection.received, b""
+            self._take(connection, request)
+
+    def _close(self, connection: Connection) -> None:
+        connection.is_open = False
+        fd = connection.sock.fileno()
+        self._epoll.unregister(fd)
+        del self._handlers[fd]
+        connection.sock.close()
+
+    def _take(self, connection: Connection, request: bytes) -> None:
+        now_s = monotonic()
+        if request.startswith(b"GET /healthz "):
+            connection.send(self._health(now_s))
+        else:
+            self._slots.take(now_s, connection)
+
+    def _health(self, now_s: float) -> bytes:
+        if now_s < self._ready_s or self._draining:
+            return NOT_READY
+        return answer("200 OK", f"{self._slots.busy_s(now_s):.6f}\n")
+
+    def _drain(self) -> None:
+        os.read(self._terminated, 1)
+        self._draining = True
+
+
+def _signal_pipe() -> int:
+    """Return a descriptor that becomes readable at SIGTERM, which alone would not end a poll."""
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+    signal.set_wakeup_fd(write_end)
+    signal.signal(signal.SIGTERM, lambda _signal, _frame: None)
+    return read_end
+
+
+def service_times(mean_s: float, scv: float, random: Random) -> Callable[[], float]:
+    """Draws from a gamma distribution; the mean itself when ``scv`` is 0."""
+    if scv == 0:
+        return lambda: mean_s
+    return lambda: random.gammavariate(1 / scv, mean_s * scv)
+
+
+def main(
+    path: str, slots: str, service_time_s: str, service_scv: str, startup_s: str, seed: str
+) -> None:
+    """Run one replica that listens on the Unix socket at ``path``."""
+    ready_s = monotonic() + float(startup_s)
+    draw_s = service_times(float(service_time_s), float(service_scv), Random(int(seed)))
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+        Replica(listener, Slots(int(slots), draw_s), ready_s).run()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

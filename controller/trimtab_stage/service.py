@@ -1,0 +1,133 @@
+"""`trimtab.v1.Stage` over gRPC: only translation; what it means is in `cluster` and `spec`."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import grpc
+from trimtab_proto.v1 import stage_pb2, stage_pb2_grpc
+
+from trimtab_stage.cluster import Cluster
+from trimtab_stage.fleet import Phase
+from trimtab_stage.spec import Ask, InvalidAskError
+from trimtab_stage.traffic import Traffic
+
+SERVICE = "trimtab.v1.Stage"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where to measure and where the traffic goes in: Envoy's admin socket, the listener's port."""
+
+    admin_socket: str
+    port: int
+
+
+class StageService(stage_pb2_grpc.StageServicer):  # type: ignore[misc] # untyped stubs
+    """Answers from the cluster as it is; writes to its spec."""
+
+    def __init__(self, cluster: Cluster, traffic: Traffic, place: Place) -> None:
+        self._cluster = cluster
+        self._traffic = traffic
+        self._place = place
+        # Versions of another run of the stage must never match ours.
+        self._epoch = f"{time.time_ns():x}"
+        # The version that each request led to, by request_id.
+        self._applied: dict[str, str] = {}
+
+    @property
+    def _version(self) -> str:
+        return f"{self._epoch}-{self._cluster.spec.version}"
+
+    async def GetStatus(  # noqa: N802 # gRPC's name
+        self,
+        request: stage_pb2.GetStatusRequest,  # noqa: ARG002 # it has no fields
+        context: grpc.aio.ServicerContext[Any, Any],  # noqa: ARG002
+    ) -> stage_pb2.StageStatus:
+        """Everything that is, now."""
+        return stage_pb2.StageStatus(
+            service=self._cluster.profile.name,
+            time_s=time.time(),
+            resource_version=self._version,
+            backends=[self._backend(name) for name in self._cluster.backends],
+            envoy_admin_socket=self._place.admin_socket,
+            port=self._place.port,
+            profile=self._profile(),
+            load=self._load(),
+            last_writer=self._cluster.spec.writer,
+        )
+
+    async def Apply(  # noqa: N802 # gRPC's name
+        self, request: stage_pb2.ApplyRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> stage_pb2.ApplyReply:
+        """Write floors and weights; weights count once Envoy has them, as `GetStatus` shows."""
+        if request.request_id in self._applied:
+            return stage_pb2.ApplyReply(resource_version=self._applied[request.request_id])
+        if request.resource_version not in ("", self._version):
+            await context.abort(
+                grpc.StatusCode.FAILED_PRECONDITION,
+                f"resource_version is {self._version}, not {request.resource_version}: "
+                f"{self._cluster.spec.writer or 'nobody'} wrote last; read the status again",
+            )
+        try:
+            self._write(request)
+        except InvalidAskError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        self._applied[request.request_id] = self._version
+        return stage_pb2.ApplyReply(resource_version=self._version, applied=True)
+
+    def _write(self, request: stage_pb2.ApplyRequest) -> None:
+        name = self._cluster.profile.name
+        if request.service != name:
+            raise InvalidAskError(f"unknown service {request.service!r}: the stage has {name!r}")
+        if not request.request_id:
+            raise InvalidAskError("request_id is empty: give each action an id of its own")
+        asks = [
+            Ask(
+                backend=ask.name,
+                floor=ask.floor if ask.HasField("floor") else None,
+                weight=ask.weight if ask.HasField("weight") else None,
+            )
+            for ask in request.backends
+        ]
+        self._cluster.apply(asks, request.writer)
+
+    def _backend(self, name: str) -> stage_pb2.StageBackend:
+        backend, acked = self._cluster.backends[name], self._cluster.acked
+        return stage_pb2.StageBackend(
+            name=name,
+            wanted=self._cluster.wanted[name],
+            starting=backend.count(Phase.STARTING),
+            ready=backend.count(Phase.READY),
+            draining=backend.count(Phase.DRAINING),
+            floor=self._cluster.spec.floors[name],
+            weight=acked.share(name) if acked else 0.0,
+            billed_replica_s=backend.billed_s(),
+            started=backend.started,
+            stopped=backend.stopped,
+            crashed=backend.crashed,
+        )
+
+    def _profile(self) -> stage_pb2.StageProfile:
+        profile = self._cluster.profile
+        return stage_pb2.StageProfile(
+            slo_latency_s=profile.slo_latency_s,
+            slo_share=profile.slo_share,
+            timeout_s=profile.timeout_s,
+            # The message's fields are named after the profile's.
+            backends=[stage_pb2.StageBackendProfile(**asdict(b)) for b in profile.backends],
+        )
+
+    def _load(self) -> stage_pb2.LoadStatus:
+        traffic, replay = self._traffic, self._traffic.replay
+        elapsed_s = traffic.elapsed_s
+        return stage_pb2.LoadStatus(
+            trace=replay.trace.name,
+            speed=replay.speed,
+            trace_time_s=replay.trace_time_s(elapsed_s),
+            offered_rps=replay.rate_rps(elapsed_s),
+            alive=traffic.alive,
+            **asdict(traffic.tally),
+        )
