@@ -1,15 +1,16 @@
 """What nobody can beat: the clairvoyant optimum of a relaxed service.
 
-It knows every arrival. A request that is not served in its own tick is a miss and vanishes,
-while the SLO's slack is granted as capacity: per tick a replica serves what it could in
-``tick_s + slo_latency_s``. Only starting costs: the mean start-up is billed, draining is not.
+It knows every arrival. A request that is not served in its own tick is a miss and vanishes;
+the SLO's slack is granted as extra capacity, so per tick a replica serves what it could in
+``tick_s + slo_latency_s``. The mean start-up is billed, draining is not.
 
-Why it is a true bound. A request on time is done at most one SLO after its tick, so the
-replicas ready in that tick, busy from its start to then, serve at least as many of its
-arrivals as any queue would; and ticks borrow from each other freely. Work done is random,
-but misses are convex in it, so its mean bounds from below (Jensen). So is billing: a
-replica becomes ready anywhere in a tick, and the program chooses where. The bound is for
-the arrivals that came, in expectation over service and start-up times.
+Why it is a true bound. A request on time is done at most one SLO after its tick, and in that
+span the replicas ready in the tick cannot do more work than when busy throughout; so all
+requests but these are misses for any policy. A replica may become ready anywhere within a
+tick, so here too. Work and start-ups are random and misses are convex in the work done, so by
+Jensen's inequality their means bound the mean from below: the bound holds for the arrivals
+that came, in expectation over service times (of scv 1 at most: busy servers of a wilder law
+finish a little more at first) and over start-up times.
 
 Why it is fast. Misses are convex in the replica count, so the program over counts falls apart
 into one on/off program per level: "is the n-th replica worth having now?". A level's whole
@@ -21,16 +22,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+
 from trimtab_sim.profile import Floats, Profiles
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """Optimal plan of C cells: ``replicas`` ``[T, C]``, ``billed_s`` and ``misses`` ``[C]``."""
+    """Optimal plan of C cells: ``replicas`` and ``misses`` ``[T, C]``, ``billed_s`` ``[C]``."""
 
     replicas: Floats
-    billed_s: Floats
     misses: Floats
+    billed_s: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +48,14 @@ class _Program:
 
     def needed(self, tick: int) -> Floats:
         """Requests that each level would serve: ``serves`` until the load is covered, then 0."""
-        return np.clip(self.excess[tick][:, None] - self.below, 0.0, self.serves)
+        return np.asarray(np.clip(self.excess[tick][:, None] - self.below, 0.0, self.serves))
 
     def running(self, needed: Floats) -> Floats:
         """Cost of a tick with the level on, less one with it off."""
         return np.asarray(self.tick_s - self.miss_s * needed)
 
     def landing(self, needed: Floats) -> Floats:
-        """The same for a level that becomes ready in the tick, just in time for what it serves."""
+        """The same for a level that becomes ready within the tick, as late as serves its need."""
         busy = needed * (self.tick_s / self.serves - self.miss_s)
         return np.asarray(self.startup_s + np.minimum(busy, 0.0))
 
@@ -82,9 +84,9 @@ def lower_bound(
         tick_s=tick_s,
     )
     cost_s, extra = _solve(program, np.where(levels < (initial - minimum)[:, None], 0.0, np.inf))
-    misses = np.maximum(excess - serves * extra, 0.0).sum(0)
-    billed_s = cost_s - program.miss_s[:, 0] * misses + minimum * tick_s * len(requests)
-    return Bound(replicas=extra + minimum, billed_s=billed_s, misses=misses)
+    misses = np.maximum(excess - serves * extra, 0.0)
+    extra_s = cost_s - program.miss_s[:, 0] * misses.sum(0)
+    return Bound(extra + minimum, misses, extra_s + minimum * tick_s * len(requests))
 
 
 def _solve(program: _Program, advantage: Floats) -> tuple[Floats, Floats]:

@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 import pytest
+
 from trimtab_agents.hpa import Hpa, HpaConfig, Pod, ScalingPolicy, Unit, recommend
 
 NOW_S = 10_000.0

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+
 from trimtab_agents.hpa import Hpa, HpaConfig, Pod
 from trimtab_agents.rules.baseline import baseline
 from trimtab_agents.rules.hpa import HpaRule

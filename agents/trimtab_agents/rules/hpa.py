@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from trimtab_sim.profile import Floats, Profiles
-from trimtab_sim.signals import Sensed, Wanted
 
 from trimtab_agents.hpa import HpaConfig
+from trimtab_sim.profile import Floats, Profiles
+from trimtab_sim.signals import Sensed, Wanted
 
 UPSTREAM = HpaConfig(target=1.0)
 
