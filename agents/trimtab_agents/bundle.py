@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime as ort
+from numpy.typing import NDArray
 
 from trimtab_envs.action import ACTION_DIMS
 from trimtab_envs.codec import Codec
@@ -101,7 +102,7 @@ class PpoPolicy:
         self._ticks += 1
         return self._codec.want()
 
-    def infer(self, observation: Floats) -> np.ndarray[Any, np.dtype[np.int64]]:
+    def infer(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
         """Action indices ``[B, K, 5]`` for observations ``[B, K, F]``."""
         rows = observation.reshape(-1, observation.shape[-1])
         logits = self._session.run(None, {"observation": rows})[0]

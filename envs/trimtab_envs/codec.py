@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trimtab_envs.action import ACTION_DIMS, NEUTRAL, Ints, Rule, Setting, decode
 from trimtab_envs.memory import Memory
@@ -71,7 +72,7 @@ class Codec:
         self._misses += gain * (miss - self._misses)
         self._sensed = sensed
 
-    def observe(self) -> Floats:
+    def observe(self) -> NDArray[np.float32]:
         """The present observation, ``[B, K, F]`` float32."""
         return encode(
             self.profiles, self.miss_price, self.tick_s, self._seen(), self.memory,

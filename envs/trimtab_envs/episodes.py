@@ -22,8 +22,10 @@ LONGEST_S = 8 * 3600.0
 SHORTEST_S = 1800.0
 
 
-def _log_uniform(rng: np.random.Generator, low: float, high: float, shape: object) -> Floats:
-    return np.asarray(np.exp(rng.uniform(np.log(low), np.log(high), shape)))  # type: ignore[arg-type]  # any numpy shape
+def _log_uniform(
+    rng: np.random.Generator, low: float, high: float, shape: int | tuple[int, ...]
+) -> Floats:
+    return np.asarray(np.exp(rng.uniform(np.log(low), np.log(high), shape)))
 
 
 def random_profiles(rng: np.random.Generator, services: int, backends: int) -> Profiles:
@@ -81,11 +83,11 @@ class EpisodeSource:
         self._tick_s = tick_s
         self.pool = random_workloads(rng, pool, self._length, tick_s).astype(np.float32)
         for row in np.flatnonzero(rng.random(pool) < TRACE_SHARE) if traces else ():
-            self.pool[row] = self._cut(traces[rng.integers(len(traces))])
+            self.pool[row] = self._cut(traces[int(rng.integers(len(traces)))])
 
     def _cut(self, trace: Trace) -> Floats:
         """A piece of a real trace, stretched in time, repeated when it is short, mean 1."""
-        stretch = float(_log_uniform(self._rng, 0.5, 2.0, None))
+        stretch = float(_log_uniform(self._rng, 0.5, 2.0, 1)[0])
         rates = Trace(trace.name, trace.step_s * stretch, trace.rate_rps).rates(self._tick_s)
         start = self._rng.integers(max(1, len(rates) - self._length))
         piece = np.resize(rates[start:], self._length)

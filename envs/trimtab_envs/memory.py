@@ -109,4 +109,3 @@ class Memory:
         trend = np.clip(now + self.slope * reach_s, 0.3 * now, 3.0 * now)
         noise = self.level(1) + 1.5 * self.noise[1]
         return np.stack((now, trend, noise, self.seasonal(self.horizon_s)))
-

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trimtab_envs.action import (
     ACTION_DIMS,
@@ -21,7 +23,7 @@ from trimtab_envs.action import (
     base_headroom,
 )
 from trimtab_envs.memory import LEVELS, Memory
-from trimtab_envs.season import BIN_S, Floats
+from trimtab_envs.season import BIN_S, Bools, Floats
 from trimtab_sim.profile import Profiles
 from trimtab_sim.signals import Sensed
 
@@ -59,7 +61,7 @@ def encode(
     memory: Memory,
     held: Floats,
     misses: Floats,
-) -> Floats:
+) -> NDArray[np.float32]:
     """The observation, ``[B, K, len(FEATURES)]`` float32, clipped to [-6, 6].
 
     ``held`` ``[B, K]`` is the rule's, ``misses`` ``[2, B]`` the recent miss share, fast and slow.
@@ -78,7 +80,10 @@ def encode(
     levels = [rows(memory.level(scale)) for scale in range(LEVELS)]
     floor = 0.1 * replica_rps
     slots = np.maximum(sensed.ready, 0.5) * profiles.concurrency
-    ready_rps, total_rps = sensed.ready * replica_rps, (sensed.ready + sensed.starting) * replica_rps
+    ready_rps, total_rps = (
+        sensed.ready * replica_rps,
+        (sensed.ready + sensed.starting) * replica_rps,
+    )
     load = now * np.maximum(_share(total_rps, profiles.present), 1e-3)
     capacity_share = _share(ready_rps, profiles.present)
     lag = wide(profiles.metric_lag_s)
@@ -107,7 +112,7 @@ def encode(
         1.0 * (sensed.wanted <= profiles.min_replicas),
         1.0 * (sensed.wanted >= profiles.max_replicas),
         *(_log_ratio(estimate, now, floor) for estimate in estimates[1:]),
-        *(_log_ratio(a, b, floor) for a, b in zip(levels, levels[1:], strict=False)),
+        *(_log_ratio(a, b, floor) for a, b in pairwise(levels)),
         noise[0] / (now + floor),
         noise[1] / (levels[3] + floor),
         rows(memory.slope) * startup_s / (now + floor),
@@ -116,7 +121,7 @@ def encode(
         _log_ratio(np.maximum(rows(season.q90), now * (rows(season.q90) == 0)), now, floor),
         _log_ratio(np.maximum(rows(season.mean), now * (rows(season.mean) == 0)), now, floor),
         2.0 * rows(season.strength),
-        np.log2((rows(season.period_bins) * BIN_S + 1.0) / startup_s) / 4.0,
+        np.log2((rows(season.period_bins.astype(np.float64) * BIN_S) + 1.0) / startup_s) / 4.0,
         _log_ratio(rows(memory.seasonal(1.5 * horizon)), now, floor),
         _log_ratio(rows(memory.seasonal(3.0 * horizon)), now, floor),
         np.log1p(rows(memory.age_s) / 600.0),
@@ -130,10 +135,10 @@ def encode(
         wide(profiles.present.sum(1) - 1.0),
     )
     observation = np.stack([np.broadcast_to(column, shape) for column in columns], axis=-1)
-    return np.clip(np.nan_to_num(observation), -6.0, 6.0).astype(np.float32)
+    return np.asarray(np.clip(np.nan_to_num(observation), -6.0, 6.0), dtype=np.float32)
 
 
-def _share(capacity: Floats, present: Floats) -> Floats:
+def _share(capacity: Floats, present: Bools) -> Floats:
     """Each backend's part of the capacity; equal parts while there is none."""
     total = capacity.sum(1, keepdims=True)
     equal = present / present.sum(1, keepdims=True)

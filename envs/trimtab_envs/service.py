@@ -14,7 +14,6 @@ from trimtab_envs.observation import FEATURES
 from trimtab_envs.world import World
 
 Observation = NDArray[np.float32]
-ENV_ID = "trimtab/Service-v1"
 
 
 class ServiceEnv(gym.Env[Observation, NDArray[np.int64]]):
@@ -58,7 +57,7 @@ class ServiceEnv(gym.Env[Observation, NDArray[np.int64]]):
         self.observation_space = gym.spaces.Box(
             -6.0, 6.0, (backends * len(FEATURES),), dtype=np.float32
         )
-        self.action_space = gym.spaces.MultiDiscrete(ACTION_DIMS * backends)
+        self.action_space = gym.spaces.MultiDiscrete(list(ACTION_DIMS) * backends)
         self._world: World | None = None
 
     def reset(

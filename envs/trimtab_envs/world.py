@@ -1,4 +1,7 @@
-"""B services stepped together: loads, simulator, codec and score. Both environments stand on it."""
+"""B services stepped together: loads, simulator, codec and score.
+
+The Gymnasium environment and the batch that PPO trains on both stand on it.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trimtab_envs.action import Ints
 from trimtab_envs.codec import Codec
@@ -79,7 +83,7 @@ class World:
         at = np.minimum(e.start + self._elapsed, self.source.pool.shape[1] - 1)
         return np.asarray(self.source.pool[e.row, at] * e.gain)
 
-    def observe(self) -> Floats:
+    def observe(self) -> NDArray[np.float32]:
         """Observations ``[B, K, F]`` float32."""
         return self.codec.observe()
 

@@ -22,7 +22,9 @@ class TargetRule:
     def __init__(self, estimate: ArrayLike, headroom: ArrayLike, hold_s: ArrayLike) -> None:
         self._estimate, self._headroom, self._hold_s = map(np.asarray, (estimate, headroom, hold_s))
         if (self._estimate < 0).any() or (self._estimate >= len(ESTIMATES)).any():
-            raise ValueError(f"estimate must be 0 to {len(ESTIMATES) - 1}, got {estimate}")
+            raise ValueError(
+                f"estimate must be 0 to {len(ESTIMATES) - 1}, got {self._estimate.tolist()}"
+            )
         self.name = "rule"
 
     def reset(self, profiles: Profiles, miss_price: Floats, tick_s: float) -> None:

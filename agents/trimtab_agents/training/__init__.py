@@ -1,0 +1,1 @@
+"""Training by PPO: the only part of trimtab that imports torch and Stable-Baselines3."""

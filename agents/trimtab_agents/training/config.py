@@ -22,13 +22,15 @@ TRAIN_TRACES = (
 class TrainConfig:
     """Settings of PPO (Stable-Baselines3's names) and of the batch of services it sees.
 
-    ``batch_scale`` multiplies the number of services stepped together; ``decisions`` is the
-    length of the run in decisions of single backends.
+    ``batch_scale`` multiplies the number of services stepped together, ``pool`` is the number
+    of loads that episodes are cut from, and ``decisions`` the length of the run in decisions
+    of single backends.
     """
 
     decisions: int = 40_000_000
     seed: int = 0
     batch_scale: int = 3
+    pool: int = 512
     n_steps: int = 48
     batch_size: int = 8192
     n_epochs: int = 4
@@ -53,5 +55,5 @@ class TrainConfig:
 PRESETS = {
     "shipped": TrainConfig(),
     # A minute's run that shows that everything works; too short to learn much.
-    "smoke": TrainConfig(decisions=100_000, batch_scale=1, n_steps=16, batch_size=1024),
+    "smoke": TrainConfig(decisions=100_000, batch_scale=1, pool=64, n_steps=16, batch_size=1024),
 }

@@ -38,7 +38,7 @@ def onnx_bytes(model: PPO) -> bytes:
     torch.onnx.export(
         Actor(model).eval(),
         (torch.zeros(1, len(FEATURES)),),
-        buffer,
+        buffer,  # type: ignore[arg-type]  # the legacy exporter takes a file object
         input_names=["observation"],
         output_names=["logits"],
         dynamic_axes={"observation": {0: "rows"}, "logits": {0: "rows"}},

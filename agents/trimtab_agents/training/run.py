@@ -1,9 +1,10 @@
-"""PPO by Stable-Baselines3 on the paired environment; resumable, with its checkpoint in a folder."""
+"""PPO by Stable-Baselines3 on the paired environment; resumable from the folder it works in."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import torch
 from stable_baselines3 import PPO
@@ -48,12 +49,12 @@ def train(config: TrainConfig, folder: Path, *, progress: bool = True) -> PPO:
     torch.set_num_threads(1)
     folder.mkdir(parents=True, exist_ok=True)
     config.save(folder / CONFIG)
-    env = PairedVecEnv(_train_traces(), config.seed, _shapes(config))
+    env = PairedVecEnv(_train_traces(), config.seed, _shapes(config), config.pool)
     checkpoint = folder / CHECKPOINT
     if checkpoint.exists():
         model = PPO.load(checkpoint, env=env, device="cpu")
     else:
-        model = _fresh(config, env, folder)
+        model = fresh(config, env, folder)
     callbacks: list[BaseCallback] = [Checkpoint(folder)]
     if progress:
         callbacks.append(ProgressBarCallback())
@@ -78,7 +79,8 @@ def _shapes(config: TrainConfig) -> list[Shape]:
     return [replace(shape, services=shape.services * config.batch_scale) for shape in SHAPES]
 
 
-def _fresh(config: TrainConfig, env: PairedVecEnv, folder: Path) -> PPO:
+def fresh(config: TrainConfig, env: PairedVecEnv, log: Path | None) -> PPO:
+    """An untrained model that behaves like the plain rule; TensorBoard's log goes to ``log``."""
     rate = config.learning_rate
     model = PPO(
         "MlpPolicy",
@@ -95,7 +97,7 @@ def _fresh(config: TrainConfig, env: PairedVecEnv, folder: Path) -> PPO:
         policy_kwargs={"net_arch": [config.width, config.width]},
         seed=config.seed,
         device="cpu",
-        tensorboard_log=str(folder),
+        tensorboard_log=str(log) if log else None,
     )
     start_at_the_rule(model)
     return model
@@ -103,9 +105,10 @@ def _fresh(config: TrainConfig, env: PairedVecEnv, folder: Path) -> PPO:
 
 def start_at_the_rule(model: PPO) -> None:
     """Bias the first policy to the plain rule, so that learning starts from sober behaviour."""
+    bias = cast(torch.nn.Linear, model.policy.action_net).bias
     offset = 0
     with torch.no_grad():
         for size, neutral in zip(ACTION_DIMS, NEUTRAL, strict=True):
             distance = (torch.arange(size) - neutral).abs()
-            model.policy.action_net.bias[offset : offset + size] = 2.0 - torch.clamp(distance, 0, 3)
+            bias[offset : offset + size] = 2.0 - torch.clamp(distance, 0, 3)
             offset += size

@@ -23,6 +23,8 @@ from trimtab_envs.season import Bools, Floats
 from trimtab_envs.world import World
 from trimtab_sim.traces import Trace
 
+Singles = NDArray[np.float32]
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
@@ -44,11 +46,13 @@ REWARD_LIMIT = 2.0
 class Pair:
     """A world and its twin under the plain rule: same episodes, so scores can be compared."""
 
-    def __init__(self, shape: Shape, traces: Sequence[Trace], seed: np.random.SeedSequence) -> None:
+    def __init__(
+        self, shape: Shape, traces: Sequence[Trace], seed: np.random.SeedSequence, pool: int
+    ) -> None:
         episodes, *arrivals = seed.spawn(3)
         worlds = [
             World(
-                EpisodeSource(np.random.default_rng(episodes), shape.tick_s, traces),
+                EpisodeSource(np.random.default_rng(episodes), shape.tick_s, traces, pool),
                 shape.services,
                 shape.backends,
                 shape.tick_s,
@@ -75,7 +79,7 @@ class Pair:
         self.world.reset(services)
         self._twin.reset(services)
 
-    def observe(self) -> Floats:
+    def observe(self) -> Singles:
         """Observations of all rows, ``[rows, F]``."""
         return self.world.observe().reshape(self.rows, len(FEATURES))
 
@@ -84,10 +88,10 @@ class PairedVecEnv(VecEnv):
     """All pairs as one flat batch of rows."""
 
     def __init__(
-        self, traces: Sequence[Trace], seed: int, shapes: Sequence[Shape] = SHAPES
+        self, traces: Sequence[Trace], seed: int, shapes: Sequence[Shape] = SHAPES, pool: int = 512
     ) -> None:
         seeds = np.random.SeedSequence(seed).spawn(len(shapes))
-        self._pairs = [Pair(shape, traces, s) for shape, s in zip(shapes, seeds, strict=True)]
+        self._pairs = [Pair(shape, traces, s, pool) for shape, s in zip(shapes, seeds, strict=True)]
         self._ends = np.cumsum([pair.rows for pair in self._pairs])
         self._actions: NDArray[np.int64] | None = None
         rows = int(self._ends[-1])
@@ -95,10 +99,10 @@ class PairedVecEnv(VecEnv):
         super().__init__(
             rows,
             gym.spaces.Box(-6.0, 6.0, (len(FEATURES),), dtype=np.float32),
-            gym.spaces.MultiDiscrete(ACTION_DIMS),
+            gym.spaces.MultiDiscrete(list(ACTION_DIMS)),
         )
 
-    def reset(self) -> Floats:
+    def reset(self) -> Singles:
         """Observations of the episodes under way; they begin where the constructor put them."""
         return np.concatenate([pair.observe() for pair in self._pairs])
 
@@ -106,7 +110,7 @@ class PairedVecEnv(VecEnv):
         """Remember the actions."""
         self._actions = actions
 
-    def step_wait(self) -> tuple[Floats, Floats, Bools, list[dict[str, Any]]]:
+    def step_wait(self) -> tuple[Singles, Singles, Bools, list[dict[str, Any]]]:
         """Step every pair; finished episodes are truncated and begin anew."""
         if self._actions is None:
             raise RuntimeError("step_async() must be called before step_wait()")
@@ -128,7 +132,7 @@ class PairedVecEnv(VecEnv):
         return observation, reward.astype(np.float32), done, infos
 
     @staticmethod
-    def _step(pair: Pair, action: NDArray[np.int64]) -> tuple[Floats, Floats, Bools, Floats]:
+    def _step(pair: Pair, action: NDArray[np.int64]) -> tuple[Singles, Floats, Bools, Singles]:
         reward, done = pair.step(action)
         last = pair.observe()
         observation = last
@@ -141,18 +145,21 @@ class PairedVecEnv(VecEnv):
     def close(self) -> None:
         """Nothing to release."""
 
-    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+    # The rest of VecEnv's contract is about reaching into separate environments; rows of a
+    # batch have no attributes or methods of their own.
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:  # noqa: ARG002 - SB3's contract
         """``render_mode`` is all that Stable-Baselines3 asks for."""
         return [getattr(self, attr_name, None)] * self.num_envs
 
-    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        """Rows have no attributes of their own."""
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:  # noqa: ARG002 - SB3's contract
+        """Refused."""
         raise AttributeError(f"rows of {type(self).__name__} have no attribute {attr_name}")
 
-    def env_method(self, method_name: str, *args: Any, **kwargs: Any) -> list[Any]:
-        """Rows have no methods of their own."""
+    def env_method(self, method_name: str, *args: Any, **kwargs: Any) -> list[Any]:  # noqa: ARG002 - SB3's contract
+        """Refused."""
         raise AttributeError(f"rows of {type(self).__name__} have no method {method_name}")
 
-    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
+    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:  # noqa: ARG002 - SB3's contract
         """No row is wrapped."""
         return [False] * self.num_envs

@@ -1,0 +1,65 @@
+"""A bundle is code from elsewhere: everything wrong with one is found before it decides."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from trimtab_agents.bundle import CARD, MODEL, BundleError, load, shipped_path
+from trimtab_envs.action import ACTION_DIMS
+from trimtab_envs.observation import FEATURES
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(shipped_path(), tmp_path / "bundle"))
+
+
+def edit_card(folder: Path, **changes: object) -> None:
+    card = json.loads((folder / CARD).read_text()) | changes
+    (folder / CARD).write_text(json.dumps(card))
+
+
+def replace_model(folder: Path, content: bytes) -> None:
+    (folder / MODEL).write_bytes(content)
+    edit_card(folder, sha256=hashlib.sha256(content).hexdigest())
+
+
+def test_the_shipped_bundle_loads_and_decides() -> None:
+    policy = load()
+    action = policy.infer(np.zeros((5, 2, len(FEATURES)), dtype=np.float32))
+    assert action.shape == (5, 2, len(ACTION_DIMS))
+    assert (action >= 0).all()
+    assert (action < np.array(ACTION_DIMS)).all()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        pytest.param(lambda f: (f / MODEL).unlink(), "cannot be read", id="no model"),
+        pytest.param(lambda f: (f / CARD).unlink(), "cannot be read", id="no card"),
+        pytest.param(lambda f: (f / CARD).write_text("{"), "not a policy card", id="broken card"),
+        pytest.param(lambda f: (f / CARD).write_text("[]"), "not a policy card", id="list card"),
+        pytest.param(lambda f: edit_card(f, sha256="00"), "SHA-256", id="wrong hash"),
+        pytest.param(lambda f: edit_card(f, schema_hash="00"), "schema", id="other schema"),
+        pytest.param(
+            lambda f: replace_model(f, pickle.dumps({"a": 1})), "not an ONNX policy", id="pickle"
+        ),
+        pytest.param(lambda f: replace_model(f, b""), "not an ONNX policy", id="empty model"),
+        pytest.param(lambda f: (f / MODEL).write_bytes(bytes(17 * 2**20)), "larger", id="huge"),
+    ],
+)
+def test_a_bad_bundle_is_refused(
+    bundle: Path, damage: Callable[[Path], object], message: str
+) -> None:
+    damage(bundle)
+    with pytest.raises(BundleError, match=message) as refused:
+        load(bundle)
+    assert str(bundle) in str(refused.value)

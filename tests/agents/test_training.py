@@ -1,0 +1,91 @@
+"""PPO really learns, does so the same way for a seed, and what is exported is what was trained."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from trimtab_agents.bundle import load  # noqa: E402 - torch decides whether this file runs
+from trimtab_agents.training.config import TRAIN_TRACES, TrainConfig  # noqa: E402
+from trimtab_agents.training.export import Actor, export  # noqa: E402
+from trimtab_agents.training.run import fresh, train  # noqa: E402
+from trimtab_agents.training.vec_env import PairedVecEnv, Shape  # noqa: E402
+from trimtab_envs.action import ACTION_DIMS, NEUTRAL  # noqa: E402
+from trimtab_envs.observation import FEATURES  # noqa: E402
+from trimtab_sim.traces import shipped_traces  # noqa: E402
+
+SHORT = TrainConfig(decisions=12_288, batch_scale=1, n_steps=16, batch_size=1024, pool=16)
+
+
+def observations(rows: int = 64) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(rows, len(FEATURES))).astype(np.float32)
+
+
+def logits(model: object) -> np.ndarray:
+    with torch.no_grad():
+        return np.asarray(Actor(model)(torch.as_tensor(observations())))
+
+
+def test_same_seed_same_policy_and_a_resumed_run_goes_on(tmp_path: Path) -> None:
+    first = train(SHORT, tmp_path / "a", progress=False)
+    second = train(SHORT, tmp_path / "b", progress=False)
+    np.testing.assert_array_equal(logits(first), logits(second))
+    resumed = train(replace(SHORT, decisions=18_432), tmp_path / "a", progress=False)
+    assert first.num_timesteps == 12_288
+    assert resumed.num_timesteps == 18_432
+
+
+class MoreHeadroom(PairedVecEnv):
+    """The real batch with a trivial reward: one for choosing more than neutral headroom."""
+
+    def step_wait(self) -> tuple[Any, Any, Any, Any]:
+        observation, _, done, infos = super().step_wait()
+        reward = (self._actions[:, 1] > NEUTRAL[1]).astype(np.float32)
+        return observation, reward, done, infos
+
+
+def test_it_learns_a_trivial_lesson() -> None:
+    env = MoreHeadroom([], seed=0, shapes=[Shape(64, 1, 60.0)], pool=16)
+    model = fresh(replace(SHORT, n_steps=32, batch_size=128, n_epochs=10), env, None)
+
+    def share_of_more() -> float:
+        sampled, _ = model.predict(observations(512), deterministic=False)
+        return float((sampled[:, 1] > NEUTRAL[1]).mean())
+
+    assert share_of_more() < 0.6
+    model.learn(12 * 32 * 64)
+    assert share_of_more() > 0.9
+
+
+def test_twins_under_the_same_rule_differ_by_noise_only() -> None:
+    env = PairedVecEnv([], seed=3, shapes=[Shape(32, 1, 60.0), Shape(16, 2, 60.0)], pool=64)
+    assert env.reset().shape == (64, len(FEATURES))
+    rewards = []
+    for _ in range(60):
+        env.step_async(np.tile(NEUTRAL, (64, 1)))
+        _, reward, done, infos = env.step_wait()
+        rewards.append(reward)
+        assert all(infos[row]["TimeLimit.truncated"] for row in np.flatnonzero(done))
+    assert abs(float(np.mean(rewards))) < 0.01
+
+
+def test_validation_traces_are_not_trained_on() -> None:
+    assert set(TRAIN_TRACES) < set(shipped_traces())
+    assert len(set(shipped_traces()) - set(TRAIN_TRACES)) == 3
+
+
+def test_exported_network_gives_the_trained_networks_actions(tmp_path: Path) -> None:
+    model = train(SHORT, tmp_path, progress=False)
+    export(model, SHORT, tmp_path / "bundle", "test")
+    parts = np.split(logits(model), np.cumsum(ACTION_DIMS)[:-1], axis=1)
+    expected = np.stack([part.argmax(1) for part in parts], axis=1)
+    policy = load(tmp_path / "bundle")
+    found = policy.infer(observations().reshape(8, 8, len(FEATURES)))
+    np.testing.assert_array_equal(found.reshape(-1, len(ACTION_DIMS)), expected)
+    assert policy.card["trained_decisions"] == model.num_timesteps

@@ -1,0 +1,107 @@
+"""The rule that actions parametrise: what it asks for, in tables and properties."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trimtab_envs.action import ACTION_DIMS, HEADROOMS, NEUTRAL, Rule, Setting, decode
+from trimtab_sim.profile import BackendProfile, Profile, Profiles
+
+# Replicas carry 80 rps each; spot costs 0.5.
+TWO = Profiles.stack(
+    [
+        Profile(
+            "s",
+            (BackendProfile("a", max_replicas=10), BackendProfile("b", price=0.5, max_replicas=10)),
+        )
+    ]
+)
+LEVEL = len(HEADROOMS) // 2
+
+
+def setting(
+    headroom: float = 1.0, hold_s: float = 0.0, tilt: tuple[float, float] = (1, 1)
+) -> Setting:
+    def wide(value: float) -> np.ndarray:
+        return np.full((1, 2), value)
+
+    return Setting(
+        np.zeros((1, 2), dtype=np.int64), wide(headroom), wide(hold_s), wide(1.0), np.array([tilt])
+    )
+
+
+def size(
+    rule: Rule, load_rps: float, chosen: Setting, wanted: tuple[int, int] = (0, 0)
+) -> list[float]:
+    estimates = np.full((4, 1, 2), load_rps)
+    replicas, _ = rule.replicas(chosen, estimates, np.zeros((1, 2)), np.array([wanted], float))
+    return replicas[0].tolist()
+
+
+@pytest.mark.parametrize(
+    ("load_rps", "headroom", "expected"),
+    [
+        pytest.param(240, 1.0, [1, 2], id="cheap backend carries twice as much"),
+        pytest.param(240, 1.5, [2, 3], id="headroom multiplies"),
+        pytest.param(0, 1.0, [1, 1], id="never below min"),
+        pytest.param(1500, 1.0, [9, 10], id="beyond one maximum the rest spills"),
+        pytest.param(9999, 1.0, [10, 10], id="never above max"),
+    ],
+)
+def test_sizes(load_rps: float, headroom: float, expected: list[float]) -> None:
+    assert size(Rule(TWO, 5.0), load_rps, setting(headroom)) == expected
+
+
+def test_capacity_is_let_go_over_the_hold_time() -> None:
+    rule = Rule(TWO, 5.0)
+    before = size(rule, 960, setting(hold_s=60.0))
+    counts = [size(rule, 80, setting(hold_s=60.0), wanted=(10, 10))[1] for _ in range(60)]
+    assert counts[0] >= before[1] - 1
+    assert counts == sorted(counts, reverse=True)
+    assert counts[-1] == 1
+
+
+def test_a_fraction_of_a_replica_is_not_worth_a_scale_down() -> None:
+    rule = Rule(TWO, 5.0)
+    assert size(rule, 235, setting(), wanted=(1, 2)) == [1, 2]
+    assert size(rule, 130, setting(), wanted=(1, 3)) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("ready", "tilt", "expected"),
+    [
+        pytest.param((1, 3), (1, 1), [0.25, 0.75], id="capacity-proportional"),
+        pytest.param((2, 2), (1, 3), [0.25, 0.75], id="tilted"),
+        pytest.param((0, 2), (4, 1), [0.0, 1.0], id="nothing ready gets nothing"),
+        pytest.param((0, 0), (1, 1), [0.6, 0.4], id="nobody ready: unchanged"),
+    ],
+)
+def test_weights(ready: tuple[int, int], tilt: tuple[float, float], expected: list[float]) -> None:
+    rule = Rule(TWO, 5.0)
+    found = rule.weights(setting(tilt=tilt), np.array([ready], float), np.array([[0.6, 0.4]]))
+    assert found[0].tolist() == pytest.approx(expected)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    action=st.tuples(*(st.integers(0, size - 1) for size in ACTION_DIMS)),
+    loads=st.lists(st.floats(0.0, 1e6), min_size=1, max_size=20),
+    miss_price=st.floats(0.1, 1e4),
+)
+def test_every_action_stays_within_the_backends_limits(
+    action: tuple[int, ...], loads: list[float], miss_price: float
+) -> None:
+    rule = Rule(TWO, 5.0)
+    chosen = decode(np.tile(action, (1, 2, 1)), np.array([miss_price]), TWO.startup_mean_s)
+    wanted = (1, 1)
+    for load in loads:
+        replicas = size(rule, load, chosen, wanted)
+        assert all(1 <= count <= 10 and count == int(count) for count in replicas)
+        wanted = (int(replicas[0]), int(replicas[1]))
+
+
+def test_neutral_is_inside_the_action_space() -> None:
+    assert all(0 <= index < size for index, size in zip(NEUTRAL, ACTION_DIMS, strict=True))

@@ -1,0 +1,147 @@
+"""One codec for training and the daemon: equal arrays, whatever the stream came from."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from trimtab_envs.action import ACTION_DIMS, NEUTRAL
+from trimtab_envs.codec import Codec, pack
+from trimtab_envs.observation import FEATURES
+from trimtab_guard.model import BackendState, Reading, State
+from trimtab_sim.profile import BackendProfile, Profile, Profiles
+from trimtab_sim.signals import Sensed
+from trimtab_sim.simulator import Simulator
+
+SERVICES, TICK_S = 3, 5.0
+BACKENDS = (BackendProfile("on-demand"), BackendProfile("spot", startup_mean_s=90.0, price=0.4))
+
+
+def profiles() -> Profiles:
+    return Profiles.stack([Profile(f"s{i}", BACKENDS, metric_lag_s=5.0) for i in range(SERVICES)])
+
+
+def states(sensed: Sensed) -> list[State]:
+    """What the daemon's sensor would have reported of the same world."""
+    return [
+        State(
+            service=f"s{row}",
+            time_s=float(sensed.time_s[row]),
+            replicas_time_s=float(sensed.time_s[row]),
+            backends=tuple(
+                BackendState(
+                    name=backend.name,
+                    wanted=int(sensed.wanted[row, k]),
+                    starting=int(sensed.starting[row, k]),
+                    ready=int(sensed.ready[row, k]),
+                    draining=int(sensed.draining[row, k]),
+                    weight=float(sensed.weight[row, k]),
+                    rate_rps=Reading(float(sensed.rate_rps[row, k]), measured_s),
+                    in_flight=Reading(float(sensed.in_flight[row, k]), measured_s),
+                )
+                for k, backend in enumerate(BACKENDS)
+            ),
+            p50_ms=Reading(50.0, measured_s),
+            p95_ms=Reading(150.0, measured_s),
+            miss_share=Reading(float(sensed.miss_share[row]), measured_s),
+        )
+        for row, measured_s in enumerate(sensed.time_s - sensed.age_s)
+    ]
+
+
+def test_the_daemon_observes_what_training_observed() -> None:
+    rng = np.random.default_rng(7)
+    world = Simulator(profiles(), TICK_S, rng)
+    price = np.array([10.0, 50.0, 250.0])
+    trained, deployed = (Codec(profiles(), price, TICK_S) for _ in range(2))
+    sensed = world.reset(np.full((SERVICES, 2), 2.0), np.full((SERVICES, 2), 0.5))
+    for tick in range(400):
+        packed = pack(states(sensed), 2)
+        trained.sense(sensed)
+        deployed.sense(packed)
+        if tick % 6 == 0:
+            action = rng.integers(0, ACTION_DIMS, (SERVICES, 2, len(ACTION_DIMS)))
+            np.testing.assert_array_equal(trained.observe(), deployed.observe())
+            trained.set_action(action)
+            deployed.set_action(action)
+        want, other = trained.want(), deployed.want()
+        np.testing.assert_array_equal(want.replicas, other.replicas)
+        np.testing.assert_array_equal(want.weight, other.weight)
+        sensed = world.step(150.0 + 100.0 * rng.random(SERVICES), want.replicas, want.weight).sensed
+
+
+def one(rate: float, service_time_s: float = 0.05) -> Sensed:
+    def wide(value: float) -> np.ndarray:
+        return np.full((1, 1), value)
+
+    return Sensed(
+        time_s=np.zeros(1), age_s=np.zeros(1), miss_share=np.zeros(1), rate_rps=wide(rate),
+        in_flight=wide(rate * service_time_s), wanted=wide(3.0), starting=wide(0.0),
+        ready=wide(3.0), draining=wide(0.0), weight=wide(1.0),
+    )  # fmt: skip
+
+
+def codec(miss_price: float = 50.0, **profile: float) -> Codec:
+    backend = BackendProfile("b", **profile)  # type: ignore[arg-type]  # numbers by field name
+    stacked = Profiles.stack([Profile("s", (backend,))])
+    return Codec(stacked, np.array([miss_price]), TICK_S)
+
+
+def test_observation_does_not_know_the_load_scale() -> None:
+    """Ten times the load on replicas that carry ten times as much looks the same."""
+    small, large = codec(), codec(service_time_s=0.005)
+    for rate in np.random.default_rng(0).uniform(100.0, 200.0, 300):
+        small.sense(one(float(rate)))
+        large.sense(one(float(10 * rate), service_time_s=0.005))
+    same = np.array([name != "log_slo_ratio" for name in FEATURES])
+    np.testing.assert_allclose(
+        small.observe()[0, 0, same], large.observe()[0, 0, same], rtol=1e-5, atol=1e-5
+    )
+
+
+def test_a_missing_reading_is_not_zero_load() -> None:
+    seen = codec()
+    for rate in [200.0] * 50 + [float("nan")] * 20:
+        seen.sense(one(rate))
+    assert seen.memory.estimates()[0, 0] == pytest.approx(200.0)
+    assert np.isfinite(seen.observe()).all()
+    assert seen.want().replicas[0, 0] >= 3
+
+
+def test_setting_an_action_leaves_the_callers_array_alone() -> None:
+    """Regression: a reset wrote NEUTRAL into PPO's rollout buffer through a view."""
+    subject = codec()
+    subject.sense(one(100.0))
+    action = np.zeros((1, 1, len(ACTION_DIMS)), dtype=np.int64)
+    subject.set_action(action)
+    subject.reset(np.ones(1, dtype=np.bool_), subject.profiles, subject.miss_price)
+    assert (action == 0).all()
+    assert action.tolist() != [[list(NEUTRAL)]]
+
+
+def test_reset_forgets_everything() -> None:
+    used, fresh = codec(), codec()
+    for rate in np.random.default_rng(1).uniform(0.0, 400.0, 500):
+        used.sense(one(float(rate)))
+        used.want()
+    used.reset(np.ones(1, dtype=np.bool_), used.profiles, used.miss_price)
+    for subject in (used, fresh):
+        subject.sense(one(120.0))
+    np.testing.assert_array_equal(used.observe(), fresh.observe())
+
+
+@pytest.mark.parametrize("period_min", [6, 20, 45, 120])
+def test_memory_finds_the_period_and_forecasts_the_next_burst(period_min: int) -> None:
+    subject = codec(startup_mean_s=60.0)
+    ticks_per_period = period_min * 60 / TICK_S
+    periods = max(4, 40 // period_min)
+    for tick in range(int(periods * ticks_per_period) - 15):
+        burst = tick % ticks_per_period < ticks_per_period / 4
+        subject.sense(one(400.0 if burst else 40.0))
+    # 75 s before the next burst begins: the load is low, the forecast must not be.
+    season = subject.memory.season
+    assert season.period_bins[0] % period_min == 0
+    assert season.strength[0] > 0.8
+    now, _, _, ahead = subject.memory.estimates()[:, 0]
+    assert now < 60.0
+    assert ahead > 200.0
