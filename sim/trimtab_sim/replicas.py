@@ -54,7 +54,7 @@ class Replicas:
         whole = np.rint(wanted)
         self.wanted = np.minimum(np.maximum(whole, limits.min_replicas), limits.max_replicas)
         change = self.wanted - self.starting - self.ready
-        if not change.any():
+        if not np.count_nonzero(change):
             return change
         self._start(np.maximum(change, 0.0))
         surplus = np.maximum(-change, 0.0)
@@ -104,11 +104,11 @@ class Replicas:
         self._head = (slot + 1) % len(self._landing)
         landed = self._landing[slot].reshape(self.ready.shape).copy()
         missed = self._unready[slot].reshape(self.ready.shape).copy()
-        if landed.any():
+        if landed.max() > 0.0:
             self.starting -= landed
             self.ready += landed
             self._landing[slot] = self._unready[slot] = 0.0
-        if self.draining.any():
+        if self.draining.max() > 0.0:
             live += self._bill_draining()
         return landed, missed, live
 

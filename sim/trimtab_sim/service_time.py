@@ -77,21 +77,23 @@ class LateShare:
             rate = _RATE_SCALE * (CELLS / node - 1.0)
             exponential[rows, node] = (mass * np.exp(rate * (middle - 1.0))).sum(axis=1)
 
-    def along(self, start: Floats, end: Floats) -> Floats:
+    def along(self, start: Floats, end: Floats, rows: NDArray[np.intp]) -> Floats:
         """Share late of arrivals whose waits spread evenly from ``start`` to ``end`` >= start.
 
-        Waits in units of the SLO.
+        Waits in units of the SLO, for the backends at flat index ``rows``.
         """
         travel = np.maximum(end - start, 1e-4)
-        return np.asarray((self._until(start + travel) - self._until(start)) / travel)
+        first = self._first.ravel()[rows]
+        until_end = self._until(start + travel, first)
+        return np.asarray((until_end - self._until(start, first)) / travel)
 
-    def _until(self, wait: Floats) -> Floats:
+    def _until(self, wait: Floats, first: NDArray[np.intp]) -> Floats:
         """Integral of P(late) over waits from 0, quadratic within a cell."""
         inside = np.minimum(wait, 1.0)
         position = inside * CELLS
         cell = np.minimum(position.astype(np.intp), CELLS - 1)
         part = position - cell
-        index = self._first + cell
+        index = first + cell
         low, high = self._tail.take(index), self._tail.take(index + 1)
         area = (low + 0.5 * part * (high - low)) * part / CELLS
         return np.asarray(self._integral.take(index) + area + (wait - inside))

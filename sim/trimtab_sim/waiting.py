@@ -19,7 +19,6 @@ from trimtab_sim.profile import Floats
 
 REPLICA_NODES = 9
 UTILISATION_NODES = 33
-_SIZE = REPLICA_NODES * UTILISATION_NODES
 _REPLICAS = 2.0 ** np.arange(REPLICA_NODES)
 # Both parts are taken as constant beyond, where queues never come to rest.
 _UTILISATION = np.clip(np.linspace(0.0, 1.0, UTILISATION_NODES), 0.01, 0.999)
@@ -78,9 +77,18 @@ def _mean_field(slots: int) -> tuple[Floats, Floats]:
     return wait, queue
 
 
+def _scv_spread(slots: int) -> Floats:
+    """Cosmetatos: how much more often requests of constant service time wait."""
+    pool = slots * _REPLICAS[:, None]
+    spread = (1.0 - _UTILISATION) * (pool - 1.0) * (np.sqrt(4.0 + 5.0 * pool) - 2.0)
+    return np.asarray(np.minimum(spread / (16.0 * pool * _UTILISATION), 1.0))
+
+
 @lru_cache(maxsize=256)
-def _steady_state(slots: int) -> tuple[Floats, Floats, Floats]:
-    """P(all busy), P(wait), and the mean wait from imbalance in service times / slots."""
+def _steady_state(slots: int) -> Floats:
+    """Per node: P(all busy) as exponent of the utilisation, its spread with the scv, P(wait),
+    and the mean wait from imbalance in service times / slots; ``[nodes, nodes, 4]``.
+    """
     busy = _erlang_c(slots)
     wait, queue = _mean_field(slots)
     pool_wait = busy / (_REPLICAS[:, None] * (1.0 - _UTILISATION))
@@ -88,57 +96,53 @@ def _steady_state(slots: int) -> tuple[Floats, Floats, Floats]:
     field = gain * queue / _MEAN_FIELD_UTILISATION
     others = np.maximum(1.0 - 1.0 / _REPLICAS[:, None], 1e-6)
     imbalance = field * field / (field + _HIDDEN * pool_wait / others**2)
-    return busy, np.maximum(wait, busy), imbalance
+    exponent = np.log(np.maximum(busy, 1e-300)) / np.log(_UTILISATION)
+    return np.stack([exponent, _scv_spread(slots), np.maximum(wait, busy), imbalance], axis=-1)
 
 
-def _scv_correction(slots: int, scv: Floats) -> Floats:
-    """Cosmetatos: how much more often than with Erlang C requests wait; [R, nodes, nodes]."""
-    pool = slots * _REPLICAS[:, None]
-    spread = (1.0 - _UTILISATION) * (pool - 1.0) * (np.sqrt(4.0 + 5.0 * pool) - 2.0)
-    spread = np.minimum(spread / (16.0 * pool * _UTILISATION), 1.0)
-    return np.asarray(1.0 + ((1.0 - scv) / (1.0 + scv))[:, None, None] * spread)
+def _cells(nodes: Floats) -> Floats:
+    """Per cell between nodes: value, slope over utilisation, over replicas, and over both."""
+    right = np.diff(nodes, axis=1)
+    down, both = np.diff(nodes[:, :-1], axis=0), np.diff(right, axis=0)
+    corner = [nodes[:-1, :-1], right[:-1], down, both]
+    return np.concatenate(corner, axis=-1).reshape(-1, 4 * nodes.shape[-1])
 
 
 class Waiting:
-    """Tables for ``shape`` backends, updated one by one when their profile changes."""
+    """Steady states of ``shape`` backends; those with equally many slots share a table."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
-        self._first = np.arange(np.prod(shape)).reshape(shape) * _SIZE
-        # Per node: exponent of P(all busy), P(wait), mean wait from imbalance in seconds.
-        self._nodes = np.ones((self._first.size * _SIZE, 3))
+        self._tables: dict[int, int] = {}
+        self._cells = np.zeros((0, 16))
+        self._first = np.zeros(shape, dtype=np.intp)
+        self._imbalance_s = np.ones(shape)
+        self._scv_slope = np.zeros(shape)
 
     def fill(self, rows: NDArray[np.intp], slots: Floats, service_s: Floats, scv: Floats) -> None:
-        """Tabulate the backends at flat index ``rows``; other arguments have its length."""
-        nodes = self._nodes.reshape(-1, REPLICA_NODES, UTILISATION_NODES, 3)
-        for each in np.unique(slots):
-            same = slots == each
-            busy, wait, imbalance = _steady_state(int(each))
-            correction = _scv_correction(int(each), scv[same])
-            busy = np.clip(busy * correction, 1e-300, 1.0)
-            half = (1.0 + scv[same]) / 2.0
-            scale_s = service_s[same] / each * half ** (1.0 - _SCV_LOSS * np.log2(each))
-            nodes[rows[same], ..., 0] = np.log(busy) / np.log(_UTILISATION)
-            nodes[rows[same], ..., 1] = np.maximum(wait, busy)
-            nodes[rows[same], ..., 2] = scale_s[:, None, None] * imbalance
+        """Describe the backends at flat index ``rows``; other arguments have its length."""
+        for each in np.unique(slots).astype(int).tolist():
+            if each not in self._tables:
+                self._tables[each] = len(self._cells)
+                self._cells = np.concatenate([self._cells, _cells(_steady_state(each))])
+        self._first.ravel()[rows] = [self._tables[each] for each in slots.astype(int).tolist()]
+        half = (1.0 + scv) / 2.0
+        scale_s = service_s / slots * half ** (1.0 - _SCV_LOSS * np.log2(slots))
+        self._imbalance_s.ravel()[rows] = scale_s
+        self._scv_slope.ravel()[rows] = (1.0 - scv) / (1.0 + scv)
 
     def at(self, replicas: Floats, utilisation: Floats) -> tuple[Floats, Floats, Floats]:
-        """Exponent e of P(all busy) = utilisation^e, P(wait), and mean wait from imbalance, s.
+        """Log of P(all busy), P(wait), and mean wait from imbalance in seconds.
 
-        All of the tables' shape; linear between the nodes.
+        Utilisation in (0, 1); all of the backends' shape; linear between the nodes.
         """
         depth = np.log2(np.clip(replicas, 1.0, _REPLICAS[-1]))
         level = np.minimum(depth.astype(np.intp), REPLICA_NODES - 2)
         place = utilisation * (UTILISATION_NODES - 1)
         column = np.minimum(place.astype(np.intp), UTILISATION_NODES - 2)
-        right, down = (place - column)[..., None], (depth - level)[..., None]
-        corner = self._first + level * UTILISATION_NODES + column
-        upper, lower = (
-            self._between(corner, right),
-            self._between(corner + UTILISATION_NODES, right),
-        )
-        upper += down * (lower - upper)
-        return upper[..., 0], upper[..., 1], upper[..., 2]
-
-    def _between(self, node: NDArray[np.intp], right: Floats) -> Floats:
-        left = self._nodes.take(node, axis=0)
-        return np.asarray(left + right * (self._nodes.take(node + 1, axis=0) - left))
+        cell = self._first + level * (UTILISATION_NODES - 1) + column
+        found = self._cells.take(cell, axis=0)
+        found = found[..., :8] + (depth - level)[..., None] * found[..., 8:]
+        found = found[..., :4] + (place - column)[..., None] * found[..., 4:]
+        log_busy = found[..., 0] * np.log(utilisation)
+        log_busy = np.minimum(log_busy + np.log1p(self._scv_slope * found[..., 1]), 0.0)
+        return log_busy, found[..., 2], found[..., 3] * self._imbalance_s
