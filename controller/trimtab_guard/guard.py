@@ -1,0 +1,49 @@
+"""The judge: what of a proposal may be done now."""
+
+from __future__ import annotations
+
+from trimtab_guard import replicas, route
+from trimtab_guard.history import History
+from trimtab_guard.limits import Limits
+from trimtab_guard.model import Proposal, State, Verdict, Want
+from trimtab_guard.trust import choose, refusals
+
+
+def judge(
+    proposal: Proposal,
+    baseline: tuple[Want, ...],
+    state: State,
+    limits: Limits,
+    history: History,
+    now_s: float,
+) -> Verdict:
+    """The allowed decision, and a reason for every change made to the proposal.
+
+    ``baseline`` is what a plain rule wants from the last valid readings; ``history`` is the
+    memory of the ticks before this one. Pure: the same arguments give the same verdict, and
+    a verdict, judged again in the place of its proposal, stays as it is.
+
+    The verdict has one want per backend, in the order of the state. It has none at all when
+    the present is not known (``refusals``): a backend that it does not name is left alone.
+
+    What an SRE may ask about the corners:
+
+    - *Present below the minimum*: raised to it at the allowed rate, in doubt as well.
+    - *Maximum lowered below the present*: shrinks to it at the allowed rate, without waiting
+      for the hold window, since a human said so. In doubt it waits.
+    - *Rate window full and the service overloaded*: the present is held. Going further is for
+      the autoscaler underneath, which the guard does not limit.
+    - *Someone else changed replicas*: their change fills the windows as ours would.
+    - *A signal in doubt*: nothing is taken away, whatever anybody wants.
+    - *No backend has a ready replica*: the route stays; sending it elsewhere helps nobody.
+    """
+    refused = tuple(refusals(state, limits, history, now_s))
+    if refused:
+        return Verdict(limits.service, now_s, (), refused)
+    known = history.with_state(state)
+    wish = choose(proposal, baseline, state, limits, known, now_s)
+    counts, scaling = replicas.limited(wish, state, limits, known, now_s)
+    shares, routing = route.limited(wish, state, limits, known, now_s)
+    names = [backend.name for backend in state.backends]
+    wants = tuple(map(Want, names, counts, shares))
+    return Verdict(limits.service, now_s, wants, (*wish.reasons, *scaling, *routing))

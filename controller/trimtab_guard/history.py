@@ -1,0 +1,202 @@
+"""The trusted, durable memory: what the windows of the guard are counted over.
+
+A frozen value that turns into plain JSON and back, so the journal can keep it and a
+restarted daemon goes on with the same windows, budgets and cool-downs.
+
+Once per tick, in this order (``judge`` learns from the state by itself)::
+
+    verdict = judge(proposal, baseline, state, limits, history, now_s)
+    history = history.with_state(state)
+    history = history.with_proposal(proposal)  # the one in force, new or not
+    history = history.with_change(now_s, "spot", 3, 5)  # per change really made
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, TypeVar
+
+from trimtab_guard.limits import LONGEST_WINDOW_S
+from trimtab_guard.model import Proposal, State
+from trimtab_guard.proposals import flaws
+from trimtab_guard.senses import (
+    SKEW_S,
+    WHOLE_SHARE,
+    Known,
+    countable,
+    learn,
+    possible,
+    trusted_s,
+)
+from trimtab_guard.series import Peaks, Point, Steps
+
+Series = TypeVar("Series", Peaks, Steps)
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What is known of one service's past hour.
+
+    ``time_s`` is the last tick and ``backends`` who was there; ``recorded_s`` the last tick
+    with a sound proposal in force and ``proposed_s`` when that one was made. ``dark_s``
+    keeps, per tick, for how long nothing had been believable or proposed. ``proposals`` are
+    replicas proposed; ``replicas`` and ``shares`` what was in force, whoever changed it.
+    """
+
+    time_s: float
+    recorded_s: float
+    proposed_s: float = 0.0
+    backends: tuple[str, ...] = ()
+    dark_s: Peaks = field(default_factory=Peaks)
+    proposals: Mapping[str, Peaks] = field(default_factory=dict)
+    replicas: Mapping[str, Steps] = field(default_factory=dict)
+    shares: Mapping[str, Steps] = field(default_factory=dict)
+    senses: Mapping[str, Known] = field(default_factory=dict)
+
+    @classmethod
+    def empty(cls, now_s: float) -> History:
+        """No memory: as if all had been dark for longer than any window."""
+        return cls(time_s=now_s, recorded_s=now_s - LONGEST_WINDOW_S)
+
+    def with_state(self, state: State) -> History:
+        """What is known after ``state``; the same state twice adds nothing.
+
+        A clock that has gone back opens no window: what seemed to lie ahead counts as having
+        happened now, and the jump as time in the dark.
+        """
+        now_s = state.time_s
+        if not math.isfinite(now_s):
+            return self
+        senses = learn(self.senses, state)
+        lit_s = min(self.recorded_s, trusted_s(senses, state))
+        dark_s = max(now_s - lit_s, self.recorded_s - now_s)
+        past_s = now_s - LONGEST_WINDOW_S
+        names = tuple(backend.name for backend in state.backends)
+        return History(
+            time_s=now_s,
+            recorded_s=min(self.recorded_s, now_s),
+            proposed_s=min(self.proposed_s, now_s),
+            backends=names,
+            dark_s=self.dark_s.between(past_s, now_s).with_value(now_s, dark_s),
+            proposals=_recent(self.proposals, past_s, now_s, names),
+            replicas=_observed(_recent(self.replicas, past_s, now_s, names), _counts(state), now_s),
+            shares=_observed(_recent(self.shares, past_s, now_s, names), _shares(state), now_s),
+            senses=senses,
+        )
+
+    def with_proposal(self, proposal: Proposal) -> History:
+        """Remember the proposal in force at the last tick; a broken one is no evidence."""
+        if any(flaws(proposal, self.backends, self.proposed_s, self.time_s)):
+            return self
+        seen = {
+            want.name: self.proposals.get(want.name, Peaks()).with_value(self.time_s, want.replicas)
+            for want in proposal.backends
+        }
+        return replace(
+            self,
+            recorded_s=self.time_s,
+            proposed_s=proposal.time_s,
+            proposals={**self.proposals, **seen},
+        )
+
+    def with_change(self, time_s: float, backend: str, before: int, after: int) -> History:
+        """Remember replicas that were really changed, before the next state can show it."""
+        steps = self.replicas.get(backend, Steps())
+        changed = steps.with_level(time_s, before).with_level(time_s, after)
+        return replace(self, replicas={**self.replicas, backend: changed})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, lists and dicts: what ``json.dumps`` takes."""
+        return {
+            "time_s": self.time_s,
+            "recorded_s": self.recorded_s,
+            "proposed_s": self.proposed_s,
+            "backends": list(self.backends),
+            "dark_s": _lists(self.dark_s.points),
+            "proposals": {name: _lists(peaks.points) for name, peaks in self.proposals.items()},
+            "replicas": {name: _lists(steps.points) for name, steps in self.replicas.items()},
+            "shares": {name: _lists(steps.points) for name, steps in self.shares.items()},
+            "senses": {name: list(known) for name, known in self.senses.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> History:
+        """The inverse of ``to_dict``; ``ValueError`` when ``data`` is something else."""
+        try:
+            return cls(
+                time_s=_number(data["time_s"]),
+                recorded_s=_number(data["recorded_s"]),
+                proposed_s=_number(data["proposed_s"]),
+                backends=tuple(str(name) for name in data["backends"]),
+                dark_s=Peaks(_points(data["dark_s"])),
+                proposals={name: Peaks(_points(p)) for name, p in data["proposals"].items()},
+                replicas={name: Steps(_points(p)) for name, p in data["replicas"].items()},
+                shares={name: Steps(_points(p)) for name, p in data["shares"].items()},
+                senses={name: _known(k) for name, k in data["senses"].items()},
+            )
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"not a guard history ({error!r}); start with an empty one") from error
+
+
+class Observation(NamedTuple):
+    """What was in force at one backend at an event time."""
+
+    backend: str
+    time_s: float
+    level: float
+
+
+def _counts(state: State) -> Iterator[Observation]:
+    for backend in state.backends:
+        if countable(backend.wanted):
+            yield Observation(backend.name, state.replicas_time_s, backend.wanted)
+
+
+def _shares(state: State) -> Iterator[Observation]:
+    for backend in state.backends:
+        if possible(backend.weight, WHOLE_SHARE):
+            yield Observation(backend.name, state.replicas_time_s, backend.weight)
+
+
+def _observed(
+    series: Mapping[str, Steps], observations: Iterable[Observation], now_s: float
+) -> dict[str, Steps]:
+    """With what a state shows; one read before the last change was made says nothing new."""
+    after = dict(series)
+    for backend, time_s, level in observations:
+        steps = after.get(backend, Steps())
+        if steps.last_s <= time_s <= now_s + SKEW_S:
+            after[backend] = steps.with_level(min(time_s, now_s), level)
+    return after
+
+
+def _recent(
+    series: Mapping[str, Series], past_s: float, now_s: float, names: tuple[str, ...]
+) -> dict[str, Series]:
+    """Without what is older than any window, and without backends that are long gone."""
+    return {
+        name: points.between(past_s, now_s)
+        for name, points in series.items()
+        if name in names or points.last_s >= past_s
+    }
+
+
+def _lists(points: Iterable[Point]) -> list[list[float]]:
+    return [list(point) for point in points]
+
+
+def _points(lists: Iterable[tuple[float, float]]) -> tuple[Point, ...]:
+    return tuple((_number(time_s), _number(value)) for time_s, value in lists)
+
+
+def _known(numbers: Iterable[float]) -> Known:
+    value, time_s, moved_s, equal = map(_number, numbers)
+    return Known(value, time_s, moved_s, int(equal))
+
+
+def _number(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError(f"{value!r} is not a finite number")
+    return value

@@ -1,0 +1,155 @@
+"""Every limit as a field with its unit, allowed range, default and purpose.
+
+The ranges live in the annotations, so one check covers every field, and a test compares
+SAFETY.md with them. Reading limits from YAML is the controller's work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
+
+LONGEST_WINDOW_S = 3600.0
+"""How far back the guard remembers, and so the longest window; as for a Kubernetes HPA."""
+
+
+class Bound(NamedTuple):
+    """What a limit may be set to. A ``window`` is a span of the policy's time: see ``scaled``."""
+
+    least: float
+    most: float
+    unit: str
+    window: bool = False
+
+
+Replicas = Annotated[int, Bound(0, 100_000, "replicas")]
+Window = Annotated[float, Bound(0.001, LONGEST_WINDOW_S, "s", window=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class BackendLimits:
+    """How many replicas one backend may have. ``ValueError`` names a field out of range."""
+
+    name: str
+    min_replicas: Replicas = 1
+    """Fewest that may be asked for."""
+    max_replicas: Annotated[int, Bound(1, 100_000, "replicas")] = 10
+    """Most that may be asked for."""
+
+    def __post_init__(self) -> None:
+        owner = f"backend {self.name!r}"
+        _require(bool(self.name), "a backend has no name", "every backend needs one")
+        _check_ranges(self, owner)
+        _require(
+            self.min_replicas <= self.max_replicas,
+            f"{owner}: min_replicas is {self.min_replicas}",
+            f"it must be at most max_replicas, {self.max_replicas}",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits of one service. ``ValueError`` names the field, its value and what is allowed.
+
+    Where there is a percentage and a number, the larger of the two counts.
+    """
+
+    service: str
+    backends: tuple[BackendLimits, ...]
+
+    rate_window_s: Window = 60.0
+    """Replica changes are counted over this long, sliding."""
+    up_percent: Annotated[int, Bound(0, 1000, "%")] = 100
+    """Growth of a backend within the rate window."""
+    up_replicas: Replicas = 4
+    """The same for small backends."""
+    down_percent: Annotated[int, Bound(0, 100, "%")] = 10
+    """Shrinking of a backend within the rate window."""
+    down_replicas: Replicas = 1
+    """The same for small backends."""
+
+    flap_window_s: Window = 600.0
+    """Starts and stops are added up over this long, sliding."""
+    flap_budget: Annotated[float, Bound(2, 1000, "x max_replicas")] = 2.0
+    """Starts + stops within the flap window that a stop must leave room in, way back included."""
+
+    hold_s: Window = 300.0
+    """Scale down only to the highest proposal of this long, and not before it has passed."""
+    gap_s: Window = 60.0
+    """Longest hole in the memory that still counts as memory."""
+
+    weight_interval_s: Window = 30.0
+    """Moves of a backend's share are counted over this long, sliding."""
+    weight_step: Annotated[float, Bound(0, 1, "share")] = 0.10
+    """Largest move of a backend's share within the weight interval."""
+
+    interval_s: Annotated[float, Bound(0.01, 600, "s")] = 1.0
+    """One tick."""
+    stale_intervals: Annotated[int, Bound(1, 100, "ticks")] = 3
+    """A signal older than this is stale: the present is held."""
+    blind_s: Annotated[float, Bound(0.01, LONGEST_WINDOW_S, "s")] = 60.0
+    """A signal or proposal older than this is gone: the baseline takes over, upward only."""
+
+    def __post_init__(self) -> None:
+        owner = f"service {self.service!r}"
+        names = [backend.name for backend in self.backends]
+        _require(bool(self.service), "a service has no name", "every service needs one")
+        _require(bool(names), f"{owner}: backends is empty", "it must list at least one")
+        _require(
+            len(set(names)) == len(names),
+            f"{owner}: backends lists {names}",
+            "each name may appear once",
+        )
+        _check_ranges(self, owner)
+        _require(
+            self.blind_s > self.stale_s,
+            f"{owner}: blind_s is {self.blind_s}",
+            f"it must be more than stale_intervals x interval_s, {self.stale_s} s",
+        )
+
+    @property
+    def stale_s(self) -> float:
+        """Age in seconds beyond which a signal is stale."""
+        return self.stale_intervals * self.interval_s
+
+    @property
+    def memory_gap_s(self) -> float:
+        """Longest hole that still counts as memory: never shorter than ticks may be apart."""
+        return max(self.gap_s, self.stale_s)
+
+    def scaled(self, speed: float) -> Limits:
+        """For a trace replayed ``speed`` times faster than life: every policy window shrinks.
+
+        Ticks and freshness are about the real sensor and stay. ``ValueError`` when ``speed``
+        is not a positive number or a window leaves its range.
+        """
+        _require(0 < speed < float("inf"), f"speed is {speed!r}", "it must be more than 0")
+        windows = [name for name, (_, bound) in bounds(Limits).items() if bound.window]
+        # replace() is typed for literal keywords only.
+        shrunk: dict[str, Any] = {name: getattr(self, name) / speed for name in windows}
+        return replace(self, **shrunk)
+
+
+def bounds(kind: type[BackendLimits | Limits]) -> Mapping[str, tuple[type, Bound]]:
+    """Name -> (type, range) of every numeric limit of a class of limits."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {name: get_args(hint) for name, hint in hints.items() if get_origin(hint) is Annotated}
+
+
+def _check_ranges(limits: BackendLimits | Limits, owner: str) -> None:
+    for name, (number, bound) in bounds(type(limits)).items():
+        value = getattr(limits, name)
+        # A bool is an int to Python, and an int will do where a float is asked for.
+        right_type = type(value) in (int, number)
+        what = "a whole number" if number is int else "a number"
+        _require(
+            right_type and bound.least <= value <= bound.most,
+            f"{owner}: {name} is {value!r}",
+            f"it must be {what} from {bound.least:g} to {bound.most:g} {bound.unit}",
+        )
+
+
+def _require(condition: bool, found: str, allowed: str) -> None:
+    if not condition:
+        raise ValueError(f"{found}; {allowed}")

@@ -1,0 +1,90 @@
+"""The ladder of trust: which changes a mode makes itself, and which it asks for."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from trimtab_guard.model import Verdict, Want
+
+SAME_SHARE = 0.001
+"""Route shares closer than this are the same: what a proxy reports is rounded."""
+
+
+class Mode(StrEnum):
+    """How far a service is trusted to trimtab, from nothing to everything within limits."""
+
+    SHADOW = "shadow"
+    APPROVE = "approve"
+    ASSIST = "assist"
+    GUARDED = "guarded"
+
+
+class Change(StrEnum):
+    """The three things that can be done to a service."""
+
+    SCALE_UP = "scale-up"
+    SCALE_DOWN = "scale-down"
+    ROUTE = "route"
+
+
+class Authority(StrEnum):
+    """What may be done with an allowed change: only record it, ask a human, or do it."""
+
+    SHADOW = "shadow"
+    ASK = "ask"
+    ACT = "act"
+
+
+_SHADOW, _ASK, _ACT = Authority
+
+LADDER: dict[Mode, dict[Change, Authority]] = {
+    Mode.SHADOW: {Change.SCALE_UP: _SHADOW, Change.SCALE_DOWN: _SHADOW, Change.ROUTE: _SHADOW},
+    Mode.APPROVE: {Change.SCALE_UP: _ASK, Change.SCALE_DOWN: _ASK, Change.ROUTE: _ASK},
+    Mode.ASSIST: {Change.SCALE_UP: _ACT, Change.SCALE_DOWN: _ASK, Change.ROUTE: _ASK},
+    Mode.GUARDED: {Change.SCALE_UP: _ACT, Change.SCALE_DOWN: _ACT, Change.ROUTE: _ACT},
+}
+
+
+class Gate(NamedTuple):
+    """An allowed decision, split by authority.
+
+    Each part names only the backends where it changes something; what is not its to change
+    it repeats from the present.
+    """
+
+    act: tuple[Want, ...]
+    ask: tuple[Want, ...]
+    shadow: tuple[Want, ...]
+
+
+def authority(mode: Mode, change: Change) -> Authority:
+    """What ``mode`` may do with ``change``."""
+    return LADDER[mode][change]
+
+
+def split(current: tuple[Want, ...], verdict: Verdict, mode: Mode) -> Gate:
+    """Which part of ``verdict`` may be done now, be asked for, or only be recorded.
+
+    A backend that ``current`` does not know is in no part.
+    """
+    allowed = {want.name: want for want in verdict.backends}
+    pairs = [(now, allowed[now.name]) for now in current if now.name in allowed]
+
+    def part(whose: Authority) -> tuple[Want, ...]:
+        wants = [(now, _granted(now, then, mode, whose)) for now, then in pairs]
+        return tuple(want for now, want in wants if want != now)
+
+    return Gate(act=part(_ACT), ask=part(_ASK), shadow=part(_SHADOW))
+
+
+def _granted(now: Want, then: Want, mode: Mode, whose: Authority) -> Want:
+    """``now`` with those changes of ``then`` that are for ``whose`` authority."""
+    scale = Change.SCALE_UP if then.replicas > now.replicas else Change.SCALE_DOWN
+    scales = authority(mode, scale) is whose
+    moves = authority(mode, Change.ROUTE) is whose and abs(then.weight - now.weight) >= SAME_SHARE
+    return Want(
+        now.name,
+        then.replicas if scales else now.replicas,
+        then.weight if moves else now.weight,
+    )

@@ -1,0 +1,46 @@
+"""The name of every limit: what a verdict, the journal and SAFETY.md call it.
+
+A reason's ``before`` and ``after`` are the replicas or shares that a limit changed. Where a
+whole state or proposal is refused they are what was found and what would have been allowed.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Code(StrEnum):
+    """One member per limit, in the order in which the guard applies them."""
+
+    # The present is not known: the verdict names no backend, nothing may be written.
+    NOT_LISTED = "NOT_LISTED"  # mentions of a service or backend that the limits do not list
+    CLOCK = "CLOCK"  # now, and the later time that was already seen
+    UNSEEN = "UNSEEN"  # age of the counts, mentions of a backend, or an impossible count
+
+    # The proposal is broken: the baseline takes over, upward only.
+    MISMATCH = "MISMATCH"  # mentions of a service or backend
+    BAD_VALUE = "BAD_VALUE"  # impossible replicas or share
+    OUT_OF_ORDER = "OUT_OF_ORDER"  # time of the proposal, and the time that it contradicts
+    EXPIRED = "EXPIRED"  # age of the proposal
+
+    # A signal is in doubt: hold, and after a while the baseline, upward only.
+    STALE = "STALE"
+    FROZEN = "FROZEN"
+    INVALID = "INVALID"
+    BLIND = "BLIND"
+    ROUTE_HELD = "ROUTE_HELD"
+
+    # Replicas.
+    MIN_REPLICAS = "MIN_REPLICAS"
+    MAX_REPLICAS = "MAX_REPLICAS"
+    ROUTED = "ROUTED"
+    NO_HISTORY = "NO_HISTORY"
+    HOLD = "HOLD"
+    RATE_UP = "RATE_UP"
+    RATE_DOWN = "RATE_DOWN"
+    FLAP = "FLAP"
+
+    # Route.
+    WEIGHT_SUM = "WEIGHT_SUM"
+    NOT_READY = "NOT_READY"
+    WEIGHT_STEP = "WEIGHT_STEP"

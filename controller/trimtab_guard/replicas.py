@@ -1,0 +1,147 @@
+"""The limits on replicas, one small function each, and the order in which they apply.
+
+The first two bring the want into its absolute range. Every limit after them only moves it
+back towards the present. So whatever they do together, a want never leaves the span between
+the present and the range, and a limit can be read without the others in mind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from trimtab_guard.history import History
+from trimtab_guard.limits import BackendLimits, Limits
+from trimtab_guard.model import BackendState, Reason, State
+from trimtab_guard.reasons import Code
+from trimtab_guard.series import Peaks, Steps
+from trimtab_guard.trust import Wish
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What the limits see of one backend: replicas, its share of the route, and the windows.
+
+    ``peak`` is the highest proposal of the hold window, ``recent`` every level of the rate
+    window, ``churn`` the starts + stops of the flap window; ``remembered``: the memory covers
+    the whole hold window; ``upward_only``: nothing may be taken away.
+    """
+
+    present: int
+    share: float
+    peak: int
+    recent: tuple[int, ...]
+    churn: int
+    remembered: bool
+    upward_only: bool
+    backend: BackendLimits
+    limits: Limits
+
+
+def min_replicas(want: int, at: Sight) -> int:
+    """Never fewer than the backend's minimum; this needs no metric, so it holds in doubt too."""
+    return max(want, at.backend.min_replicas)
+
+
+def max_replicas(want: int, at: Sight) -> int:
+    """Never more than the backend's maximum; in doubt what is already there may stay."""
+    most = at.backend.max_replicas
+    return min(want, max(most, at.present) if at.upward_only else most)
+
+
+def routed(want: int, at: Sight) -> int:
+    """A backend that still has a share of the route keeps its last replica."""
+    return max(want, min(at.present, 1)) if at.share > 0 else want
+
+
+def no_history(want: int, at: Sight) -> int:
+    """No scale-down before a full hold window has been watched without a hole."""
+    return want if at.remembered else max(want, at.present)
+
+
+def hold(want: int, at: Sight) -> int:
+    """Down only to the highest recent proposal; one above the maximum counts as the maximum."""
+    return max(want, min(at.present, at.peak, at.backend.max_replicas))
+
+
+def rate_up(want: int, at: Sight) -> int:
+    """No more than the allowed growth above the lowest level of the rate window."""
+    allowed = min(
+        level + _step(level, at.limits.up_percent, at.limits.up_replicas) for level in at.recent
+    )
+    return min(want, max(at.present, allowed))
+
+
+def rate_down(want: int, at: Sight) -> int:
+    """No more than the allowed shrinking below the highest level of the rate window."""
+    allowed = max(
+        level - _step(level, at.limits.down_percent, at.limits.down_replicas) for level in at.recent
+    )
+    return max(want, min(at.present, allowed))
+
+
+def flap(want: int, at: Sight) -> int:
+    """Stop only what the budget could also start again, all the way up to the maximum.
+
+    So the budget never stands in the way of capacity: it only ever refuses to scale down.
+    """
+    top = max(at.present, at.backend.max_replicas)
+    spare = int(at.limits.flap_budget * top) - at.churn - (top - at.present)
+    return max(want, at.present - max(0, spare // 2))
+
+
+def _step(level: int, percent: int, replicas: int) -> int:
+    return max(level * percent // 100, replicas)
+
+
+LIMITS: tuple[tuple[Code, Callable[[int, Sight], int]], ...] = (
+    (Code.MIN_REPLICAS, min_replicas),
+    (Code.MAX_REPLICAS, max_replicas),
+    (Code.ROUTED, routed),
+    (Code.NO_HISTORY, no_history),
+    (Code.HOLD, hold),
+    (Code.RATE_UP, rate_up),
+    (Code.RATE_DOWN, rate_down),
+    (Code.FLAP, flap),
+)
+
+
+def limited(
+    wish: Wish, state: State, limits: Limits, history: History, now_s: float
+) -> tuple[tuple[int, ...], tuple[Reason, ...]]:
+    """The replicas of every want after every limit, and a reason for each change."""
+    counts, reasons = [], []
+    for want, backend in zip(wish.wants, state.backends, strict=True):
+        at = _sight(backend, want.replicas, wish.upward_only, limits, history, now_s)
+        count = int(want.replicas)
+        for code, limit in LIMITS:
+            allowed = limit(count, at)
+            if allowed != count:
+                reasons.append(Reason(code, backend.name, count, allowed))
+            count = allowed
+        counts.append(count)
+    return tuple(counts), tuple(reasons)
+
+
+def _sight(
+    state: BackendState,
+    proposed: int,
+    upward_only: bool,
+    limits: Limits,
+    history: History,
+    now_s: float,
+) -> Sight:
+    present = int(state.wanted)
+    steps = history.replicas.get(state.name, Steps())
+    proposals = history.proposals.get(state.name, Peaks())
+    return Sight(
+        present=present,
+        share=state.weight,
+        peak=int(max(proposed, proposals.highest(now_s - limits.hold_s))),
+        recent=(present, *map(int, steps.levels(now_s - limits.rate_window_s))),
+        churn=int(steps.churn(now_s - limits.flap_window_s)),
+        remembered=history.dark_s.highest(now_s - limits.hold_s) <= limits.memory_gap_s,
+        upward_only=upward_only,
+        backend=next(backend for backend in limits.backends if backend.name == state.name),
+        limits=limits,
+    )

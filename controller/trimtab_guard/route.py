@@ -1,0 +1,122 @@
+"""The limits on the route: shares always sum to one, so they are limited together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from trimtab_guard.history import History
+from trimtab_guard.limits import Limits
+from trimtab_guard.model import Reason, State
+from trimtab_guard.reasons import Code
+from trimtab_guard.series import Steps
+from trimtab_guard.trust import Wish
+
+Shares = tuple[float, ...]
+
+ROUNDING = 1e-6
+"""Shares this close are the same: routes are written in whole numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What the limits see of the route, per backend in the order of the state.
+
+    ``base`` is the present without backends that cannot serve: where a move starts.
+    ``lowest`` and ``highest`` are how far it may go, the last weight interval in mind.
+    """
+
+    ready: tuple[int, ...]
+    base: Shares
+    lowest: Shares
+    highest: Shares
+
+
+def weight_sum(wish: Shares, at: Sight) -> Shares:
+    """Shares sum to one; the present may be all zero before the first route is written."""
+    return normalised(wish) if any(wish) else at.base
+
+
+def not_ready(wish: Shares, at: Sight) -> Shares:
+    """No share to a backend without a ready replica; while none is ready, nothing moves."""
+    return served(wish, at.ready) if any(at.ready) else at.base
+
+
+def weight_step(wish: Shares, at: Sight) -> Shares:
+    """The whole move is cut short where a share would go too far, so the sum stays one.
+
+    Leaving a backend that cannot serve is part of ``base`` and is not slowed down.
+    """
+    reach = min(map(_reach, wish, at.base, at.lowest, at.highest))
+    if reach >= 1:
+        return wish
+    return tuple(b + reach * (w - b) for w, b in zip(wish, at.base, strict=True))
+
+
+def _reach(wish: float, base: float, lowest: float, highest: float) -> float:
+    """How much of the way from ``base`` to ``wish`` one share may go, 0 to 1 or more."""
+    if lowest - ROUNDING <= wish <= highest + ROUNDING:
+        return 1.0
+    return ((highest if wish > base else lowest) - base) / (wish - base)
+
+
+def normalised(shares: Sequence[float]) -> Shares:
+    """In the same proportions with sum one. ``shares`` are not all zero."""
+    total = sum(shares)
+    if math.isclose(total, 1.0, rel_tol=0.0, abs_tol=ROUNDING):
+        return tuple(shares)
+    return tuple(share / total for share in shares)
+
+
+def served(shares: Shares, ready: Sequence[int]) -> Shares:
+    """``shares`` over the backends that can serve; by ready replicas where those had none."""
+    able = tuple(share if count else 0.0 for share, count in zip(shares, ready, strict=True))
+    return normalised(able if any(able) else ready)
+
+
+LIMITS: tuple[tuple[Code, Callable[[Shares, Sight], Shares]], ...] = (
+    (Code.WEIGHT_SUM, weight_sum),
+    (Code.NOT_READY, not_ready),
+    (Code.WEIGHT_STEP, weight_step),
+)
+
+
+def limited(
+    wish: Wish, state: State, limits: Limits, history: History, now_s: float
+) -> tuple[Shares, tuple[Reason, ...]]:
+    """The share of every want after every limit, and a reason for each change."""
+    at = _sight(state, limits, history, now_s)
+    shares = tuple(want.weight for want in wish.wants)
+    reasons: list[Reason] = []
+    for code, limit in LIMITS:
+        allowed = limit(shares, at)
+        changes = zip(state.backends, shares, allowed, strict=True)
+        reasons += [
+            Reason(code, b.name, before, after) for b, before, after in changes if before != after
+        ]
+        shares = allowed
+    return shares, tuple(reasons)
+
+
+def _sight(state: State, limits: Limits, history: History, now_s: float) -> Sight:
+    ready = tuple(backend.ready for backend in state.backends)
+    base = _base(tuple(backend.weight for backend in state.backends), ready)
+    since_s = now_s - limits.weight_interval_s
+    spans = [
+        (share, *history.shares.get(backend.name, Steps()).levels(since_s))
+        for share, backend in zip(base, state.backends, strict=True)
+    ]
+    step = limits.weight_step
+    return Sight(
+        ready=ready,
+        base=base,
+        lowest=tuple(min(span[0], max(span) - step) for span in spans),
+        highest=tuple(max(span[0], min(span) + step) for span in spans),
+    )
+
+
+def _base(shares: Shares, ready: Sequence[int]) -> Shares:
+    if any(ready):
+        return served(shares, ready)
+    return normalised(shares if any(shares) else (1.0,) * len(shares))

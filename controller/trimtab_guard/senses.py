@@ -1,0 +1,160 @@
+"""Which readings may be believed.
+
+A broken metric must never look like no load: a reading that is impossible, or that stands
+still while the world moves, is as if it had not come, and its signal simply grows old.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from trimtab_guard.limits import LONGEST_WINDOW_S, Limits
+from trimtab_guard.model import Reading, State
+from trimtab_guard.reasons import Code
+
+LARGEST = 1e9
+"""No rate, count or latency in ms of a service is larger; a bigger one is a fault."""
+WHOLE_SHARE = 1.0 + 1e-6
+"""The largest share of a route, rounding included."""
+SKEW_S = 1.0
+"""How far the clocks of two machines may be apart."""
+FROZEN_READINGS = 30
+"""So many equal rates in a row, while other signals move, are a frozen exporter."""
+
+
+class Signal(NamedTuple):
+    """One reading of a state. One that is not ``needed`` may be missing, as NaN."""
+
+    name: str
+    reading: Reading
+    most: float = LARGEST
+    needed: bool = True
+
+
+class Known(NamedTuple):
+    """The last believable reading of a signal, and how long it has stood still."""
+
+    value: float
+    time_s: float
+    moved_s: float
+    equal: int
+
+
+class Doubt(NamedTuple):
+    """Why a signal is not trusted: INVALID, FROZEN, STALE or BLIND, and its age in seconds."""
+
+    code: Code
+    signal: str
+    age_s: float
+
+
+def possible(value: float, most: float = LARGEST) -> bool:
+    """False for NaN, infinite, negative (a counter was reset) and out of range, in one look."""
+    return 0.0 <= value <= most
+
+
+def countable(value: float) -> bool:
+    """Whether ``value`` can be a number of replicas."""
+    return possible(value) and value % 1 == 0
+
+
+def signals(state: State) -> Iterator[Signal]:
+    """Every signal of a state.
+
+    Latencies and misses may be missing: a service that is idle, or so overloaded that it
+    answers nothing, has none, and the second is no time to stop scaling.
+    """
+    for backend in state.backends:
+        yield Signal(f"{backend.name}.rate_rps", backend.rate_rps)
+        yield Signal(f"{backend.name}.in_flight", backend.in_flight)
+    yield Signal("p50_ms", state.p50_ms, needed=False)
+    yield Signal("p95_ms", state.p95_ms, needed=False)
+    yield Signal("miss_share", state.miss_share, WHOLE_SHARE, needed=False)
+
+
+def learn(known: Mapping[str, Known], state: State) -> dict[str, Known]:
+    """What is known after ``state``: believable readings replace older ones.
+
+    Times of a clock that has been set back are cut to the state's time, and what is older
+    than the longest window is forgotten.
+    """
+    learned = {
+        name: old._replace(
+            time_s=min(old.time_s, state.time_s), moved_s=min(old.moved_s, state.time_s)
+        )
+        for name, old in known.items()
+        if old.time_s >= state.time_s - LONGEST_WINDOW_S
+    }
+    for signal in signals(state):
+        value, time_s = signal.reading
+        old = learned.get(signal.name, Known(math.nan, 0.0, 0.0, 0))
+        if possible(value, signal.most) and old.time_s <= time_s <= state.time_s + SKEW_S:
+            learned[signal.name] = _after(old, value, min(time_s, state.time_s))
+    return learned
+
+
+def _after(old: Known, value: float, time_s: float) -> Known:
+    if value != old.value:
+        return Known(value, time_s, time_s, 1)
+    is_new = time_s > old.time_s
+    return old._replace(time_s=time_s, equal=old.equal + is_new)
+
+
+def frozen(name: str, known: Mapping[str, Known]) -> bool:
+    """Whether a rate has stood still while a witness moved.
+
+    Its own backend's requests in flight are a witness, and so are the other rates, except
+    against a rate of zero: a backend may be idle while others work. Requests in flight may
+    rest (idle, or long streams) and are never accused.
+    """
+    backend, _, kind = name.rpartition(".")
+    if kind != "rate_rps" or name not in known or known[name].equal < FROZEN_READINGS:
+        return False
+    witnesses = [f"{backend}.in_flight"]
+    if known[name].value > 0:
+        witnesses += [other for other in known if other.endswith(".rate_rps")]
+    return any(known[other].equal < FROZEN_READINGS for other in witnesses if other in known)
+
+
+def believed_s(name: str, known: Mapping[str, Known]) -> float:
+    """Event time up to which a signal can be believed; 0 when it never could."""
+    if name not in known:
+        return 0.0
+    return known[name].moved_s if frozen(name, known) else known[name].time_s
+
+
+def trusted_s(known: Mapping[str, Known], state: State) -> float:
+    """Event time up to which every needed signal of ``state`` can be believed."""
+    needed = (signal.name for signal in signals(state) if signal.needed)
+    return min((believed_s(name, known) for name in needed), default=0.0)
+
+
+def doubts(
+    state: State, known: Mapping[str, Known], limits: Limits, now_s: float
+) -> tuple[Doubt, ...]:
+    """The signals of ``state`` that are not trusted, ``known`` having learned from it."""
+    found = []
+    for signal in signals(state):
+        age_s = now_s - believed_s(signal.name, known)
+        code = _doubt(signal, known, age_s, limits)
+        if code:
+            found.append(Doubt(code, signal.name, age_s))
+    return tuple(found)
+
+
+def _doubt(signal: Signal, known: Mapping[str, Known], age_s: float, limits: Limits) -> Code | None:
+    if not signal.needed and math.isnan(signal.reading.value):
+        return None
+    last = known.get(signal.name)
+    believable = last is not None and last.value == signal.reading.value
+    if believable and not signal.needed:
+        return None
+    if age_s > limits.blind_s:
+        return Code.BLIND
+    if not believable:
+        return Code.INVALID
+    if frozen(signal.name, known):
+        return Code.FROZEN
+    return Code.STALE if age_s > limits.stale_s else None

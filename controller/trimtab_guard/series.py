@@ -1,0 +1,78 @@
+"""Two small memories of a number over time, both as short as their purpose allows.
+
+Points are ``(time_s, value)`` in order of time. Values are frozen; every change is a new one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Peaks:
+    """The highest value of any recent span: only values that no later one has reached are kept.
+
+    A falling staircase, so it stays short however often a value is added, and answers
+    exactly for every window length.
+    """
+
+    points: tuple[Point, ...] = ()
+
+    def with_value(self, time_s: float, value: float) -> Peaks:
+        """``value`` was seen at ``time_s``, no earlier than the last point."""
+        taller = tuple(point for point in self.points if point[1] > value)
+        return Peaks((*taller, (time_s, value)))
+
+    @property
+    def last_s(self) -> float:
+        """When a value was last added, 0 when there is none."""
+        return self.points[-1][0] if self.points else 0.0
+
+    def highest(self, since_s: float) -> float:
+        """The highest value at or after ``since_s``, 0 when there is none."""
+        return max((value for time_s, value in self.points if time_s >= since_s), default=0.0)
+
+    def between(self, oldest_s: float, now_s: float) -> Peaks:
+        """Without points older than ``oldest_s``; those of a later clock happened by ``now_s``."""
+        recent = (point for point in self.points if point[0] >= oldest_s)
+        return Peaks(tuple((min(time_s, now_s), value) for time_s, value in recent))
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """A step function: each value is in force from its time until the next one."""
+
+    points: tuple[Point, ...] = ()
+
+    def with_level(self, time_s: float, level: float) -> Steps:
+        """``level`` is in force from ``time_s`` on; nothing new when it already was."""
+        if not self.points:
+            return Steps(((time_s, level),))
+        last_s, last = self.points[-1]
+        return self if level == last else Steps((*self.points, (max(time_s, last_s), level)))
+
+    @property
+    def last_s(self) -> float:
+        """When the level last changed, 0 when there is none."""
+        return self.points[-1][0] if self.points else 0.0
+
+    def levels(self, since_s: float) -> tuple[float, ...]:
+        """Every level that was in force at or after ``since_s``."""
+        return tuple(level for _, level in self._in_force(since_s))
+
+    def churn(self, since_s: float) -> float:
+        """The sum of all moves, up and down, at or after ``since_s``."""
+        return sum(abs(after - before) for before, after in pairwise(self.levels(since_s)))
+
+    def between(self, oldest_s: float, now_s: float) -> Steps:
+        """What was in force from ``oldest_s`` on; a later clock's moves happened by ``now_s``."""
+        kept = self._in_force(oldest_s)
+        return Steps(tuple((min(time_s, now_s), level) for time_s, level in kept))
+
+    def _in_force(self, since_s: float) -> tuple[Point, ...]:
+        """The points at or after ``since_s``, and the one before them that still held then."""
+        older = sum(time_s < since_s for time_s, _ in self.points)
+        return self.points[max(0, older - 1) :]
