@@ -285,6 +285,16 @@ def test_command_judges_any_folder_of_traces(tmp_path: Path) -> None:
         assert (out / name).read_bytes().startswith(b"\x89PNG")
 
 
+def test_command_judges_the_shipped_policy_by_default(tmp_path: Path) -> None:
+    write_trace(tmp_path, {60 * i: 1.0 + i % 3 for i in range(10)})
+    result = run("--traces", tmp_path, "--json", tmp_path / "report.json")
+    assert result.exit_code == 0, result.output
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert set(report["policies"]) == {"hpa", "rule", "ppo", "bound"}
+    assert set(report["closed"]["by_lambda"]) == {"10", "50", "250"}
+    assert f"**closed {report['closed']['mean']:.3f}**" in result.output
+
+
 @pytest.mark.parametrize(
     ("rows", "policy", "message"),
     [

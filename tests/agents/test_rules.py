@@ -64,6 +64,27 @@ def test_batched_hpa_agrees_with_the_scalar_one(lag_s: float) -> None:
     assert len(np.unique(np.array(ready))) > 10, "the stream must exercise scaling"
 
 
+def test_batched_hpa_agrees_on_states_that_another_hand_keeps() -> None:
+    """Counts that do not add up, held until the scale-down window has passed."""
+    services, slots, target, ticks = 400, 4, 0.6, 64
+    profiles = Profiles.stack([Profile("service", (BackendProfile("pods"),))] * services)
+    rng = np.random.default_rng(3)
+    ready = rng.integers(1, 12, (services, 1))
+    sensed = Simulator(profiles, TICK_S, rng).reset(ready.astype(float), np.ones((services, 1)))
+    sensed.wanted[:] = rng.integers(1, 16, ready.shape)
+    sensed.starting[:] = rng.integers(0, 6, ready.shape)
+    sensed.in_flight[:] = rng.uniform(0.0, 1.2 * slots, ready.shape) * ready
+    rule = HpaRule(target)
+    rule.reset(profiles, np.full(services, 10.0), TICK_S)
+    decided = np.array([rule.act(sensed).replicas[:, 0] for _ in range(ticks)])
+    for i, column in enumerate(decided.T):
+        usage = min(float(sensed.in_flight[i, 0]) / (slots * int(ready[i, 0])), 1.0)
+        pods = PodList().seen(0.0, int(ready[i, 0]), int(sensed.starting[i, 0]), usage, 0.0)
+        scalar, wanted = Hpa(HpaConfig(target)), int(sensed.wanted[i, 0])
+        expected = [scalar.decide(tick * TICK_S, pods, wanted) for tick in range(ticks)]
+        assert column.tolist() == expected, (usage, ready[i], sensed.starting[i], wanted)
+
+
 def test_batched_hpa_holds_without_a_sample() -> None:
     profiles = Profiles.stack([Profile("service", (BackendProfile("pods"),))])
     sensed = Simulator(profiles, TICK_S, np.random.default_rng(0)).reset(
