@@ -203,7 +203,7 @@ class ListPendingRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class Envelope(_message.Message):
-    __slots__ = ("id", "service", "backend", "min_replicas", "max_replicas", "min_weight", "max_weight", "expires_s", "why")
+    __slots__ = ("id", "service", "backend", "min_replicas", "max_replicas", "min_weight", "max_weight", "expires_s", "why", "change")
     ID_FIELD_NUMBER: _ClassVar[int]
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     BACKEND_FIELD_NUMBER: _ClassVar[int]
@@ -213,6 +213,7 @@ class Envelope(_message.Message):
     MAX_WEIGHT_FIELD_NUMBER: _ClassVar[int]
     EXPIRES_S_FIELD_NUMBER: _ClassVar[int]
     WHY_FIELD_NUMBER: _ClassVar[int]
+    CHANGE_FIELD_NUMBER: _ClassVar[int]
     id: str
     service: str
     backend: str
@@ -222,7 +223,8 @@ class Envelope(_message.Message):
     max_weight: float
     expires_s: float
     why: str
-    def __init__(self, id: _Optional[str] = ..., service: _Optional[str] = ..., backend: _Optional[str] = ..., min_replicas: _Optional[int] = ..., max_replicas: _Optional[int] = ..., min_weight: _Optional[float] = ..., max_weight: _Optional[float] = ..., expires_s: _Optional[float] = ..., why: _Optional[str] = ...) -> None: ...
+    change: str
+    def __init__(self, id: _Optional[str] = ..., service: _Optional[str] = ..., backend: _Optional[str] = ..., min_replicas: _Optional[int] = ..., max_replicas: _Optional[int] = ..., min_weight: _Optional[float] = ..., max_weight: _Optional[float] = ..., expires_s: _Optional[float] = ..., why: _Optional[str] = ..., change: _Optional[str] = ...) -> None: ...
 
 class ListPendingReply(_message.Message):
     __slots__ = ("pending",)
