@@ -26,6 +26,8 @@ _NO_CAPACITY_RPS = 1e-9
 _MIN_UTILISATION = 1e-9
 # Past this the steady state is never reached within a tick, and its weight is 0.
 _MAX_UTILISATION = 1.0 - 1e-6
+# A queue of more than this many times the mean one (5 % of them are) comes from a change.
+_STEADY_QUEUES = 3.0
 # A transient shorter than this part of the tick is not worth its computing.
 _NEGLIGIBLE = 0.01
 
@@ -170,14 +172,17 @@ class Queues:
 
         x0, x1 = np.maximum(start, 0.0), np.maximum(self._level, 0.0)
         pooled, apart = p_busy * mean_if_any, imbalance_s * carried
-        slo_load = self._slo_s * capacity
-        late = self._late.when_exponential(p_wait, p_wait * rho * slo_load / (pooled + apart))
+        slo_load = self._slo_s * carried
+        late = self._late.when_exponential(p_wait, p_wait * slo_load / (pooled + apart))
         moving = self._transient(x0, rate, capacity, mean_if_any)
         rows = np.flatnonzero(moving > _NEGLIGIBLE)
         if len(rows):
-            part = moving.ravel()[rows]
-            late_rows = self._late_moving(rows, x0, x1, apart, slo_load)
-            late.ravel()[rows] += part * (late_rows - late.ravel()[rows])
+            driven = (rate > capacity) | (x0 > _STEADY_QUEUES * mean_if_any)
+            # Little's law gives the wait of a queue at rest; a backlog is left at full capacity.
+            slo_load = np.where(driven, self._slo_s * capacity, slo_load)
+            late_rows = self._late_moving(rows, x0, x1, driven, apart, slo_load)
+            part, late_flat = moving.ravel()[rows], late.ravel()
+            late_flat[rows] += part * (late_rows - late_flat[rows])
         waiting = pooled + moving * (0.5 * (x0 + x1) - pooled) + apart
         return arrived * late, waiting
 
@@ -204,19 +209,32 @@ class Queues:
         """How much of the tick is a transient; the rest of it is the steady state."""
         spare = np.maximum(capacity - rate, _NO_CAPACITY_RPS)
         # Time to forget, and time to work off what no steady state would hold.
-        backlog = np.maximum(x0 - 3.0 * mean_if_any, 0.0)
+        backlog = np.maximum(x0 - _STEADY_QUEUES * mean_if_any, 0.0)
         relax_s = (self._half * rate / spare + backlog) / spare
         return np.minimum(relax_s / self._tick_s, 1.0)
 
     def _late_moving(
-        self, rows: NDArray[np.intp], x0: Floats, x1: Floats, apart: Floats, slo_load: Floats
+        self,
+        rows: NDArray[np.intp],
+        x0: Floats,
+        x1: Floats,
+        driven: NDArray[np.bool_],
+        apart: Floats,
+        slo_load: Floats,
     ) -> Floats:
-        """Share late while the queue moves from ``x0`` to ``x1``; imbalance spreads the waits."""
-        half, load = self._half.ravel()[rows], slo_load.ravel()[rows]
-        start, end = x0.ravel()[rows], x1.ravel()[rows]
-        # Who finds a queue waits for its end and, half a service on average, for a free slot.
-        start = start + half * (start > 0.0)
-        end = end + half * (end > 0.0)
+        """Share late in ``rows`` while the queue goes from ``x0`` to ``x1``.
+
+        A ``driven`` queue goes there in a line; another one wanders, and its two ends stand for
+        the way. Imbalance between replicas spreads the waits.
+        """
+        slo_load, start, end, driven = (
+            column.ravel()[rows] for column in (slo_load, x0, x1, driven)
+        )
+        middle = 0.5 * (start + end)
         spread = 2.0 * apart.ravel()[rows]
-        low, high = np.minimum(start, end), np.maximum(start, end) + spread
-        return self._late.along(low / load, high / load, rows)
+        late = np.zeros_like(start)
+        for edge in (start, end):
+            to = np.where(driven, middle, edge)
+            low, high = np.minimum(edge, to), np.maximum(edge, to) + spread
+            late += 0.5 * self._late.along(low / slo_load, high / slo_load, rows)
+        return late

@@ -117,7 +117,7 @@ class Simulator:
         served = arrived * answered
         late, in_flight = queues.tick(served, offered * answered, ready)
         requests = arrived @ self._ones
-        misses = (late + arrived - served) @ self._ones
+        misses = np.minimum((late + arrived - served) @ self._ones, requests)
 
         self._ticks += 1.0
         self._metrics.record(arrived / self._tick_s, in_flight, misses, requests)
