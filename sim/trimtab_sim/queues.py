@@ -227,14 +227,12 @@ class Queues:
         A ``driven`` queue goes there in a line; another one wanders, and its two ends stand for
         the way. Imbalance between replicas spreads the waits.
         """
-        slo_load, start, end, driven = (
-            column.ravel()[rows] for column in (slo_load, x0, x1, driven)
-        )
+        slo_load, start, end = (column.ravel()[rows] for column in (slo_load, x0, x1))
         middle = 0.5 * (start + end)
         spread = 2.0 * apart.ravel()[rows]
         late = np.zeros_like(start)
         for edge in (start, end):
-            to = np.where(driven, middle, edge)
+            to = np.where(driven.ravel()[rows], middle, edge)
             low, high = np.minimum(edge, to), np.maximum(edge, to) + spread
             late += 0.5 * self._late.along(low / slo_load, high / slo_load, rows)
         return late

@@ -18,8 +18,10 @@ Floats = NDArray[np.float64]
 CELLS = 64
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(6)
 _SERIES_TERMS = 60
-# Exponential waits are tabulated over v = 1 / (1 + rate · SLO / 4), which keeps the table smooth.
 _RATE_SCALE = 4.0
+# Beyond, cells are wider than the service time's density, which no longer matters there.
+_MOST_SERVICES = 40.0
+_LEAST_SCV = 0.05
 _log_gamma = np.vectorize(lgamma, otypes=[float])
 
 
@@ -34,10 +36,10 @@ def _first_cell(shape: Floats, x: Floats) -> Floats:
     return np.asarray(np.minimum(np.exp(logs) * total, 1.0))
 
 
-def gamma_cells(slo_over_mean: Floats, scv: Floats) -> tuple[Floats, Floats]:
-    """Probability and mean position of the service time in equal cells of [0, SLO].
+def gamma_cells(slo_over_mean: Floats, scv: Floats) -> Floats:
+    """Probability that the service time lies in each of ``CELLS`` equal cells of [0, SLO].
 
-    Arguments ``[R]``; returns ``[R, CELLS]`` each, positions in units of the SLO.
+    Arguments ``[R]``; returns ``[R, CELLS]``.
     """
     shape = 1.0 / scv
     end = slo_over_mean * shape
@@ -45,11 +47,23 @@ def gamma_cells(slo_over_mean: Floats, scv: Floats) -> tuple[Floats, Floats]:
     x = end[:, None, None] * edges
     log_norm = _log_gamma(shape)[:, None, None]
     density = np.exp((shape - 1.0)[:, None, None] * np.log(x) - x - log_norm)
-    weight = density * (_WEIGHTS / 2.0) * (end / CELLS)[:, None, None]
-    mass = weight.sum(axis=2)
+    mass = (density * _WEIGHTS).sum(axis=2) * (end / (2 * CELLS))[:, None]
     mass[:, 0] = _first_cell(shape, end / CELLS)
-    middle = (weight * edges).sum(axis=2) / np.maximum(weight.sum(axis=2), 1e-300)
-    return mass, middle
+    return np.asarray(mass)
+
+
+def _exponential_kernel() -> Floats:
+    """Mean over each cell of P(exponential wait ends past the SLO), per node of its rate.
+
+    Nodes are v = 1 / (1 + rate · SLO / 4), from 0 to 1, which keeps the table smooth.
+    """
+    rate = _RATE_SCALE * (CELLS / np.arange(1, CELLS) - 1.0)
+    edges = np.exp((np.arange(CELLS + 1)[:, None] / CELLS - 1.0) * rate)
+    inner = np.diff(edges, axis=0) * CELLS / rate
+    return np.hstack([np.zeros((CELLS, 1)), inner, np.ones((CELLS, 1))])
+
+
+_EXPONENTIAL_KERNEL = _exponential_kernel()
 
 
 class LateShare:
@@ -65,17 +79,13 @@ class LateShare:
 
     def fill(self, rows: NDArray[np.intp], slo_over_mean: Floats, scv: Floats) -> None:
         """Tabulate the backends at flat index ``rows``; other arguments have its length."""
-        # A service time that never varies is taken as one that hardly does.
-        mass, middle = gamma_cells(slo_over_mean, np.maximum(scv, 0.01))
+        mass = gamma_cells(np.minimum(slo_over_mean, _MOST_SERVICES), np.maximum(scv, _LEAST_SCV))
         below = np.concatenate([np.zeros((len(rows), 1)), np.cumsum(mass, axis=1)], axis=1)
         tail = np.maximum(1.0 - below[:, ::-1], 0.0)
         steps = (tail[:, 1:] + tail[:, :-1]) / (2 * CELLS)
         self._tail.reshape(-1, CELLS + 1)[rows] = tail
         self._integral.reshape(-1, CELLS + 1)[rows, 1:] = np.cumsum(steps, axis=1)
-        exponential = self._exponential.reshape(-1, CELLS + 1)
-        for node in range(1, CELLS + 1):
-            rate = _RATE_SCALE * (CELLS / node - 1.0)
-            exponential[rows, node] = (mass * np.exp(rate * (middle - 1.0))).sum(axis=1)
+        self._exponential.reshape(-1, CELLS + 1)[rows] = mass @ _EXPONENTIAL_KERNEL
 
     def along(self, start: Floats, end: Floats, rows: NDArray[np.intp]) -> Floats:
         """Share late of arrivals whose waits spread evenly from ``start`` to ``end`` >= start.
