@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimtab_envs.memory import ESTIMATES
-from trimtab_envs.season import Bools, Floats
+from trimtab_envs.minutes import Bools, Floats
 from trimtab_sim.profile import Profiles
 
 Ints = NDArray[np.int64]
@@ -78,25 +78,32 @@ class Rule:
         self.held[rows] = 0.0
 
     def replicas(
-        self, setting: Setting, estimates: Floats, backlog: Floats, wanted: Floats
+        self,
+        setting: Setting,
+        estimates: Floats,
+        backlog: Floats,
+        wanted: Floats,
+        known: Bools,
     ) -> tuple[Floats, Floats]:
         """Whole replicas ``[B, K]`` and the demand in rps ``[B, K]`` that they are sized for.
 
-        ``estimates`` ``[4, B, K]`` of the whole service's load; ``backlog`` ``[B, K]``
-        requests waiting; ``wanted`` what is asked for at present.
+        ``estimates`` ``[E, B, K]`` of the whole service's load; ``backlog`` ``[B, K]``
+        requests waiting; ``wanted`` what is asked for at present, which stays while the load
+        is not ``known`` ``[B, 1]``.
         """
         profiles = self.profiles
         share = self._shares(setting.lean)
         demand = np.take_along_axis(estimates, setting.estimate[None], axis=0)[0] * share
         # Waiting requests are work too; new replicas can help within about a start-up.
         work = demand * setting.headroom + backlog / np.maximum(profiles.startup_mean_s, 1.0)
-        target = self._spill(work / profiles.replica_rps)
+        target = np.where(known, self._spill(work / profiles.replica_rps), wanted)
         keep = np.where(
             setting.hold_s > 0.0, np.exp(-self._tick_s / np.maximum(setting.hold_s, 1e-9)), 0.0
         )
         self.held = np.maximum(target, target + keep * (self.held - target))
         up, down = np.ceil(self.held - 1e-9), np.ceil(self.held + DEADBAND)
-        replicas = np.where(up > wanted, up, np.minimum(wanted, down))
+        moved = np.where(up > wanted, up, np.minimum(wanted, down))
+        replicas = np.where(known, moved, wanted)
         return np.clip(replicas, profiles.min_replicas, profiles.max_replicas), demand
 
     def _shares(self, lean: Floats) -> Floats:

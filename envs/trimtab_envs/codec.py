@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from trimtab_envs.action import ACTION_DIMS, NEUTRAL, Ints, Rule, Setting, decode
 from trimtab_envs.memory import Memory
+from trimtab_envs.minutes import Bools, Floats
 from trimtab_envs.observation import FEATURES, encode
-from trimtab_envs.season import Bools, Floats
 from trimtab_guard.model import State
 from trimtab_sim.profile import Profiles
 from trimtab_sim.signals import Sensed, Wanted
@@ -91,7 +91,10 @@ class Codec:
         estimates = self.memory.estimates().reshape(-1, *profiles.shape)
         in_flight = np.nan_to_num(sensed.in_flight)
         backlog = np.maximum(in_flight - sensed.ready * profiles.concurrency, 0.0)
-        replicas, demand = self.rule.replicas(self.setting, estimates, backlog, sensed.wanted)
+        known = self.memory.age_s.reshape(profiles.shape)[:, :1] > 0.0
+        replicas, demand = self.rule.replicas(
+            self.setting, estimates, backlog, sensed.wanted, known
+        )
         weight = self.rule.weights(self.setting, sensed.ready, sensed.weight)
         return Wanted(replicas=replicas, weight=weight, demand_rps=demand)
 

@@ -1,4 +1,4 @@
-"""What a policy remembers of a load: levels at several scales, noise, trend, peaks, season.
+"""What a policy remembers of a load: levels, noise, trend, peaks, season and spread.
 
 One row per backend; every time constant is in units of that backend's start-up delay or
 in absolute minutes, so one policy serves slow and fast services alike.
@@ -8,13 +8,23 @@ from __future__ import annotations
 
 import numpy as np
 
-from trimtab_envs.season import Bools, Floats, Season
+from trimtab_envs.minutes import Bools, Floats, Minutes
+from trimtab_envs.season import Season
+from trimtab_envs.spread import RANKS, Spread
 
 STARTUP_SCALES = (0.5, 2.0, 8.0)
 MINUTE_SCALES = (10.0, 60.0)
 LEVELS = len(STARTUP_SCALES) + len(MINUTE_SCALES)
 PEAK_SCALES = 2
-ESTIMATES = ("now", "trend", "noise", "season")
+# The level that surges are measured against: ten minutes.
+LEVEL_SCALE = 3
+RANK_NAMES = [f"{100 * rank:.0f}" for rank in RANKS]
+ESTIMATES = (
+    "now", "trend", "noise", "season",
+    *(f"load{name}" for name in RANK_NAMES), *(f"surge{name}" for name in RANK_NAMES),
+)  # fmt: skip
+SPREAD_EVERY_BINS = 2
+SEASON_EVERY_BINS = 8
 
 
 class Memory:
@@ -29,7 +39,9 @@ class Memory:
         self._peak = np.zeros((PEAK_SCALES, rows))
         self._last = np.zeros(rows)
         self.age_s = np.zeros(rows)
+        self.minutes = Minutes(rows)
         self.season = Season(rows)
+        self.spread = Spread(rows)
         self._tau_s = np.empty((LEVELS, rows))
         self._peak_decay = np.empty((PEAK_SCALES, rows))
         self._alpha = np.empty((LEVELS, rows))
@@ -54,7 +66,8 @@ class Memory:
             array[:, rows] = 0.0
         self._last[rows] = 0.0
         self.age_s[rows] = 0.0
-        self.season.reset(rows)
+        for part in (self.minutes, self.season, self.spread):
+            part.reset(rows)
         self._set_scales(rows, startup_s, lag_s)
 
     def update(self, rate: Floats) -> None:
@@ -71,7 +84,15 @@ class Memory:
         np.maximum(self._peak * self._peak_decay, rate, out=self._peak)
         self._last = rate
         self.age_s += self._tick_s * seen
-        self.season.update(rate, seen, self._tick_s)
+        if self.minutes.update(rate, self.level(LEVEL_SCALE), seen, self._tick_s):
+            self._reflect()
+
+    def _reflect(self) -> None:
+        """Look at the long memory once in a few minutes: it is dear, and changes slowly."""
+        if self.minutes.closed % SPREAD_EVERY_BINS == 0:
+            self.spread.measure(self.minutes, self.horizon_s)
+        if self.minutes.closed % SEASON_EVERY_BINS == 0:
+            self.season.search(self.minutes)
 
     def level(self, scale: int) -> Floats:
         """Exponentially weighted mean at one scale, unbiased from the first reading on, ``[R]``."""
@@ -98,14 +119,18 @@ class Memory:
     def seasonal(self, horizon_s: Floats) -> Floats:
         """Forecast from one period ago, leaning on it as far as the period is clear, ``[R]``."""
         now = self.level(0)
-        past = self.season.ahead(horizon_s)
+        past = self.season.ahead(self.minutes, horizon_s)
         trust = np.where(past > 0.0, self.season.strength, 0.0)
         return np.asarray(now + trust * (past - now))
 
     def estimates(self) -> Floats:
-        """The demand to size for, in requests per second, one row per ``ESTIMATES``, ``[4, R]``."""
+        """The demand to size for, in requests per second, one row per ``ESTIMATES``, ``[E, R]``."""
         now = self.level(0)
         reach_s = np.minimum(self._tau_s[0], self.age_s) + self.horizon_s
         trend = np.clip(now + self.slope * reach_s, 0.3 * now, 3.0 * now)
         noise = self.level(1) + 1.5 * self.noise[1]
-        return np.stack((now, trend, noise, self.seasonal(self.horizon_s)))
+        spread = self.spread.estimates(self.level(LEVEL_SCALE), noise)
+        # What is here now is served, whatever was to be expected.
+        return np.concatenate(
+            ((now, trend, noise, self.seasonal(self.horizon_s)), np.maximum(spread, now))
+        )

@@ -22,8 +22,8 @@ from trimtab_envs.action import (
     TILTS,
     base_headroom,
 )
-from trimtab_envs.memory import LEVELS, Memory
-from trimtab_envs.season import BIN_S, Bools, Floats
+from trimtab_envs.memory import ESTIMATES, LEVELS, Memory
+from trimtab_envs.minutes import BIN_S, Bools, Floats
 from trimtab_sim.profile import Profiles
 from trimtab_sim.signals import Sensed
 
@@ -32,10 +32,10 @@ FEATURES = (
     "service_scv", "lag_startups", "age_excess_startups",
     "size", "utilisation", "backlog", "demand_over_ready", "demand_over_total", "starting_share",
     "held_over_wanted", "headroom_now", "at_min", "at_max",
-    "trend_over_now", "noise_over_now", "season_over_now",
+    *(f"{name}_over_now" for name in ESTIMATES[1:]),
     "level_0_1", "level_1_2", "level_2_3", "level_3_4",
     "jitter", "jitter_long", "slope", "peak_over_now", "peak_hour_over_now",
-    "q90_over_now", "mean_over_now", "season_strength", "season_period", "season_next",
+    "highest_over_now", "mean_over_now", "season_strength", "season_period", "season_next",
     "season_later", "memory_age", "memory_startups", "miss_fast", "miss_slow",
     "log_price", "weight", "ready_share", "weight_over_ready", "backends",
 )  # fmt: skip
@@ -44,7 +44,7 @@ FEATURES = (
 def schema_hash() -> str:
     """SHA-256 over everything that a trained network silently depends on."""
     tables = [array.tolist() for array in (HEADROOMS, HOLD_SECONDS, HOLD_STARTUPS, LEANS, TILTS)]
-    text = json.dumps([FEATURES, ACTION_DIMS, tables], sort_keys=True)
+    text = json.dumps([FEATURES, ACTION_DIMS, ESTIMATES, tables], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -89,7 +89,8 @@ def encode(
     lag = wide(profiles.metric_lag_s)
     noise = memory.noise.reshape(2, *shape)
     peaks = memory.peaks.reshape(2, *shape)
-    season = memory.season
+    season, spread = memory.season, memory.spread
+    flat_now = now.ravel()
     horizon = memory.horizon_s
     price = wide(np.where(profiles.present, profiles.price, np.inf).min(1)) / profiles.price
     columns = (
@@ -118,8 +119,8 @@ def encode(
         rows(memory.slope) * startup_s / (now + floor),
         _log_ratio(peaks[0], now, floor),
         _log_ratio(peaks[1], now, floor),
-        _log_ratio(np.maximum(rows(season.q90), now * (rows(season.q90) == 0)), now, floor),
-        _log_ratio(np.maximum(rows(season.mean), now * (rows(season.mean) == 0)), now, floor),
+        _log_ratio(rows(np.where(spread.known, spread.highest, flat_now)), now, floor),
+        _log_ratio(rows(np.where(spread.known, spread.mean, flat_now)), now, floor),
         2.0 * rows(season.strength),
         np.log2((rows(season.period_bins.astype(np.float64) * BIN_S) + 1.0) / startup_s) / 4.0,
         _log_ratio(rows(memory.seasonal(1.5 * horizon)), now, floor),

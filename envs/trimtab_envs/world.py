@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from trimtab_envs.action import Ints
 from trimtab_envs.codec import Codec
 from trimtab_envs.episodes import Episodes, EpisodeSource
-from trimtab_envs.season import Bools, Floats
+from trimtab_envs.minutes import Bools, Floats
 from trimtab_sim.profile import Profiles
 from trimtab_sim.simulator import Simulator
 

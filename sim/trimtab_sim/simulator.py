@@ -170,7 +170,8 @@ class _Metrics:
             self._head = len(self._past) - 1
 
     def restart(self, rows: Rows) -> None:
-        self._past[:, rows] = 0.0
+        # Nothing has been measured yet, which is not the same as no load.
+        self._past[:, rows] = np.nan
 
     def record(self, rate_rps: Floats, in_flight: Floats, misses: Floats, requests: Floats) -> None:
         self._head = (self._head + 1) % len(self._past)

@@ -24,7 +24,7 @@ class PodList:
         self._ready_s: list[float] = []
 
     def seen(
-        self, now_s: float, ready: int, starting: int, usage: float, lag_s: float
+        self, now_s: float, ready: int, starting: int, usage: float | None, lag_s: float
     ) -> list[Pod]:
         del self._ready_s[ready:]
         self._ready_s += [now_s if now_s else -math.inf] * (ready - len(self._ready_s))
@@ -57,7 +57,8 @@ def test_batched_hpa_agrees_with_the_scalar_one(lag_s: float) -> None:
         wanted = rule.act(sensed)
         for i, scalar in enumerate(scalars):
             counts = int(sensed.ready[i, 0]), int(sensed.starting[i, 0])
-            seen = pods[i].seen(tick * TICK_S, *counts, float(usage[i]), lag_s)
+            sample = float(usage[i]) if np.isfinite(usage[i]) else None
+            seen = pods[i].seen(tick * TICK_S, *counts, sample, lag_s)
             expected = scalar.decide(tick * TICK_S, seen, int(sensed.wanted[i, 0]))
             assert wanted.replicas[i, 0] == expected, (tick, i)
         sensed = simulator.step(load_rps[tick], wanted.replicas, wanted.weight).sensed

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trimtab_envs.action import ACTION_DIMS, HEADROOMS, NEUTRAL, Rule, Setting, decode
+from trimtab_envs.memory import ESTIMATES
 from trimtab_sim.profile import BackendProfile, Profile, Profiles
 
 # Replicas carry 80 rps each; spot costs 0.5.
@@ -36,8 +37,10 @@ def setting(
 def size(
     rule: Rule, load_rps: float, chosen: Setting, wanted: tuple[int, int] = (0, 0)
 ) -> list[float]:
-    estimates = np.full((4, 1, 2), load_rps)
-    replicas, _ = rule.replicas(chosen, estimates, np.zeros((1, 2)), np.array([wanted], float))
+    estimates = np.full((len(ESTIMATES), 1, 2), load_rps)
+    replicas, _ = rule.replicas(
+        chosen, estimates, np.zeros((1, 2)), np.array([wanted], float), np.ones((1, 1), bool)
+    )
     return replicas[0].tolist()
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from trimtab_envs.action import ACTION_DIMS, NEUTRAL
 from trimtab_envs.codec import Codec, pack
+from trimtab_envs.memory import ESTIMATES
 from trimtab_envs.observation import FEATURES
 from trimtab_guard.model import BackendState, Reading, State
 from trimtab_sim.profile import BackendProfile, Profile, Profiles
@@ -108,6 +109,17 @@ def test_a_missing_reading_is_not_zero_load() -> None:
     assert seen.want().replicas[0, 0] >= 3
 
 
+def test_before_the_first_reading_nothing_moves() -> None:
+    unseen = codec()
+    for _ in range(10):
+        unseen.sense(one(float("nan")))
+        want = unseen.want()
+        assert want.replicas[0, 0] == 3
+    unseen.sense(one(20.0))
+    # What was there is let go of over the hold time, not at once.
+    assert unseen.want().replicas[0, 0] >= 2
+
+
 def test_setting_an_action_leaves_the_callers_array_alone() -> None:
     """Regression: a reset wrote NEUTRAL into PPO's rollout buffer through a view."""
     subject = codec()
@@ -142,6 +154,19 @@ def test_memory_finds_the_period_and_forecasts_the_next_burst(period_min: int) -
     season = subject.memory.season
     assert season.period_bins[0] % period_min == 0
     assert season.strength[0] > 0.8
-    now, _, _, ahead = subject.memory.estimates()[:, 0]
+    now, _, _, ahead = subject.memory.estimates()[:4, 0]
     assert now < 60.0
     assert ahead > 200.0
+
+
+def test_memory_knows_how_high_a_noisy_load_goes() -> None:
+    subject = codec()
+    minutes = np.random.default_rng(2).exponential(100.0, 400)
+    for rate in np.repeat(minutes, int(60 / TICK_S)):
+        subject.sense(one(float(rate)))
+    estimates = dict(zip(ESTIMATES, subject.memory.estimates()[:, 0], strict=True))
+    for rank in (80, 95, 99):
+        expected = max(float(np.quantile(minutes, rank / 100)), estimates["now"])
+        assert estimates[f"load{rank}"] == pytest.approx(expected, rel=0.05)
+    # Independent minutes know nothing of their level: its surges spread as wide as they do.
+    assert estimates["surge80"] < estimates["surge95"] < estimates["surge99"]

@@ -1,0 +1,70 @@
+"""The last eight hours of many loads in minute bins: the long memory that the rest reads."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
+
+BIN_S = 60.0
+BINS = 480
+
+
+class Minutes:
+    """A ring of minute means of R loads, and of what their level was when a minute ended."""
+
+    def __init__(self, rows: int) -> None:
+        self._loads = np.zeros((rows, BINS))
+        self._levels = np.zeros((rows, BINS))
+        self._sum = np.zeros(rows)
+        self._count = np.zeros(rows)
+        self._elapsed_s = 0.0
+        self.closed = 0
+        self.filled: Ints = np.zeros(rows, dtype=np.int64)
+
+    def reset(self, rows: Bools) -> None:
+        """Forget the masked rows ``[R]``."""
+        self._sum[rows] = 0.0
+        self._count[rows] = 0.0
+        self.filled[rows] = 0
+
+    def update(self, load: Floats, level: Floats, seen: Bools, dt_s: float) -> bool:
+        """Add one tick where ``seen``; true when it closed a minute.
+
+        A tick longer than a minute counts as one.
+        """
+        self._sum += np.where(seen, load, 0.0)
+        self._count += seen
+        self._elapsed_s += dt_s
+        if self._elapsed_s < BIN_S - 1e-9:
+            return False
+        self._elapsed_s = 0.0
+        self._close(level)
+        return True
+
+    def _close(self, level: Floats) -> None:
+        seen = self._count > 0
+        # A minute without any reading repeats the last one: never read as zero load.
+        mean = np.where(seen, self._sum / np.maximum(self._count, 1.0), self.at(1))
+        self._loads[:, self.closed % BINS] = mean
+        self._levels[:, self.closed % BINS] = level
+        self._sum[:] = 0.0
+        self._count[:] = 0.0
+        self.filled = np.minimum(self.filled + (seen | (self.filled > 0)), BINS)
+        self.closed += 1
+
+    def at(self, back: Ints | int) -> Floats:
+        """The load ``back`` minutes ago (1 is the newest), ``[R]``."""
+        rows = np.arange(len(self._loads))
+        return np.asarray(self._loads[rows, (self.closed - np.minimum(back, BINS)) % BINS])
+
+    def loads(self, rows: NDArray[np.intp]) -> Floats:
+        """Chosen rows, oldest minute first, ``[len(rows), BINS]``; the last ``filled`` count."""
+        return np.roll(self._loads[rows], -(self.closed % BINS), axis=1)
+
+    def levels(self, rows: NDArray[np.intp]) -> Floats:
+        """The levels that belong to ``loads``."""
+        return np.roll(self._levels[rows], -(self.closed % BINS), axis=1)
