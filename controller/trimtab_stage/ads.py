@@ -11,11 +11,12 @@ from asyncio import Future, Queue
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Any
 
 import grpc
 from envoy.service.discovery.v3 import ads_pb2_grpc
 from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, DiscoveryResponse
-from google.protobuf.any_pb2 import Any
+from google.protobuf import any_pb2
 from google.protobuf.message import Message
 
 
@@ -24,7 +25,7 @@ class Offer:
     """One version of all resources of a type; ``acked`` ends when Envoy has taken it."""
 
     version: int
-    resources: list[Any]
+    resources: list[any_pb2.Any]
     acked: Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
@@ -48,7 +49,7 @@ class Ads(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):  # type: ignore[misc
 
     def offer(self, type_url: str, resources: list[Message]) -> Future[None]:
         """Replace all resources of a type; the future ends at Envoy's ACK, a NACK leaves it."""
-        packed = [Any() for _ in resources]
+        packed = [any_pb2.Any() for _ in resources]
         for slot, resource in zip(packed, resources, strict=True):
             slot.Pack(resource)
         offer = self._offers[type_url] = Offer(next(self._numbers), packed)
@@ -59,7 +60,7 @@ class Ads(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):  # type: ignore[misc
     async def StreamAggregatedResources(  # noqa: N802 # gRPC's name
         self,
         request_iterator: AsyncIterator[DiscoveryRequest],
-        context: grpc.aio.ServicerContext[DiscoveryRequest, DiscoveryResponse],  # noqa: ARG002
+        context: grpc.aio.ServicerContext[Any, Any],  # noqa: ARG002 # gRPC's signature
     ) -> AsyncIterator[DiscoveryResponse]:
         """Serve one Envoy until it goes."""
         stream = self._stream = Stream()

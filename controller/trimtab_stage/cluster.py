@@ -11,7 +11,7 @@ from random import Random
 
 from trimtab_stage.ads import Ads
 from trimtab_stage.config import StageConfig
-from trimtab_stage.fleet import Phase, ReplicaSet
+from trimtab_stage.fleet import Host, Phase, ReplicaSet
 from trimtab_stage.incumbent import Incumbent, metric_window_s
 from trimtab_stage.spec import Ask, Spec
 from trimtab_stage.xds import Snapshot, resources, route_weights, steps
@@ -32,18 +32,16 @@ class Cluster:
         self._publishing = asyncio.Lock()
         # Held open by us alone: replicas see their end close when we are gone.
         lifeline, self._lifeline_held = os.pipe()
-        window_s = metric_window_s(config.speed)
+        host = Host(
+            directory=directory,
+            tasks=tasks,
+            lifeline=lifeline,
+            publish=self.publish,
+            grace_s=self.profile.timeout_s + 1.0,
+            window_s=metric_window_s(config.speed),
+        )
         self.backends = {
-            backend.name: ReplicaSet(
-                backend,
-                directory,
-                lifeline,
-                self.publish,
-                tasks,
-                Random(config.seed + number),
-                grace_s=self.profile.timeout_s + 1.0,
-                window_s=window_s,
-            )
+            backend.name: ReplicaSet(backend, host, Random(config.seed + number))
             for number, backend in enumerate(self.profile.backends)
         }
         self._incumbents = {

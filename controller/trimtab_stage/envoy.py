@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import NoReturn
 
 from trimtab_sim.profile import Profile
-
 from trimtab_stage.config import StageError
 from trimtab_stage.process import keep_running, spawn, tethered
 from trimtab_stage.xds import bootstrap

@@ -1,7 +1,7 @@
 """Replicas as processes: they start, become ready, serve, drain and end, and are billed for it.
 
-Plays the part of Kubernetes' ReplicaSet and kubelet. Nobody waits for anybody here: `ReplicaSet.
-scale` only says how many there should be, and each replica lives its own life in `_live`.
+Plays the part of Kubernetes' ReplicaSet and kubelet. Nobody waits for anybody here: `scale` only
+says how many there should be, and each replica lives its own life in `_live`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from pathlib import Path
 from random import Random
 
 from trimtab_sim.profile import BackendProfile
-
 from trimtab_stage.process import PYTHON, end, spawn
 
 log = logging.getLogger(__name__)
@@ -52,38 +51,35 @@ class Replica:
     ready_s: float = math.inf
     samples: list[tuple[float, float]] = field(default_factory=list)
     leave: Event = field(default_factory=Event)
-    pid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What all replicas share.
+
+    ``lifeline`` is a descriptor that reads as closed when the stage is gone. ``publish`` makes
+    Envoy know the present sockets and returns at its ACK. Draining may take ``grace_s``;
+    ``window_s`` of samples are kept.
+    """
+
+    directory: Path
+    tasks: TaskGroup
+    lifeline: int
+    publish: Callable[[], Awaitable[None]]
+    grace_s: float
+    window_s: float
 
 
 class ReplicaSet:
-    """The replicas of one backend.
+    """The replicas of one backend."""
 
-    ``publish`` makes Envoy know the present `sockets` and returns at its ACK. ``lifeline`` is
-    a descriptor that reads as closed when the stage is gone. ``window_s`` of samples are kept.
-    """
-
-    def __init__(
-        self,
-        profile: BackendProfile,
-        directory: Path,
-        lifeline: int,
-        publish: Callable[[], Awaitable[None]],
-        tasks: TaskGroup,
-        random: Random,
-        grace_s: float,
-        window_s: float,
-    ) -> None:
+    def __init__(self, profile: BackendProfile, host: Host, random: Random) -> None:
         self.profile = profile
         self.replicas: list[Replica] = []
         self.started = self.stopped = self.crashed = 0
-        self._ended_billed_s = 0.0
-        self._directory = directory
-        self._lifeline = lifeline
-        self._publish = publish
-        self._tasks = tasks
+        self._host = host
         self._random = random
-        self._grace_s = grace_s
-        self._window_s = window_s
+        self._ended_billed_s = 0.0
         self._numbers = count(1)
         self._clock = asyncio.get_running_loop().time
 
@@ -114,10 +110,10 @@ class ReplicaSet:
 
     def _start(self, startup_s: float) -> None:
         name = f"{self.profile.name}-{next(self._numbers)}.sock"
-        replica = Replica(self._directory / name, self._clock())
+        replica = Replica(self._host.directory / name, self._clock())
         self.replicas.append(replica)
         self.started += 1
-        self._tasks.create_task(self._live(replica, startup_s))
+        self._host.tasks.create_task(self._live(replica, startup_s))
 
     def _drain(self, replica: Replica) -> None:
         self.stopped += 1
@@ -131,8 +127,7 @@ class ReplicaSet:
 
     async def _live(self, replica: Replica, startup_s: float) -> None:
         """From the start of the process to its end, whoever ends it."""
-        process = await spawn(*self._command(replica, startup_s), stdin=self._lifeline)
-        replica.pid = process.pid
+        process = await spawn(*self._command(replica, startup_s), stdin=self._host.lifeline)
         chores = [
             asyncio.create_task(self._probe(replica)),
             asyncio.create_task(self._retire(replica, process)),
@@ -149,7 +144,7 @@ class ReplicaSet:
         if replica.phase is not Phase.DRAINING:
             self.crashed += 1
             log.warning("replica %s (pid %d) ended with %d", replica.socket.stem, process.pid, code)
-            await self._publish()
+            await self._host.publish()
 
     def _command(self, replica: Replica, startup_s: float) -> tuple[str, ...]:
         profile = self.profile
@@ -165,7 +160,7 @@ class ReplicaSet:
             now_s = self._clock()
             if busy_s is not None and replica.phase is Phase.STARTING:
                 replica.phase, replica.ready_s = Phase.READY, now_s
-                await self._publish()
+                await self._host.publish()
             if busy_s is not None:
                 self._sample(replica, now_s, busy_s)
             await asyncio.sleep(PROBE_S if replica.phase is Phase.STARTING else SCRAPE_S)
@@ -174,16 +169,16 @@ class ReplicaSet:
         """Keep what is needed to see one window back, and no more."""
         samples = replica.samples
         samples.append((now_s, busy_s))
-        while len(samples) > 2 and samples[1][0] <= now_s - self._window_s:
+        while len(samples) > 2 and samples[1][0] <= now_s - self._host.window_s:
             del samples[0]
 
     async def _retire(self, replica: Replica, process: Process) -> None:
         """Out of the route first, then SIGTERM: the other way round loses requests."""
         await replica.leave.wait()
         if replica.ready_s < math.inf:
-            await self._publish()
+            await self._host.publish()
             await asyncio.sleep(DRAIN_S)
-        await end(process, self._grace_s)
+        await end(process, self._host.grace_s)
 
     def _bury(self, replica: Replica) -> None:
         self.replicas.remove(replica)

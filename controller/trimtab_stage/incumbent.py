@@ -12,7 +12,6 @@ from dataclasses import replace
 
 from trimtab_agents.hpa import Hpa, HpaConfig, Pod
 from trimtab_sim.profile import BackendProfile
-
 from trimtab_stage.fleet import Phase, Replica
 
 # Service times do not shrink with the trace: over less than this, utilisation is mostly noise.

@@ -19,7 +19,6 @@ from random import Random
 from typing import cast
 
 from trimtab_sim.traces import read_trace
-
 from trimtab_stage.replay import Replay
 
 REQUEST = b"GET / HTTP/1.1\r\nhost: stage\r\n\r\n"

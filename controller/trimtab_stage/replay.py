@@ -13,6 +13,7 @@ from itertools import count
 from random import Random
 
 import numpy as np
+
 from trimtab_sim.traces import Trace
 
 # A demonstration shows three minutes, with the peak two thirds into them.
@@ -67,8 +68,7 @@ def plan(trace: Trace, speed: float, start_s: float | None, peak_rps: float) -> 
         peak_s = float(np.argmax(trace.rate_rps)) * trace.step_s
         start_s = max(0.0, peak_s - PEAK_AT_S * speed)
     start_s %= trace.duration_s
-    shown = range(
-        int(start_s / trace.step_s), math.ceil((start_s + SHOWN_S * speed) / trace.step_s)
-    )
-    highest = trace.rate_rps[np.array(shown) % len(trace.rate_rps)].max() or trace.rate_rps.max()
+    end_s = start_s + SHOWN_S * speed
+    shown = np.arange(start_s // trace.step_s, math.ceil(end_s / trace.step_s), dtype=int)
+    highest = trace.rate_rps[shown % len(trace.rate_rps)].max() or trace.rate_rps.max()
     return Replay(trace, speed, start_s, peak_rps / float(highest))

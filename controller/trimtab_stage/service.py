@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import grpc
-from trimtab_proto.v1 import stage_pb2, stage_pb2_grpc
 
+from trimtab_proto.v1 import stage_pb2, stage_pb2_grpc
 from trimtab_stage.cluster import Cluster
 from trimtab_stage.fleet import Phase
 from trimtab_stage.spec import Ask, InvalidAskError
@@ -44,7 +44,7 @@ class StageService(stage_pb2_grpc.StageServicer):  # type: ignore[misc] # untype
     async def GetStatus(  # noqa: N802 # gRPC's name
         self,
         request: stage_pb2.GetStatusRequest,  # noqa: ARG002 # it has no fields
-        context: grpc.aio.ServicerContext[Any, Any],  # noqa: ARG002
+        context: grpc.aio.ServicerContext[Any, Any],  # noqa: ARG002 # gRPC's signature
     ) -> stage_pb2.StageStatus:
         """Everything that is, now."""
         return stage_pb2.StageStatus(

@@ -24,9 +24,9 @@ import grpc
 from envoy.service.discovery.v3 import ads_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health
+
 from trimtab_proto.v1 import stage_pb2_grpc
 from trimtab_sim.traces import TraceError, read_trace
-
 from trimtab_stage.ads import Ads
 from trimtab_stage.cluster import TICK_S, Cluster
 from trimtab_stage.config import SOCKET_PATH_MAX, StageConfig, StageError
@@ -46,10 +46,8 @@ def serve(config: StageConfig) -> None:
     """Run a stage until SIGTERM or SIGINT; `StageError` when it cannot start or go on."""
     replay, port = _replay(config), _free_port(config.port)
     _raise_file_limit()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     with _directory(config) as directory:
-        logging.basicConfig(
-            filename=directory / "stage.log", level=logging.INFO, format="%(asctime)s %(message)s"
-        )
         try:
             asyncio.run(_serve(config, replay, port, directory))
         except ExceptionGroup as group:
@@ -82,6 +80,7 @@ async def _serve(config: StageConfig, replay: Replay, port: int, directory: Path
             tasks.create_task(_end_at_nack(ads, port))
             tasks.create_task(cluster.run())
             tasks.create_task(_open(cluster, traffic, alive))
+            log.info("listening on http://%s:%d, steered at unix:%s", HOST, port, control)
     except asyncio.CancelledError:
         log.info("stopped by a signal")
     finally:
@@ -93,7 +92,7 @@ async def _open(cluster: Cluster, traffic: Traffic, alive: Any) -> None:
     while not cluster.serves:
         await asyncio.sleep(TICK_S)
     await _set_health(alive, serving=True)
-    log.info("serving")
+    log.info("serving, and replaying %s", traffic.replay.trace.name)
     await traffic.run()
 
 
@@ -160,9 +159,10 @@ def _raise_file_limit() -> None:
 @contextmanager
 def _directory(config: StageConfig) -> Iterator[Path]:
     """Own the state directory; a temporary one is kept only when the stage failed, for its logs."""
-    directory = config.directory or Path(tempfile.mkdtemp(prefix="trimtab-"))
-    directory.mkdir(parents=True, exist_ok=True)
+    # Absolute, because clients with another working directory are told paths within it.
+    directory = (config.directory or Path(tempfile.mkdtemp(prefix="trimtab-"))).resolve()
     _check_lengths(config, directory)
+    directory.mkdir(parents=True, exist_ok=True)
     with (directory / "stage.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -170,11 +170,16 @@ def _directory(config: StageConfig) -> Iterator[Path]:
             raise StageError(
                 f"another stage runs in {directory}: stop it, or choose another --dir"
             ) from None
-        for left_over in directory.glob("*.sock"):
-            left_over.unlink()
+        _sweep(directory)  # what a killed stage left
         yield directory
+        _sweep(directory)
     if config.directory is None:
         shutil.rmtree(directory)
+
+
+def _sweep(directory: Path) -> None:
+    for left_over in directory.glob("*.sock"):
+        left_over.unlink()
 
 
 def _check_lengths(config: StageConfig, directory: Path) -> None:

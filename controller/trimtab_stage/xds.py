@@ -23,6 +23,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import (
 from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
+
 from trimtab_sim.profile import Profile
 
 TYPE = "type.googleapis.com/"
@@ -203,7 +204,7 @@ def _xds_cluster(socket: str) -> dict[str, Any]:
 def _stats(profile: Profile) -> dict[str, Any]:
     """Keep only what is sensed; a bucket ends just below the SLO, so that misses are exact.
 
-    The edge is 1 ms below, because Envoy counts a bin as below an edge only when all of it is.
+    1 ms below, because Envoy counts a bin (10 ms wide here) into every edge that it touches.
     """
     slo_ms = profile.slo_latency_s * 1e3
     kept = [f"http.{profile.name}.downstream_rq_"]

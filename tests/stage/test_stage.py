@@ -1,0 +1,223 @@
+"""The whole stage through the API that its clients use: it serves, obeys, refuses, recovers.
+
+The tests share one stage and may run in any order: each waits for the state that it starts from.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import socket
+from http.client import HTTPConnection
+from typing import Any
+from urllib.request import urlopen
+
+import grpc
+import pytest
+
+from trimtab_proto.v1.stage_pb2 import BackendAsk
+
+from .client import Stage, busy_s, eventually
+
+pytestmark = pytest.mark.stage
+
+
+def envoy_stats(stage: Stage) -> dict[str, Any]:
+    """Values by name, and the buckets of histograms by name."""
+    connection = HTTPConnection("envoy")
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.connect(stage.status().envoy_admin_socket)
+    connection.request("GET", "/stats?format=json&usedonly&histogram_buckets=cumulative")
+    stats = json.load(connection.getresponse())["stats"]
+    connection.close()
+    histograms = next((s["histograms"] for s in stats if "histograms" in s), [])
+    values = {stat["name"]: stat["value"] for stat in stats if "name" in stat}
+    return values | {histogram["name"]: histogram["buckets"] for histogram in histograms}
+
+
+def serve_with(stage: Stage, floor: int, spot_weight: float = 0.5) -> None:
+    """Have this many replicas ready everywhere, and the route in place."""
+    for name in ("on-demand", "spot"):
+        stage.apply(BackendAsk(name=name, floor=floor))
+    eventually(lambda: all(b.ready >= floor for b in stage.status().backends), within_s=20)
+    stage.apply(
+        BackendAsk(name="on-demand", weight=1 - spot_weight),
+        BackendAsk(name="spot", weight=spot_weight),
+    )
+    eventually(lambda: stage.backend("spot").weight == pytest.approx(spot_weight, abs=1e-4))
+
+
+def wait_for_requests(stage: Stage, requests: int) -> None:
+    """Let this much traffic pass."""
+    until = stage.status().load.requests + requests
+    eventually(lambda: stage.status().load.requests >= until)
+
+
+def test_it_serves_and_says_what_it_is(stage: Stage) -> None:
+    status = stage.status()
+    with urlopen(f"http://127.0.0.1:{status.port}/", timeout=10) as response:
+        assert response.status == 200
+    assert (status.service, status.load.trace, status.load.alive) == ("web", "flat", True)
+    assert status.load.offered_rps == pytest.approx(100)
+    assert [(b.name, b.concurrency, b.price) for b in status.profile.backends] == [
+        ("on-demand", 4, 1.0),
+        ("spot", 4, pytest.approx(0.4)),
+    ]
+    assert sum(backend.weight for backend in status.backends) == pytest.approx(1)
+    wait_for_requests(stage, 100)
+    billed_s = stage.status().backends[0].billed_replica_s - status.backends[0].billed_replica_s
+    assert billed_s > 0
+
+
+def test_a_raised_floor_becomes_replicas_that_take_traffic(stage: Stage) -> None:
+    serve_with(stage, floor=3)
+    wait_for_requests(stage, 150)
+    worked_s = [busy_s(socket) for socket in stage.directory.glob("on-demand-*.sock")]
+    assert len(worked_s) >= 3
+    assert min(worked_s) > 0
+    assert stage.status().load.failed == 0
+
+
+def test_traffic_follows_the_acknowledged_weights(stage: Stage) -> None:
+    serve_with(stage, floor=3, spot_weight=0.2)
+    names = [f"cluster.{name}.upstream_rq_total" for name in ("on-demand", "spot")]
+    before = envoy_stats(stage)
+    wait_for_requests(stage, 250)
+    after = envoy_stats(stage)
+    requests, spot = (sum(after[n] - before[n] for n in some) for some in (names, names[1:]))
+    assert abs(spot - 0.2 * requests) <= 4 * math.sqrt(requests * 0.2 * 0.8)
+
+
+def test_a_killed_replica_is_replaced_and_its_requests_are_answered(stage: Stage) -> None:
+    serve_with(stage, floor=3)
+    before = stage.status()
+    victim = stage.children("/on-demand-")[0]
+    victim.kill()
+    eventually(lambda: stage.backend("on-demand").crashed == before.backends[0].crashed + 1)
+    eventually(lambda: stage.backend("on-demand").ready >= 3)
+    assert stage.status().load.failed == before.load.failed
+
+
+def test_a_killed_envoy_comes_back_as_it_was(stage: Stage) -> None:
+    serve_with(stage, floor=3, spot_weight=0.3)
+    (envoy,) = stage.children("envoy.json")
+    envoy.kill()
+    # The listener is back, and requests pass in the acknowledged shares.
+    eventually(lambda: [p.pid for p in stage.children("envoy.json")] not in ([], [envoy.pid]))
+    eventually(lambda: _answered(stage) > 200)
+    stats = envoy_stats(stage)
+    spot = stats["cluster.spot.upstream_rq_total"]
+    requests = spot + stats["cluster.on-demand.upstream_rq_total"]
+    assert abs(spot - 0.3 * requests) <= 4 * math.sqrt(requests * 0.3 * 0.7)
+
+
+def _answered(stage: Stage) -> int:
+    """Successful answers since Envoy started; 0 while it cannot be asked."""
+    try:
+        return int(envoy_stats(stage).get("http.web.downstream_rq_2xx", 0))
+    except OSError:
+        return 0
+
+
+def test_a_killed_generator_is_restarted_and_keeps_its_counts(stage: Stage) -> None:
+    (generator,) = stage.children("trimtab_stage.load")
+    before = stage.status().load
+    generator.kill()
+    eventually(lambda: not stage.status().load.alive)
+    eventually(lambda: stage.status().load.alive)
+    wait_for_requests(stage, 100)
+    after = stage.status().load
+    assert after.requests > before.requests + 100
+    assert after.misses >= before.misses
+    assert after.trace_time_s != before.trace_time_s
+
+
+def test_a_lowered_floor_drains_without_losing_a_request(stage: Stage) -> None:
+    serve_with(stage, floor=3)
+    before = stage.status()
+    stage.apply(BackendAsk(name="on-demand", floor=1), BackendAsk(name="spot", floor=1))
+    eventually(
+        lambda: all((b.ready, b.draining) == (1, 0) for b in stage.status().backends), within_s=25
+    )
+    after = stage.status()
+    for was, now in zip(before.backends, after.backends, strict=True):
+        assert now.stopped >= was.stopped + 2
+        assert now.crashed == was.crashed
+    assert after.load.failed == before.load.failed
+
+
+def test_a_backend_that_lost_its_last_replica_gets_no_traffic(stage: Stage) -> None:
+    serve_with(stage, floor=1)
+    eventually(lambda: stage.backend("spot").ready == 1, within_s=25)
+    crashed = stage.backend("spot").crashed
+    for process in stage.children("/spot-"):
+        process.kill()
+    eventually(lambda: stage.backend("spot").crashed > crashed)
+    eventually(lambda: stage.backend("spot").weight == 0)
+    assert stage.backend("on-demand").weight == 1
+    wait_for_requests(stage, 50)  # those that were on their way had nowhere to go
+    failed = stage.status().load.failed
+    wait_for_requests(stage, 100)
+    assert stage.status().load.failed == failed
+    eventually(lambda: stage.backend("spot").weight == 0.5)
+
+
+def test_an_overload_moves_the_hpa_and_its_misses_agree_with_envoys_histogram(stage: Stage) -> None:
+    serve_with(stage, floor=1)
+    eventually(lambda: stage.backend("spot").ready == 1, within_s=25)
+    before, envoy_before = stage.status().load, _late(stage)
+    # More than one replica can serve: a queue, and misses, for which the HPA asks for another.
+    serve_with(stage, floor=1, spot_weight=1.0)
+    eventually(lambda: stage.status().load.misses > before.misses + 100)
+    eventually(lambda: stage.backend("spot").wanted > 1)
+    serve_with(stage, floor=2, spot_weight=0.5)
+    wait_for_requests(stage, 100)
+    after, envoy_after = stage.status().load, _late(stage)
+    misses = after.misses - before.misses
+    assert abs(misses - (envoy_after - envoy_before)) <= 0.02 * (after.requests - before.requests)
+
+
+def _late(stage: Stage) -> int:
+    """Answers that Envoy timed later than the SLO."""
+    buckets = envoy_stats(stage)["http.web.downstream_rq_time"]
+    edge_ms = stage.status().profile.slo_latency_s * 1e3 - 1
+    in_time = next(b["cumulative"] for b in buckets if b["upper_bound"] == edge_ms)
+    return int(buckets[-1]["cumulative"] - in_time)
+
+
+@pytest.mark.parametrize(
+    ("ask", "fields", "code", "message"),
+    [
+        (BackendAsk(name="sput", floor=2), {}, "INVALID_ARGUMENT", "unknown backend 'sput'"),
+        (BackendAsk(name="spot", floor=13), {}, "INVALID_ARGUMENT", "ask for 1 to 12"),
+        (BackendAsk(name="spot", weight=math.nan), {}, "INVALID_ARGUMENT", "weight nan"),
+        (BackendAsk(), {"service": "shop"}, "INVALID_ARGUMENT", "unknown service 'shop'"),
+        (BackendAsk(), {"request_id": ""}, "INVALID_ARGUMENT", "request_id is empty"),
+        (BackendAsk(), {"resource_version": "0"}, "FAILED_PRECONDITION", "wrote last"),
+    ],
+    ids=["backend", "floor", "weight", "service", "no-id", "version"],
+)
+def test_a_refused_write_changes_nothing(
+    stage: Stage, ask: BackendAsk, fields: dict[str, str], code: str, message: str
+) -> None:
+    before = stage.status()
+    good = BackendAsk(name="on-demand", floor=5)
+    with pytest.raises(grpc.RpcError) as refused:
+        stage.apply(good, ask, **fields)
+    assert refused.value.code().name == code
+    assert message in refused.value.details()
+    after = stage.status()
+    assert after.resource_version == before.resource_version
+    assert [b.floor for b in after.backends] == [b.floor for b in before.backends]
+
+
+def test_the_same_request_id_is_applied_once(stage: Stage) -> None:
+    version = stage.status().resource_version
+    ask = {"request_id": "once", "resource_version": version, "writer": "somebody"}
+    first = stage.apply(BackendAsk(name="spot", floor=2), **ask)
+    stage.apply(BackendAsk(name="spot", floor=1))
+    again = stage.apply(BackendAsk(name="spot", floor=2), **ask)
+    assert (first.applied, again.applied) == (True, False)
+    assert first.resource_version == again.resource_version != version
+    assert stage.backend("spot").floor == 1
+    assert stage.status().last_writer == "test"
