@@ -70,6 +70,7 @@ class Simulator:
 
         ``rows`` ``[B]`` restarts only these; ``profiles``, of the same shape, replaces the
         profiles of the restarted rows. Rows that do not restart ignore all arguments.
+        Metrics are NaN until the first measurement arrives, one tick and the lag later.
         """
         rows = np.ones(len(self._ticks), dtype=np.bool_) if rows is None else rows
         if profiles is not None:
