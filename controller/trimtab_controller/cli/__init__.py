@@ -1,0 +1,53 @@
+"""The command line. Every command loads on first use: `--help` and errors stay quick."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import click
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are named as ``module:attribute`` and imported when asked for."""
+
+    def __init__(self, *args: object, lazy: dict[str, str], **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # click's own arguments
+        self._lazy = lazy
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        """Return the names, in the order in which a newcomer needs them."""
+        return list(self._lazy)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import one command."""
+        if cmd_name not in self._lazy:
+            return None
+        module, _, attribute = self._lazy[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    lazy={
+        "up": "trimtab_controller.cli.up:up",
+        "status": "trimtab_controller.cli.watching:status",
+        "watch": "trimtab_controller.cli.watching:watch",
+        "mode": "trimtab_controller.cli.control:mode",
+        "stop": "trimtab_controller.cli.control:stop",
+        "resume": "trimtab_controller.cli.control:resume",
+        "pending": "trimtab_controller.cli.approvals:pending",
+        "approve": "trimtab_controller.cli.approvals:approve",
+        "reject": "trimtab_controller.cli.approvals:reject",
+        "journal": "trimtab_controller.cli.journal:journal",
+        "train": "trimtab_controller.cli.extras:train",
+        "bench": "trimtab_controller.cli.extras:bench",
+    },
+)
+@click.version_option(package_name="trimtab")
+def main() -> None:
+    """Scale replicas and route traffic with a learned policy, inside hard limits.
+
+    Start with `trimtab up`: a small real cluster on this machine, steered live.
+    """

@@ -1,0 +1,58 @@
+"""The envelopes that wait for a human, and the two answers."""
+
+from __future__ import annotations
+
+import click
+
+from trimtab_controller.cli.connection import (
+    DEADLINE_S,
+    address_option,
+    controller,
+    who_option,
+    why_option,
+)
+from trimtab_controller.up.words import asked
+from trimtab_proto.v1 import controller_pb2
+
+
+@click.command()
+@address_option
+def pending(address: str | None) -> None:
+    """List what waits for an approval."""
+    with controller(address) as stub:
+        reply = stub.ListPending(controller_pb2.ListPendingRequest(), timeout=DEADLINE_S)
+    for envelope in reply.pending:
+        click.echo(f"{envelope.id}  {asked(envelope)}")
+        if envelope.why:
+            click.echo(f"{'':{len(envelope.id)}}  {envelope.why}")
+    if not reply.pending:
+        click.echo("nothing is pending")
+
+
+@click.command()
+@click.argument("envelope", metavar="ID")
+@who_option
+@why_option
+@address_option
+def approve(envelope: str, who: str, why: str, address: str | None) -> None:
+    """Grant the envelope ID.
+
+    trimtab may then act within its bounds, until the grant ends.
+    """
+    with controller(address) as stub:
+        request = controller_pb2.ApproveRequest(id=envelope, who=who, why=why)
+        granted = stub.Approve(request, timeout=DEADLINE_S).envelope
+    click.echo(f"granted: {asked(granted)}")
+
+
+@click.command()
+@click.argument("envelope", metavar="ID")
+@who_option
+@why_option
+@address_option
+def reject(envelope: str, who: str, why: str, address: str | None) -> None:
+    """Refuse the envelope ID."""
+    with controller(address) as stub:
+        request = controller_pb2.RejectRequest(id=envelope, who=who, why=why)
+        stub.Reject(request, timeout=DEADLINE_S)
+    click.echo(f"rejected: {envelope}")

@@ -1,0 +1,60 @@
+"""A human takes or gives authority: mode, stop, resume."""
+
+from __future__ import annotations
+
+import click
+
+from trimtab_controller.cli.connection import (
+    DEADLINE_S,
+    address_option,
+    controller,
+    who_option,
+    why_option,
+)
+from trimtab_controller.up.words import mode_name
+from trimtab_guard.modes import Mode
+from trimtab_proto.v1 import controller_pb2
+
+
+@click.command()
+@click.argument("service")
+@click.argument("mode", type=click.Choice([mode.value for mode in Mode]))
+@who_option
+@address_option
+def mode(service: str, mode: str, who: str, address: str | None) -> None:
+    """Set how far SERVICE is trusted to trimtab.
+
+    shadow: it only recommends. approve: a human grants each change. assist: it adds capacity on
+    its own, the rest it asks. guarded: it acts both ways, inside the limits.
+    """
+    wanted = f"MODE_{mode.upper()}"
+    with controller(address) as stub:
+        reply = stub.SetMode(
+            controller_pb2.SetModeRequest(service=service, mode=wanted, who=who),
+            timeout=DEADLINE_S,
+        )
+    click.echo(f"{service}: {mode_name(reply.mode)}")
+
+
+@click.command()
+@who_option
+@why_option
+@address_option
+def stop(who: str, why: str, address: str | None) -> None:
+    """Stop all writes at once.
+
+    A restart does not undo it, only `trimtab resume` does.
+    """
+    with controller(address) as stub:
+        stub.Stop(controller_pb2.StopRequest(who=who, why=why), timeout=DEADLINE_S)
+    click.echo("stopped: nothing is written any more; undo with `trimtab resume`")
+
+
+@click.command()
+@who_option
+@address_option
+def resume(who: str, address: str | None) -> None:
+    """Undo `trimtab stop`; services come back in shadow."""
+    with controller(address) as stub:
+        stub.Resume(controller_pb2.ResumeRequest(who=who), timeout=DEADLINE_S)
+    click.echo("resumed in shadow; give authority back with `trimtab mode SERVICE MODE`")

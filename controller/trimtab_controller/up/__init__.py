@@ -1,0 +1,1 @@
+"""`trimtab up`: the local stage and the daemon as children, watched, drawn and summed up."""
