@@ -62,7 +62,14 @@ class Stage:
     def children(self, part: str) -> list[psutil.Process]:
         """The stage's child processes whose command line contains `part`."""
         children = psutil.Process(self.process.pid).children()
-        return [child for child in children if part in " ".join(child.cmdline())]
+        return [child for child in children if part in _command(child)]
+
+
+def _command(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:  # ended meanwhile
+        return ""
 
 
 @contextlib.contextmanager
