@@ -27,7 +27,7 @@ class TrainConfig:
     of single backends.
     """
 
-    decisions: int = 40_000_000
+    decisions: int = 24_000_000
     seed: int = 0
     batch_scale: int = 3
     pool: int = 512
@@ -38,6 +38,7 @@ class TrainConfig:
     gamma: float = 0.97
     gae_lambda: float = 0.93
     ent_coef: float = 0.002
+    vf_coef: float = 0.2
     clip_range: float = 0.2
     target_kl: float = 0.03
     width: int = 128

@@ -92,6 +92,7 @@ def fresh(config: TrainConfig, env: PairedVecEnv, log: Path | None) -> PPO:
         gamma=config.gamma,
         gae_lambda=config.gae_lambda,
         ent_coef=config.ent_coef,
+        vf_coef=config.vf_coef,
         clip_range=config.clip_range,
         target_kl=config.target_kl,
         policy_kwargs={"net_arch": [config.width, config.width]},
