@@ -180,15 +180,15 @@ trace    worldcup at day 14, 13:58:07, 60x life
 on-demand     60 %      6         2         0       9  ██████▒▒·
 spot          40 %      4         0         1       4  ████
 ────────────────────────────────────────────────────────────────────────────────
-now       applied  load heads for 420 rps by 14:05, 9 ready replicas carry 360
-08:03:00  applied  on-demand 8→9, 50→60 % · spot 50→40 %  2 times
+now       applied    load heads for 420 rps by 14:05, 9 ready replicas carry 360
+08:03:00  applied    on-demand 8→9, 50→60 % · spot 50→40 %  2 times
           load heads for 420 rps by 14:05, 9 ready replicas carry 360
           guard: no faster up (on-demand 14→9); share moves in small steps (spo…
-08:00:08  applied  on-demand 8→9
+08:00:08  applied    on-demand 8→9
           load heads for 420 rps by 14:05, 9 ready replicas carry 360
-08:00:07  applied  on-demand 7→8
+08:00:07  applied    on-demand 7→8
           load heads for 420 rps by 14:05, 9 ready replicas carry 360
-08:00:06  applied  on-demand 6→7
+08:00:06  applied    on-demand 6→7
           load heads for 420 rps by 14:05, 9 ready replicas carry 360
 ────────────────────────────────────────────────────────────────────────────────
 end with Ctrl-C   stop all writes: .venv/bin/trimtab stop
@@ -279,8 +279,8 @@ def test_what_waits_is_shown_with_its_answer(
 ) -> None:
     record.see_daemon(daemon(182.0, "asked", ("spot", 12, 0.5), pending=1), [bounds])
     drawn = "\n".join(screen(record, 80, 24))
-    assert f"asks: web/spot {says}, until 09:00:00" in drawn
-    assert ".venv/bin/trimtab approve 7   or   reject 7" in drawn
+    assert f"\n   7  web/spot {says}, until 09:00:00\n" in drawn
+    assert ".venv/bin/trimtab approve ID … (or reject ID …)" in drawn
 
 
 def test_an_absent_daemon_and_a_stop_are_said_loudly(record: Record) -> None:

@@ -182,5 +182,5 @@ def test_a_human_takes_and_gives_authority(tmp_path: Path) -> None:
         assert "web: shadow" in shown.cli("mode", "web", "shadow")
         assert "stopped" in shown.cli("stop", "--why=drill")
         until(lambda: "STOPPED" in shown.cli("status"), 5.0, "the next tick says so")
-        assert "resumed in shadow" in shown.cli("resume")
+        assert "nothing is stopped now" in shown.cli("resume")
         assert "web: shadow" in shown.cli("status")

@@ -30,29 +30,31 @@ def pending(address: str | None) -> None:
 
 
 @click.command()
-@click.argument("envelope", metavar="ID")
+@click.argument("envelopes", metavar="ID...", nargs=-1, required=True)
 @who_option
 @why_option
 @address_option
-def approve(envelope: str, who: str, why: str, address: str | None) -> None:
-    """Grant the envelope ID.
+def approve(envelopes: tuple[str, ...], who: str, why: str, address: str | None) -> None:
+    """Grant each envelope ID.
 
     trimtab may then act within its bounds, until the grant ends.
     """
     with controller(address) as stub:
-        request = controller_pb2.ApproveRequest(id=envelope, who=who, why=why)
-        granted = stub.Approve(request, timeout=DEADLINE_S).envelope
-    click.echo(f"granted: {asked(granted)}")
+        for envelope in envelopes:
+            request = controller_pb2.ApproveRequest(id=envelope, who=who, why=why)
+            granted = stub.Approve(request, timeout=DEADLINE_S).envelope
+            click.echo(f"granted: {asked(granted)}")
 
 
 @click.command()
-@click.argument("envelope", metavar="ID")
+@click.argument("envelopes", metavar="ID...", nargs=-1, required=True)
 @who_option
 @why_option
 @address_option
-def reject(envelope: str, who: str, why: str, address: str | None) -> None:
-    """Refuse the envelope ID."""
+def reject(envelopes: tuple[str, ...], who: str, why: str, address: str | None) -> None:
+    """Refuse each envelope ID."""
     with controller(address) as stub:
-        request = controller_pb2.RejectRequest(id=envelope, who=who, why=why)
-        stub.Reject(request, timeout=DEADLINE_S)
-    click.echo(f"rejected: {envelope}")
+        for envelope in envelopes:
+            request = controller_pb2.RejectRequest(id=envelope, who=who, why=why)
+            stub.Reject(request, timeout=DEADLINE_S)
+            click.echo(f"rejected: {envelope}")

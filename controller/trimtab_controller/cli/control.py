@@ -57,4 +57,4 @@ def resume(who: str, address: str | None) -> None:
     """Undo `trimtab stop`; services come back in shadow."""
     with controller(address) as stub:
         stub.Resume(controller_pb2.ResumeRequest(who=who), timeout=DEADLINE_S)
-    click.echo("resumed in shadow; give authority back with `trimtab mode SERVICE MODE`")
+    click.echo("nothing is stopped now; what was is in shadow until `trimtab mode SERVICE MODE`")

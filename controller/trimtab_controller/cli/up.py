@@ -165,7 +165,7 @@ def _report(console: Console, record: Record, json_file: Path | None) -> None:
 def _screen(console: Console, folder: Folder, *, headless: bool) -> AbstractContextManager[Screen]:
     if headless or not console.is_terminal:
         return nullcontext(Lines(console))
-    return picture(console, Place(_program(), folder.address, str(folder.path)))
+    return picture(console, Place(_program(), folder.address, _from_here(folder.path)))
 
 
 def _program() -> str:
@@ -174,8 +174,12 @@ def _program() -> str:
     found = shutil.which("trimtab")
     if found is not None and Path(found).resolve() == program.resolve():
         return "trimtab"
+    return _from_here(program)
+
+
+def _from_here(path: Path) -> str:
     here = Path.cwd()
-    return str(program.relative_to(here) if program.is_relative_to(here) else program)
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def _checked_trace(trace: Path, speed: float) -> Path:

@@ -131,7 +131,7 @@ def _decisions(record: Record, room: int) -> list[Text]:
     lines: list[Text] = []
     if record.daemon is not None and not record.away:
         daemon = record.daemon
-        lines.append(Text(f"{'now':<10}{daemon.outcome:<9}{daemon.error or daemon.why}"))
+        lines.append(Text(f"{'now':<10}{daemon.outcome:<11}{daemon.error or daemon.why}"))
     for note in reversed(record.notes):
         lines += _note(note)
     lines += [Text("no decision yet")] * (not record.notes)
@@ -141,7 +141,7 @@ def _decisions(record: Record, room: int) -> list[Text]:
 def _note(note: Note) -> Iterator[Text]:
     line = Text(f"{clock_time(note.time_s)}  ")
     if note.outcome:
-        line.append(f"{note.outcome:<9}", style=OUTCOMES.get(note.outcome, ""))
+        line.append(f"{note.outcome:<11}", style=OUTCOMES.get(note.outcome, ""))
     line.append(note.change, style="bold" if note.outcome else WARN)
     if note.times > 1:
         line.append(f"  {note.times} times", style=QUIET)
@@ -162,9 +162,10 @@ def _alarms(record: Record, place: Place) -> Iterator[Text]:
 
 
 def _pending(record: Record, place: Place) -> Iterator[Text]:
+    if record.pending:
+        yield Text(f"it asks; answer with: {place.program} approve ID … (or reject ID …)")
     for envelope in record.pending:
-        yield Text(f"asks: {asked(envelope)}", style=WARN)
-        yield Text(f"      {place.program} approve {envelope.id}   or   reject {envelope.id}")
+        yield Text(f"{envelope.id:>4}  {asked(envelope)}", style=WARN)
 
 
 def _footer(record: Record, place: Place) -> Iterator[Text]:
