@@ -1,0 +1,193 @@
+"""What a human writes down once: the services, their SLOs, prices, ceilings and limits.
+
+The classes below are the file's schema (`trimtab.yaml`; `demo.yaml` is a complete example) and
+later the custom resource's. `load` turns the file into what the loop works with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any
+
+from trimtab_controller.schema import (
+    ConfigError,
+    Count,
+    NotNegative,
+    Place,
+    Positive,
+    Range,
+    Share,
+    read_file,
+    read_mapping,
+)
+from trimtab_guard.limits import BackendLimits, Limits
+from trimtab_guard.modes import Mode
+from trimtab_sim.profile import BackendProfile, Profile
+
+
+@dataclass(frozen=True, slots=True)
+class SloSpec:
+    """``share`` of the requests must be answered within ``latency_s``."""
+
+    latency_s: Positive
+    share: Share
+
+
+@dataclass(frozen=True, slots=True)
+class BackendSpec:
+    """One scalable group of replicas; the fields are `BackendProfile`'s."""
+
+    name: str
+    concurrency: Count
+    service_time_s: Positive
+    startup_mean_s: Positive
+    min_replicas: Annotated[int, Range(least=0)]
+    max_replicas: Count
+    service_scv: NotNegative = 1.0
+    startup_cv: NotNegative = 0.2
+    price: Positive = 1.0
+
+    def __post_init__(self) -> None:
+        if self.min_replicas > self.max_replicas:
+            raise ValueError(
+                f"min_replicas {self.min_replicas} is above max_replicas {self.max_replicas}: "
+                "swap or correct them"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalSpec:
+    """How long an envelope waits for an answer, and how long a granted one holds."""
+
+    wait_s: Positive = 900.0
+    grant_s: Positive = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class StageSpec:
+    """Where the service lives: the Unix socket of the local stage."""
+
+    socket: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSpec:
+    """One service as written in the file.
+
+    ``miss_price`` is lambda of the score; no mode above ``ceiling`` can be set; ``limits``
+    override the guard's defaults.
+    """
+
+    name: str
+    stage: StageSpec
+    ceiling: Mode
+    slo: SloSpec
+    miss_price: Annotated[float, Range(least=1.0, most=1000.0)]
+    backends: tuple[BackendSpec, ...]
+    timeout_s: Positive = 10.0
+    metric_lag_s: NotNegative = 0.0
+    limits: Place | None = None
+
+    def __post_init__(self) -> None:
+        _unique("backend", [backend.name for backend in self.backends])
+
+    @property
+    def profile(self) -> Profile:
+        """What the policy must know of the service."""
+        return Profile(
+            name=self.name,
+            backends=tuple(
+                BackendProfile(**{f.name: getattr(b, f.name) for f in fields(BackendProfile)})
+                for b in self.backends
+            ),
+            slo_latency_s=self.slo.latency_s,
+            slo_share=self.slo.share,
+            timeout_s=self.timeout_s,
+            metric_lag_s=self.metric_lag_s,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigSpec:
+    """The whole file.
+
+    ``speed`` is for demonstrations: how much faster than life their trace runs. The policy sees
+    its time so, and every window of the limits shrinks by it.
+    """
+
+    services: tuple[ServiceSpec, ...]
+    tick_s: Positive = 5.0
+    speed: Positive = 1.0
+    approval: ApprovalSpec = ApprovalSpec()
+
+    def __post_init__(self) -> None:
+        _unique("service", [service.name for service in self.services])
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceConfig:
+    """One service, checked and complete."""
+
+    spec: ServiceSpec
+    profile: Profile
+    limits: Limits
+
+    @property
+    def name(self) -> str:
+        """As everybody calls the service."""
+        return self.spec.name
+
+    @property
+    def backends(self) -> tuple[str, ...]:
+        """The backends' names, in the configured order."""
+        return tuple(backend.name for backend in self.profile.backends)
+
+    @property
+    def limits_digest(self) -> str:
+        """Names these limits: an approval given under others does not count."""
+        return sha256(repr(self.limits).encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All services, the tick, the speed of a replay, and how long approvals live."""
+
+    services: tuple[ServiceConfig, ...]
+    tick_s: float
+    speed: float
+    approval: ApprovalSpec
+
+
+def load(file: Path) -> Config:
+    """Read and check ``file``; raises `ConfigError` that names file, line and the fix."""
+    spec = read_file(file, ConfigSpec)
+    try:
+        services = tuple(
+            ServiceConfig(service, service.profile, _limits(service, spec))
+            for service in spec.services
+        )
+    except ValueError as error:
+        raise ConfigError(f"{file}: {error}") from error
+    return Config(services, spec.tick_s, spec.speed, spec.approval)
+
+
+def _limits(service: ServiceSpec, spec: ConfigSpec) -> Limits:
+    """The guard's defaults, the file's overrides and the backends' bounds, at the file's speed."""
+    bounds = tuple(BackendLimits(b.name, b.min_replicas, b.max_replicas) for b in service.backends)
+    given: dict[str, Any] = {
+        "service": service.name,
+        "backends": bounds,
+        "interval_s": spec.tick_s,
+    }
+    limits: Limits = (
+        read_mapping(service.limits, Limits, given) if service.limits else Limits(**given)
+    )
+    return limits.scaled(spec.speed)
+
+
+def _unique(what: str, names: list[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{what} {name!r} is listed twice: rename or remove one")

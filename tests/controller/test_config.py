@@ -1,0 +1,117 @@
+"""Every mistake in trimtab.yaml is refused with its line and the way out."""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from trimtab_controller.config import load
+from trimtab_controller.schema import ConfigError
+from trimtab_guard.limits import BackendLimits, Limits
+from trimtab_guard.modes import Mode
+from trimtab_stage.config import DEMO
+
+GOOD = """\
+tick_s: 15
+services:
+  - name: web
+    stage:
+      socket: s
+    ceiling: assist
+    slo:
+      latency_s: 0.3
+      share: 0.99
+    miss_price: 50
+    backends:
+      - name: a
+        concurrency: 4
+        service_time_s: 0.05
+        startup_mean_s: 2
+        min_replicas: 1
+        max_replicas: 12
+    limits:
+      hold_s: 600
+"""
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "trimtab.yaml"
+    file.write_text(text)
+    return file
+
+
+def test_a_good_file(tmp_path: Path) -> None:
+    (service,) = load(write(tmp_path, GOOD)).services
+    assert service.spec.ceiling is Mode.ASSIST
+    assert service.limits == Limits(
+        "web", (BackendLimits("a", 1, 12),), interval_s=15.0, hold_s=600.0
+    )
+    assert service.profile.backends[0].startup_mean_s == 2.0
+
+
+def test_the_demonstration_describes_its_stage() -> None:
+    config = load(Path(str(files("trimtab_controller") / "demo.yaml")))
+    (service,) = config.services
+    assert service.profile == DEMO.profile
+    assert (config.tick_s, config.speed) == (1.0, DEMO.speed)
+    assert service.spec.ceiling is Mode.GUARDED
+    life = Limits("web", service.limits.backends)
+    assert service.limits == life.scaled(60.0)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "message"),
+    [
+        ("tick_s: 15", "tick: 15", 1, "tick: unknown key: did you mean 'tick_s'?"),
+        ("tick_s: 15", "tick_s: 15\ntick_s: 1", 2, "tick_s: written twice: remove one"),
+        ("tick_s: 15", "tick_s: soon", 1, "tick_s: 'soon' must be a number"),
+        ("tick_s: 15", "tick_s: .nan", 1, "tick_s: nan must be a finite number"),
+        ("tick_s: 15", "tick_s: 0", 1, "tick_s: 0 must be more than 0"),
+        ("tick_s: 15", "tick_s: yes", 1, "tick_s: 'yes' must be a number"),
+        ("tick_s: 15", "tick_s: [1", 2, "not YAML"),
+        ("0.99", "1.5", 9, "services[0].slo.share: 1.5 must be from 0 to 1"),
+        ("0.99", "{}", 9, "services[0].slo.share: 'this' must be a number"),
+        ("assist", "auto", 6, "ceiling: 'auto' must be one of shadow, approve, assist, guarded"),
+        ("    miss_price: 50\n", "", 3, "services[0]: 'miss_price' is missing: add it here"),
+        ("    slo:\n      latency_s: 0.3\n      share: 0.99", "    slo: 1", 7, "must be a mapping"),
+        ("max_replicas: 12", "max_replicas: 12.5", 17, "'12.5' must be a whole number"),
+        ("min_replicas: 1", "min_replicas: 20", 12, "min_replicas 20 is above max_replicas 12"),
+        ("name: a", "name: 7", 12, "services[0].backends[0].name: '7' must be text"),
+        ("hold_s: 600", "hold: 600", 19, "limits.hold: unknown key: did you mean 'hold_s'?"),
+        ("hold_s: 600", "hold_s: 9999", 19, "limits.hold_s: 9999 must be from 0.001 to 3600"),
+        ("hold_s: 600", "interval_s: 1", 19, "limits.interval_s: unknown key"),
+        ("hold_s: 600", "blind_s: 20", 19, "services[0].limits: service 'web': blind_s is 20"),
+        (GOOD[GOOD.index("services") :], "services: []", 2, "a list with at least one entry"),
+        (GOOD, "- 1", 1, "the file: must be a mapping with the keys services"),
+        (GOOD, "", 1, "the file is empty: start from demo.yaml"),
+    ],
+)
+def test_mistakes(tmp_path: Path, old: str, new: str, line: int, message: str) -> None:
+    assert old in GOOD
+    file = write(tmp_path, GOOD.replace(old, new, 1))
+    with pytest.raises(ConfigError, match=re.escape(message)) as refused:
+        load(file)
+    assert str(refused.value).startswith(f"{file}:{line}: ")
+
+
+def test_names_are_unique(tmp_path: Path) -> None:
+    service = GOOD[GOOD.index("  - name: web") :]
+    with pytest.raises(ConfigError, match="service 'web' is listed twice: rename or remove one"):
+        load(write(tmp_path, GOOD + service))
+
+
+def test_a_speed_that_shrinks_a_window_away(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"trimtab\.yaml: .*rate_window_s"):
+        load(write(tmp_path, "speed: 1000000\n" + GOOD))
+
+
+@pytest.mark.parametrize(("content", "message"), [(None, "readable"), (b"\xff\xfe", "UTF-8")])
+def test_unreadable_files(tmp_path: Path, content: bytes | None, message: str) -> None:
+    file = tmp_path / "trimtab.yaml"
+    if content:
+        file.write_bytes(content)
+    with pytest.raises(ConfigError, match=message):
+        load(file)
