@@ -1,0 +1,126 @@
+"""What the loop needs of the world: a stage to act on, a sensor to see with, a policy to ask.
+
+Each can be swapped (Envoy or Prometheus, local stage or Kubernetes, a learned bundle or a
+rule) as long as it keeps these few promises. All of them may block, but never for long:
+whoever implements one sets its own deadline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from trimtab_guard.model import Proposal, Reading, State
+
+# Wall-clock seconds since the epoch.
+Clock = Callable[[], float]
+
+# What is measured ("rate_rps", "in_flight", "p50_ms", …) and of which backend ("" = the service).
+Signal = tuple[str, str]
+
+
+class SensorError(Exception):
+    """The signals cannot be read now; what was read before grows old."""
+
+
+class StageError(Exception):
+    """The stage did not answer: whether a write arrived is unknown until it is settled."""
+
+
+class StageRefusedError(StageError):
+    """The stage refused the write as invalid: nothing was changed."""
+
+
+class StageMovedError(StageRefusedError):
+    """Somebody else wrote since the decision was based on what is: nothing was changed."""
+
+
+class PolicyError(Exception):
+    """The policy gave no answer in its time, or an answer to another question."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackendReport:
+    """One backend as the stage reports it. ``floor`` is the field that trimtab owns."""
+
+    name: str
+    wanted: int
+    starting: int
+    ready: int
+    draining: int
+    floor: int
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class StageReport:
+    """What the stage holds now, and the version that a write must be based on.
+
+    ``writer`` is who wrote last, empty when nobody has; ``metrics`` is where a sensor finds
+    the data plane (for the local stage: the Unix socket of Envoy's admin endpoint).
+    """
+
+    time_s: float
+    version: str
+    writer: str
+    backends: tuple[BackendReport, ...]
+    metrics: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """The fields of one backend to write; ``None`` leaves a field as it is.
+
+    ``wanted``: replicas that were asked for before, by whomever.
+    """
+
+    backend: str
+    wanted: int
+    floor: int | None
+    weight: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A write that is about to happen. The same ``request_id`` is never applied twice."""
+
+    request_id: str
+    service: str
+    time_s: float
+    version: str
+    asks: tuple[Ask, ...]
+
+
+class Stage(Protocol):
+    """Where one service's replicas and route live."""
+
+    def status(self) -> StageReport:
+        """What is, now; raises `StageError`."""
+
+    def apply(self, intent: Intent) -> str:
+        """Write all or nothing and return the new version.
+
+        Idempotent by request_id; raises `StageMovedError`, `StageRefusedError` or `StageError`.
+        """
+
+
+class Sensor(Protocol):
+    """Reads one service's signals."""
+
+    def read(self, report: StageReport) -> Mapping[Signal, Reading]:
+        """Return the signals that could be measured now; raises `SensorError`.
+
+        A signal without a valid measurement is left out: it is never reported as zero.
+        """
+
+
+class Policy(Protocol):
+    """Maps states to proposals; one object may keep memory from call to call."""
+
+    @property
+    def name(self) -> str:
+        """Who proposes, as shown to humans and bound into approvals."""
+
+    def propose(self, states: Sequence[State]) -> list[Proposal]:
+        """Return one proposal per state, in the same order."""

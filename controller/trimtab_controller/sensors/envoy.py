@@ -1,0 +1,179 @@
+"""Sees through Envoy's own counters, because the proxy is the one place every request passes.
+
+Counters only grow, so each signal is the difference between two reads. The first read and
+the first one after Envoy restarted (a counter went back) have no difference: they yield no
+signal rather than a wrong one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from trimtab_controller.protocols import Clock, SensorError, Signal, StageReport
+from trimtab_guard.model import Reading
+
+# A latency bin in milliseconds: lower bound and width. Envoy's bins are two digits wide.
+Bin = tuple[float, float]
+Key = TypeVar("Key")
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """Envoy's totals at one moment.
+
+    ``requests`` and ``timeouts`` are per cluster; ``latency_ms`` counts answers per bin;
+    ``errors`` are 5xx answers to clients.
+    """
+
+    time_s: float
+    requests: Mapping[str, int]
+    timeouts: Mapping[str, int]
+    active: Mapping[str, int]
+    errors: int
+    latency_ms: Mapping[Bin, int]
+
+    @classmethod
+    def parse(
+        cls, stats: Mapping[str, Any], listener: str, clusters: Sequence[str], time_s: float
+    ) -> Counters:
+        """Pick the counters out of Envoy's JSON; `SensorError` when one is missing."""
+        values = {stat["name"]: stat["value"] for stat in stats["stats"] if "name" in stat}
+        details = [h for s in stats["stats"] for h in s.get("histograms", {}).get("details", ())]
+        bins = {h["name"]: h["totals"] for h in details}
+        try:
+            return cls(
+                time_s=time_s,
+                requests={c: values[f"cluster.{c}.upstream_rq_total"] for c in clusters},
+                timeouts={c: values[f"cluster.{c}.upstream_rq_timeout"] for c in clusters},
+                active={c: values[f"cluster.{c}.upstream_rq_active"] for c in clusters},
+                errors=values[f"http.{listener}.downstream_rq_5xx"],
+                latency_ms={
+                    (b["lower_bound"], b["width"]): b["count"]
+                    for b in bins.get(f"http.{listener}.downstream_rq_time", ())
+                },
+            )
+        except KeyError as missing:
+            raise SensorError(f"Envoy does not count {missing}: is the cluster there?") from missing
+
+    def since(self, before: Counters) -> Counters | None:
+        """Return what was counted after ``before``, or ``None`` when a counter was reset."""
+        delta = Counters(
+            time_s=self.time_s - before.time_s,
+            requests=_minus(self.requests, before.requests),
+            timeouts=_minus(self.timeouts, before.timeouts),
+            active=self.active,
+            errors=self.errors - before.errors,
+            latency_ms=_minus(self.latency_ms, before.latency_ms),
+        )
+        counts = (*delta.requests.values(), *delta.timeouts.values(), *delta.latency_ms.values())
+        return delta if delta.time_s > 0 and min((delta.errors, *counts)) >= 0 else None
+
+
+class EnvoySensor:
+    """Rate and requests in flight per backend; latency and misses of the service."""
+
+    def __init__(
+        self, listener: str, clusters: Sequence[str], slo_latency_s: float, clock: Clock
+    ) -> None:
+        """``clusters`` are named as the backends that they are."""
+        self._listener = listener
+        self._clusters = clusters
+        self._slo_ms = slo_latency_s * 1e3
+        self._clock = clock
+        self._before: Counters | None = None
+        names = "|".join(re.escape(cluster) for cluster in clusters)
+        self._filter = (
+            rf"^cluster\.({names})\.upstream_rq_(total|timeout|active)$"
+            rf"|^http\.{re.escape(listener)}\.downstream_rq_(5xx|time)$"
+        )
+
+    def read(self, report: StageReport) -> dict[Signal, Reading]:
+        """Return every signal that the time since the last read allows to measure."""
+        stats = fetch_stats(report.metrics, self._filter)
+        now = Counters.parse(stats, self._listener, self._clusters, self._clock())
+        before, self._before = self._before, now
+        delta = now.since(before) if before else None
+        return self._signals(delta, now.time_s) if delta else {}
+
+    def _signals(self, delta: Counters, now_s: float) -> dict[Signal, Reading]:
+        values: dict[Signal, float] = {}
+        for cluster in self._clusters:
+            values["rate_rps", cluster] = delta.requests[cluster] / delta.time_s
+            values["in_flight", cluster] = delta.active[cluster]
+        if any(delta.latency_ms.values()):
+            values["p50_ms", ""] = quantile(delta.latency_ms, 0.50)
+            values["p95_ms", ""] = quantile(delta.latency_ms, 0.95)
+            values["miss_share", ""] = miss_share(delta, self._slo_ms)
+        return {signal: Reading(value, now_s) for signal, value in values.items()}
+
+
+def quantile(counts: Mapping[Bin, int], q: float) -> float:
+    """The latency below which the share ``q`` of the answers lies, linear within its bin."""
+    rank = q * sum(counts.values())
+    for (lower, width), count in sorted(counts.items()):
+        if count and rank <= count:
+            return lower + width * rank / count
+        rank -= count
+    raise ValueError("no answers, no quantile")
+
+
+def miss_share(delta: Counters, slo_ms: float) -> float:
+    """Share of the answers that came late or failed.
+
+    A bin that the SLO cuts in two counts as late. A 5xx after the route's time-out is late
+    already; only the other ones are added.
+    """
+    answers = sum(delta.latency_ms.values())
+    late = sum(n for (lower, width), n in delta.latency_ms.items() if lower + width > slo_ms)
+    failed = max(0, delta.errors - sum(delta.timeouts.values()))
+    return min(1.0, (late + failed) / answers)
+
+
+def fetch_stats(path: str, pattern: str, deadline_s: float = 1.0) -> Mapping[str, Any]:
+    """Envoy's statistics whose names match ``pattern``, from the admin socket at ``path``."""
+    # Not `usedonly`: a counter at zero must differ from one that does not exist.
+    query = f"/stats?format=json&histogram_buckets=detailed&filter={quote(pattern)}"
+    try:
+        stats = json.loads(_get(path, query, deadline_s))
+        if not isinstance(stats, dict) or not isinstance(stats.get("stats"), list):
+            raise ValueError("no statistics in the answer")
+    except (OSError, HTTPException, ValueError) as error:
+        raise SensorError(f"Envoy's admin socket {path}: {error}") from error
+    return stats
+
+
+def _get(path: str, query: str, deadline_s: float) -> bytes:
+    connection = _UnixConnection(path, deadline_s)
+    try:
+        connection.request("GET", query)
+        response = connection.getresponse()
+        if response.status != HTTPStatus.OK:
+            raise HTTPException(f"answers {response.status}")
+        return response.read()
+    finally:
+        connection.close()
+
+
+class _UnixConnection(HTTPConnection):
+    """HTTP over a Unix socket: only the way to connect differs."""
+
+    def __init__(self, path: str, deadline_s: float) -> None:
+        super().__init__("envoy", timeout=deadline_s)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def _minus(after: Mapping[Key, int], before: Mapping[Key, int]) -> dict[Key, int]:
+    return {key: after.get(key, 0) - before.get(key, 0) for key in after.keys() | before.keys()}

@@ -1,0 +1,1 @@
+"""Ways to act: each stage reports what is and applies floors and route weights."""

@@ -1,0 +1,93 @@
+"""Acts on the local stage, over gRPC on its Unix socket."""
+
+from __future__ import annotations
+
+import grpc
+
+from trimtab_controller.protocols import (
+    BackendReport,
+    Intent,
+    StageError,
+    StageMovedError,
+    StageRefusedError,
+    StageReport,
+)
+from trimtab_proto.v1 import stage_pb2, stage_pb2_grpc
+
+# The field manager under which trimtab writes.
+WRITER = "trimtab"
+
+
+class LocalStage:
+    """One service of the stage that listens on ``socket``; every call has a deadline."""
+
+    def __init__(self, service: str, socket: str, deadline_s: float = 1.0) -> None:
+        self._service = service
+        self._socket = socket
+        self._deadline_s = deadline_s
+        # A stage that restarts must be found again within a tick or two.
+        options = [
+            ("grpc.max_reconnect_backoff_ms", 1000),
+            ("grpc.initial_reconnect_backoff_ms", 200),
+        ]
+        self._channel = grpc.insecure_channel(f"unix:{socket}", options=options)
+        self._stub = stage_pb2_grpc.StageStub(self._channel)
+
+    def status(self) -> StageReport:
+        """What is, now; raises `StageError`, also when the stage holds another service."""
+        try:
+            status = self._stub.GetStatus(stage_pb2.GetStatusRequest(), timeout=self._deadline_s)
+        except grpc.RpcError as error:
+            raise StageError(self._explain(error)) from error
+        if status.service != self._service:
+            raise StageError(
+                f"the stage at {self._socket} holds service {status.service!r}, "
+                f"not {self._service!r}: correct stage.socket or the service's name"
+            )
+        return _report(status)
+
+    def apply(self, intent: Intent) -> str:
+        """Write all or nothing; returns the stage's new version."""
+        request = stage_pb2.ApplyRequest(
+            service=intent.service,
+            request_id=intent.request_id,
+            resource_version=intent.version,
+            writer=WRITER,
+            backends=[
+                stage_pb2.BackendAsk(name=ask.backend, floor=ask.floor, weight=ask.weight)
+                for ask in intent.asks
+            ],
+        )
+        try:
+            reply = self._stub.Apply(request, timeout=self._deadline_s)
+        except grpc.RpcError as error:
+            raise _kind(error)(self._explain(error)) from error
+        return str(reply.resource_version)
+
+    def close(self) -> None:
+        """End the connection."""
+        self._channel.close()
+
+    def _explain(self, error: grpc.RpcError) -> str:
+        return f"stage at {self._socket}: {error.code().name}: {error.details()}"
+
+
+def _kind(error: grpc.RpcError) -> type[StageError]:
+    """Which codes promise that nothing was written; any other leaves it open."""
+    return {
+        grpc.StatusCode.FAILED_PRECONDITION: StageMovedError,
+        grpc.StatusCode.INVALID_ARGUMENT: StageRefusedError,
+    }.get(error.code(), StageError)
+
+
+def _report(status: stage_pb2.StageStatus) -> StageReport:
+    return StageReport(
+        time_s=status.time_s,
+        version=status.resource_version,
+        writer=status.last_writer,
+        metrics=status.envoy_admin_socket,
+        backends=tuple(
+            BackendReport(b.name, b.wanted, b.starting, b.ready, b.draining, b.floor, b.weight)
+            for b in status.backends
+        ),
+    )
