@@ -1,0 +1,146 @@
+"""What a service's ticks leave behind, and how it is rebuilt after a crash.
+
+The journal holds a `TickRecord` per tick, written before any action, and an `OutcomeRecord`
+per action. The memory is nothing but the fold of those records: live and restored memory come
+from the same two functions, so a restarted daemon continues with the windows, the counts and
+the open write that the old one had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from trimtab_controller.journal import Journal
+from trimtab_controller.protocols import Intent
+from trimtab_controller.records import pack, unpack
+from trimtab_guard.history import History
+from trimtab_guard.limits import LONGEST_WINDOW_S
+from trimtab_guard.model import Proposal, State, Verdict
+from trimtab_guard.modes import Mode
+
+
+class Outcome(StrEnum):
+    """What became of a tick's decision."""
+
+    APPLIED = "applied"
+    UNCHANGED = "unchanged"
+    SHADOW = "shadow"
+    ASKED = "asked"
+    STOPPED = "stopped"
+    HELD = "held"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class TickRecord:
+    """One service's tick. ``outcome`` is final unless there is an ``intent`` to write."""
+
+    service: str
+    time_s: float
+    mode: Mode
+    outcome: Outcome
+    error: str = ""
+    state: State | None = None
+    proposal: Proposal | None = None
+    verdict: Verdict | None = None
+    intent: Intent | None = None
+    version: str = ""
+    decisions: int = 0
+    actions: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeRecord:
+    """What became of an intent: ``applied`` tells whether the stage has it."""
+
+    service: str
+    time_s: float
+    request_id: str
+    applied: bool
+    version: str
+    error: str = ""
+
+
+@dataclass(slots=True)
+class Memory:
+    """One service's past. ``version`` is the last that is known to be ours or adopted.
+
+    ``intent`` is a write whose outcome is unknown; the counts are since the journal began.
+    """
+
+    history: History
+    version: str = ""
+    intent: Intent | None = None
+    decisions: int = 0
+    actions: int = 0
+
+    def after_tick(self, tick: TickRecord) -> None:
+        """Fold in one tick."""
+        if tick.state:
+            self.history = self.history.with_state(tick.state)
+        if tick.proposal:
+            self.history = self.history.with_proposal(tick.proposal)
+        self.version, self.intent = tick.version, tick.intent
+        self.decisions = tick.decisions + (tick.verdict is not None)
+        self.actions = tick.actions
+
+    def after_outcome(self, outcome: OutcomeRecord) -> None:
+        """Fold in what became of the open intent."""
+        intent, self.intent = self.intent, None
+        self.version = outcome.version
+        if outcome.applied and intent:
+            self.actions += 1
+            self._remember_raises(intent)
+
+    def _remember_raises(self, intent: Intent) -> None:
+        # A raised floor starts replicas at once. A lowered one only permits the autoscaler
+        # underneath to stop some: the state will show it when that happens.
+        for ask in intent.asks:
+            if ask.floor is not None and ask.floor > ask.wanted:
+                self.history = self.history.with_change(
+                    intent.time_s, ask.backend, ask.wanted, ask.floor
+                )
+
+
+@dataclass(slots=True)
+class Recollection:
+    """All that the journal tells: memories by service, and the states a policy may re-watch."""
+
+    memories: dict[str, Memory]
+    ticks: list[dict[str, State]] = field(default_factory=list)
+
+
+def write_ticks(journal: Journal, ticks: Iterable[TickRecord], now_s: float) -> None:
+    """Make one tick of all services durable, with a single entry."""
+    journal.append("tick", {"services": [pack(tick) for tick in ticks]}, now_s)
+
+
+def write_outcome(journal: Journal, outcome: OutcomeRecord) -> None:
+    """Make the outcome of one action durable."""
+    journal.append("outcome", {"service": pack(outcome)}, outcome.time_s)
+
+
+def recall(journal: Journal, services: Iterable[str]) -> Recollection:
+    """Rebuild every service's memory; a service the journal does not know starts empty."""
+    last = journal.last("tick")
+    since_s = last.time_s - LONGEST_WINDOW_S if last else 0.0
+    memories = {name: Memory(History.empty(0.0)) for name in services}
+    recollection = Recollection(memories)
+    for entry in journal.entries(kinds=("tick", "outcome"), since_s=since_s):
+        if entry.kind == "outcome":
+            outcome = unpack(OutcomeRecord, entry.body["service"])
+            if outcome.service in memories:
+                memories[outcome.service].after_outcome(outcome)
+        else:
+            recollection.ticks.append(dict(_refold(entry.body["services"], memories)))
+    return recollection
+
+
+def _refold(packed: list[object], memories: dict[str, Memory]) -> Iterator[tuple[str, State]]:
+    for tick in (unpack(TickRecord, item) for item in packed):
+        if tick.service in memories:
+            memories[tick.service].after_tick(tick)
+            if tick.state:
+                yield tick.service, tick.state

@@ -1,0 +1,114 @@
+"""Sense: joins what the stage reports with what the sensor measures into a `State`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from trimtab_controller.protocols import (
+    BackendReport,
+    Clock,
+    Sensor,
+    SensorError,
+    Signal,
+    Stage,
+    StageError,
+    StageReport,
+)
+from trimtab_guard.model import BackendState, Reading, State
+
+Readings = Mapping[Signal, Reading]
+
+NEVER = Reading(math.nan, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What one tick saw of a service.
+
+    In ``state`` a signal that could not be measured now is NaN, as old as its last reading: the
+    policy must not learn from it, and the guard holds. ``known`` has the last valid readings
+    instead, for the baseline rule. Without a ``report`` the stage was not seen, and both only
+    repeat the past.
+    """
+
+    state: State
+    known: State
+    report: StageReport | None
+    error: str = ""
+
+    @property
+    def fresh(self) -> bool:
+        """Whether every backend's signals were measured now."""
+        readings = [r for b in self.state.backends for r in (b.rate_rps, b.in_flight)]
+        return all(math.isfinite(reading.value) for reading in readings)
+
+
+class Eyes:
+    """Sees one service, and remembers what it last saw."""
+
+    def __init__(
+        self, service: str, backends: tuple[str, ...], stage: Stage, sensor: Sensor, clock: Clock
+    ) -> None:
+        self._service = service
+        self._stage = stage
+        self._sensor = sensor
+        self._clock = clock
+        self._readings: Readings = {}
+        nothing = tuple(BackendReport(name, 0, 0, 0, 0, 0, 0.0) for name in backends)
+        self._report = StageReport(0.0, "", "", nothing, "")
+
+    def look(self) -> Sight:
+        """Stage first, then the signals; a failure of either is told, never raised."""
+        try:
+            report = self._report = self._stage.status()
+        except StageError as error:
+            return self._sight(None, {}, str(error))
+        try:
+            return self._sight(report, self._sensor.read(report))
+        except SensorError as error:
+            return self._sight(report, {}, str(error))
+
+    def _sight(self, report: StageReport | None, measured: Readings, error: str = "") -> Sight:
+        missing = {signal: old._replace(value=math.nan) for signal, old in self._readings.items()}
+        self._readings = {**self._readings, **measured}
+        return Sight(
+            state=self._state({**missing, **measured}),
+            known=self._state(self._readings),
+            report=report,
+            error=error,
+        )
+
+    def _state(self, readings: Readings) -> State:
+        return join(self._service, self._clock(), self._report, readings)
+
+
+def join(service: str, time_s: float, report: StageReport, readings: Readings) -> State:
+    """The state of a service; a signal without a reading is NaN and infinitely old."""
+
+    def reading(signal: str, backend: str = "") -> Reading:
+        return readings.get((signal, backend), NEVER)
+
+    backends = tuple(
+        BackendState(
+            name=b.name,
+            wanted=b.wanted,
+            starting=b.starting,
+            ready=b.ready,
+            draining=b.draining,
+            weight=b.weight,
+            rate_rps=reading("rate_rps", b.name),
+            in_flight=reading("in_flight", b.name),
+        )
+        for b in report.backends
+    )
+    return State(
+        service=service,
+        time_s=time_s,
+        replicas_time_s=report.time_s,
+        backends=backends,
+        p50_ms=reading("p50_ms"),
+        p95_ms=reading("p95_ms"),
+        miss_share=reading("miss_share"),
+    )

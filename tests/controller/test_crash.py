@@ -1,0 +1,99 @@
+"""kill -9 at every point of a tick: nothing happens twice, and nothing is forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from trimtab_controller.memory import Outcome
+from trimtab_controller.protocols import StageError
+from trimtab_guard.model import Want
+
+World = Any  # the class in conftest.py, which cannot be imported from here
+
+
+class Crash(BaseException):
+    """Nothing in the loop may catch it."""
+
+
+def crash(*_: object) -> None:
+    raise Crash
+
+
+def crash_around(world: World, kind: str, *, written: bool) -> Callable[..., int]:
+    """An append that dies at the first record of ``kind``, before or after it is durable."""
+    append = world.journal.append
+
+    def dying(record: str, *rest: Any) -> int:
+        if record == kind and not written:
+            crash()
+        number: int = append(record, *rest)
+        if record == kind:
+            crash()
+        return number
+
+    return dying
+
+
+POINTS: dict[str, Callable[[World], None]] = {
+    "before the decision is remembered": lambda world: setattr(
+        world.journal, "append", crash_around(world, "tick", written=False)
+    ),
+    "between memory and write": lambda world: setattr(
+        world.journal, "append", crash_around(world, "tick", written=True)
+    ),
+    "while the write is on its way": lambda world: setattr(world.stage, "before", crash),
+    "before the reply": lambda world: setattr(world.stage, "after", crash),
+    "before the outcome is remembered": lambda world: setattr(
+        world.journal, "append", crash_around(world, "outcome", written=False)
+    ),
+    "after the outcome is remembered": lambda world: setattr(
+        world.journal, "append", crash_around(world, "outcome", written=True)
+    ),
+}
+
+
+@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("away_s", [0.5, 30.0])
+def test_no_action_happens_twice_or_is_lost(world: World, point: str, away_s: float) -> None:
+    world.want(a=4)
+    POINTS[point](world)
+    with pytest.raises(Crash):
+        world.tick()
+    world.stage.before = world.stage.after = lambda: None
+    world.restart(away_s)
+    status = world.tick(6)
+    assert world.floors == (4, 1)
+    assert (world.stage.writes, status.tick.actions) == (1, 1)
+    assert world.memory.intent is None
+    assert status.tick.error == ""
+
+
+def test_the_memory_after_a_restart_is_the_memory_before_it(world: World) -> None:
+    for number in range(20):
+        world.want(a=1 + number % 4, b=2, share_a=0.5 - 0.05 * (number % 2))
+        world.stage.down = number % 7 == 3
+        world.tick()
+    before = world.memory
+    world.restart(after_s=0.0)
+    assert world.memory == before
+    assert before.actions > 5
+
+
+@pytest.mark.parametrize("arrived", [True, False])
+def test_a_lost_reply_is_settled_before_anything_new(world: World, arrived: bool) -> None:
+    def lose() -> None:
+        raise StageError("DEADLINE_EXCEEDED")
+
+    setattr(world.stage, "after" if arrived else "before", lose)
+    world.want(a=4)
+    assert world.tick().tick.outcome is Outcome.FAILED
+    world.stage.before = world.stage.after = lambda: None
+    world.policy.wants = (Want("a", 4, 0.5), Want("b", 2, 0.5))
+    following = world.tick()
+    assert following.tick.outcome is (Outcome.APPLIED if arrived else Outcome.HELD)
+    world.tick(4)
+    assert world.floors == (4, 2)
+    assert world.stage.writes == 1 + arrived
