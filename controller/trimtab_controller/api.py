@@ -1,0 +1,160 @@
+"""`trimtab.v1.Controller` over gRPC, for humans, scripts and other autoscalers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import grpc
+
+from trimtab_controller import messages
+from trimtab_controller.approvals import Answer
+from trimtab_controller.board import Board
+from trimtab_controller.journal import JournalError
+from trimtab_controller.mandate import Refusal, UnknownError
+from trimtab_controller.messages import InvalidRequest
+from trimtab_controller.protocols import Clock, PolicyError
+from trimtab_controller.recommend import Recommender
+from trimtab_proto.v1 import controller_pb2 as pb
+from trimtab_proto.v1 import controller_pb2_grpc
+
+# Each watcher keeps a thread for as long as it watches; the rest is for those who command.
+WATCHERS = 8
+WATCH_S = 1.0
+
+Code = grpc.StatusCode
+CODES: dict[type[Exception], Code] = {
+    InvalidRequest: Code.INVALID_ARGUMENT,
+    UnknownError: Code.NOT_FOUND,
+    Refusal: Code.FAILED_PRECONDITION,
+    PolicyError: Code.UNAVAILABLE,
+    JournalError: Code.UNAVAILABLE,
+}
+
+
+@contextmanager
+def _answering(context: grpc.ServicerContext) -> Iterator[None]:
+    """Turn what a call raises into the status code that means it."""
+    try:
+        yield
+    except tuple(CODES) as error:
+        context.abort(CODES[type(error)], str(error))
+
+
+class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc]  # untyped stubs
+    """Answers from the board. A command that has returned is obeyed by every later write."""
+
+    def __init__(self, board: Board, recommenders: Mapping[str, Recommender], clock: Clock) -> None:
+        """``recommenders`` are by service, one for each that the configuration lists."""
+        self._board = board
+        self._recommenders = recommenders
+        self._clock = clock
+        self._watchers = threading.BoundedSemaphore(WATCHERS)
+
+    def Recommend(  # noqa: N802  # gRPC's name
+        self, request: pb.RecommendRequest, context: grpc.ServicerContext
+    ) -> pb.RecommendReply:
+        """Decide for a reported state; changes nothing."""
+        with _answering(context):
+            recommender = self._recommenders[self._listed(request.service)]
+            state = messages.state_of(request, recommender.backends, self._clock())
+            return messages.recommendation(request.service, recommender.recommend(state))
+
+    def WatchDecisions(  # noqa: N802  # gRPC's name
+        self, request: pb.WatchDecisionsRequest, context: grpc.ServicerContext
+    ) -> Iterator[pb.ServiceStatus]:
+        """Stream the latest tick at once, and then every one."""
+        with _answering(context):
+            service = self._listed(request.service) if request.service else ""
+        if not self._watchers.acquire(blocking=False):
+            context.abort(Code.RESOURCE_EXHAUSTED, f"{WATCHERS} watch already: end one of them")
+        try:
+            yield from self._watch(service, context)
+        finally:
+            self._watchers.release()
+
+    def SetMode(  # noqa: N802  # gRPC's name
+        self, request: pb.SetModeRequest, context: grpc.ServicerContext
+    ) -> pb.SetModeReply:
+        """Set a service's mode, never above its ceiling."""
+        with _answering(context), self._board.lock:
+            service, mode = self._listed(request.service), messages.mode_of(request.mode)
+            self._board.mandate.set_mode(service, mode, _named(request.who), self._clock())
+            return pb.SetModeReply(mode=messages.mode_name(self._board.mandate.mode(service)))
+
+    def Stop(  # noqa: N802  # gRPC's name
+        self, request: pb.StopRequest, context: grpc.ServicerContext
+    ) -> pb.StopReply:
+        """Stop all writes; even a caller without a name may."""
+        self._board.mandate.halt()
+        with _answering(context), self._board.lock:
+            self._board.mandate.stop(request.who, request.why, self._clock())
+            return pb.StopReply()
+
+    def Resume(  # noqa: N802  # gRPC's name
+        self, request: pb.ResumeRequest, context: grpc.ServicerContext
+    ) -> pb.ResumeReply:
+        """Undo the stop; services come back in shadow."""
+        with _answering(context), self._board.lock:
+            self._board.mandate.resume(_named(request.who), self._clock())
+            return pb.ResumeReply()
+
+    def ListPending(  # noqa: N802  # gRPC's name
+        self,
+        request: pb.ListPendingRequest,  # noqa: ARG002  # it has no fields
+        context: grpc.ServicerContext,  # noqa: ARG002  # nothing can go wrong
+    ) -> pb.ListPendingReply:
+        """List the envelopes that wait for a human."""
+        with self._board.lock:
+            pending = self._board.approvals.pending(self._clock())
+        return pb.ListPendingReply(pending=map(messages.envelope, pending))
+
+    def Approve(  # noqa: N802  # gRPC's name
+        self, request: pb.ApproveRequest, context: grpc.ServicerContext
+    ) -> pb.ApproveReply:
+        """Grant an envelope."""
+        envelope = self._answer(request, Answer.GRANTED, context)
+        return pb.ApproveReply(envelope=envelope)
+
+    def Reject(  # noqa: N802  # gRPC's name
+        self, request: pb.RejectRequest, context: grpc.ServicerContext
+    ) -> pb.RejectReply:
+        """Refuse an envelope."""
+        self._answer(request, Answer.REJECTED, context)
+        return pb.RejectReply()
+
+    def _answer(
+        self,
+        request: pb.ApproveRequest | pb.RejectRequest,
+        answer: Answer,
+        context: grpc.ServicerContext,
+    ) -> pb.Envelope:
+        with _answering(context), self._board.lock:
+            who = _named(request.who)
+            envelope = self._board.approvals.answer(
+                request.id, answer, who, request.why, self._clock()
+            )
+            return messages.envelope(envelope)
+
+    def _watch(self, service: str, context: grpc.ServicerContext) -> Iterator[pb.ServiceStatus]:
+        seen = -1
+        while context.is_active():
+            seen, statuses = self._board.wait(seen, WATCH_S)
+            for status in statuses:
+                if service in ("", status.tick.service):
+                    yield messages.status(status)
+
+    def _listed(self, service: str) -> str:
+        if not service:
+            raise InvalidRequest("service: is missing")
+        if service not in self._recommenders:
+            known = ", ".join(self._recommenders)
+            raise UnknownError(f"service {service!r} is not in the configuration: it has {known}")
+        return service
+
+
+def _named(who: str) -> str:
+    if not who:
+        raise InvalidRequest("who: is missing; every act of a human is journalled under a name")
+    return who

@@ -1,0 +1,181 @@
+"""`python -m trimtab_controller.daemon`: puts the parts together and keeps the beat."""
+
+from __future__ import annotations
+
+import logging
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from trimtab_agents.bundle import BundleError
+from trimtab_agents.bundle import load as load_bundle
+from trimtab_agents.proposer import Proposer
+from trimtab_controller.api import Controller
+from trimtab_controller.approvals import Approvals
+from trimtab_controller.board import Board
+from trimtab_controller.config import Config, ServiceConfig
+from trimtab_controller.config import load as load_config
+from trimtab_controller.decide import Budgeted
+from trimtab_controller.journal import Journal, JournalError
+from trimtab_controller.loop import Loop, Service
+from trimtab_controller.mandate import Mandate
+from trimtab_controller.memory import Recollection, recall
+from trimtab_controller.protocols import Policy, PolicyError
+from trimtab_controller.recommend import Recommender
+from trimtab_controller.schema import ConfigError
+from trimtab_controller.sense import Eyes
+from trimtab_controller.sensors.envoy import EnvoySensor
+from trimtab_controller.server import AddressError, Server
+from trimtab_controller.stages.local import LocalStage
+from trimtab_guard.modes import Mode
+
+log = logging.getLogger(__name__)
+
+# The policy's share of a tick; the rest belongs to sensing and writing.
+POLICY_SHARE = 0.5
+# How much of the past a policy watches again after a restart.
+REWATCHED_TICKS = 1000
+REFUSALS = (ConfigError, BundleError, JournalError, AddressError)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The command line. ``mode`` is for services that the journal does not know yet."""
+
+    config: Path
+    journal: Path
+    listen: str
+    mode: str
+    policy: Path | None
+    stage_socket: str | None
+
+
+def serve(options: Options, ending: threading.Event) -> None:
+    """Run until ``ending`` is set; raises one of `REFUSALS`, which say what to do."""
+    config = load_config(options.config)
+    with ExitStack() as parts:
+        journal = Journal.open(options.journal)
+        parts.callback(journal.close)
+        board = _board(config, journal, options)
+        signal.signal(signal.SIGUSR1, lambda *_: board.mandate.halt())
+        past = recall(journal, [service.name for service in config.services])
+        policy = _policy(config, config.services, options.policy)
+        _rewatch(policy, config, past)
+        recommenders = {
+            service.name: Recommender(
+                service, _policy(config, [service], options.policy), journal, time.time
+            )
+            for service in config.services
+        }
+        services = [_service(each, past, options, parts) for each in config.services]
+        loop = Loop(services, policy, journal, board, time.time)
+        server = Server(Controller(board, recommenders, time.time), options.listen)
+        parts.callback(server.close)
+        log.info("policy %s steers %s", policy.name, ", ".join(each.name for each in services))
+        log.info("listening at %s; journal %s", options.listen, options.journal)
+        beat(loop.tick, config.tick_s, ending)
+
+
+def next_due(due_s: float, now_s: float, tick_s: float) -> float:
+    """The beat after ``now_s``: no drift, and beats that were missed are not made up for."""
+    return due_s + (max(0, math.floor((now_s - due_s) / tick_s)) + 1) * tick_s
+
+
+def beat(tick: Callable[[], None], tick_s: float, ending: threading.Event) -> None:
+    """Call ``tick`` every ``tick_s`` seconds until ``ending`` is set."""
+    due_s = time.monotonic()
+    while not ending.is_set():
+        tick()
+        due_s = next_due(due_s, time.monotonic(), tick_s)
+        ending.wait(due_s - time.monotonic())
+
+
+def _board(config: Config, journal: Journal, options: Options) -> Board:
+    mandate = Mandate(
+        journal,
+        ceilings={service.name: service.spec.ceiling for service in config.services},
+        start=Mode(options.mode),
+        stop_file=options.journal.with_name(options.journal.name + ".stop"),
+    )
+    approvals = Approvals(journal, config.approval.wait_s, config.approval.grant_s)
+    return Board(mandate, approvals)
+
+
+def _policy(config: Config, services: Sequence[ServiceConfig], bundle: Path | None) -> Budgeted:
+    proposer = Proposer(
+        load_bundle(bundle),
+        [service.profile for service in services],
+        [service.spec.miss_price for service in services],
+        config.tick_s,
+        config.speed,
+    )
+    return Budgeted(proposer, POLICY_SHARE * config.tick_s)
+
+
+def _rewatch(policy: Policy, config: Config, past: Recollection) -> None:
+    """Let the policy see again what it saw before a restart: an empty memory looks calm."""
+    backends = {service.name: service.backends for service in config.services}
+    for tick in past.ticks[-REWATCHED_TICKS:]:
+        seen = {name: tuple(b.name for b in state.backends) for name, state in tick.items()}
+        if seen == backends:
+            with suppress(PolicyError):
+                policy.propose([tick[name] for name in backends])
+
+
+def _service(
+    config: ServiceConfig, past: Recollection, options: Options, parts: ExitStack
+) -> Service:
+    stage = LocalStage(config.name, options.stage_socket or config.spec.stage.socket)
+    parts.callback(stage.close)
+    sensor = EnvoySensor(config.name, config.backends, config.profile.slo_latency_s, time.time)
+    eyes = Eyes(config.name, config.backends, stage, sensor, time.time)
+    return Service(config, stage, eyes, past.memories[config.name])
+
+
+@click.command(context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
+@click.option(
+    "--config", type=click.Path(path_type=Path, dir_okay=False), required=True, help="trimtab.yaml."
+)
+@click.option(
+    "--journal",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="Its memory, created when missing. A file of this name with .stop added stops all writes.",
+)
+@click.option(
+    "--listen", default="127.0.0.1:7070", help="127.0.0.1:PORT or unix:PATH of its gRPC API."
+)
+@click.option(
+    "--mode",
+    type=click.Choice([mode.value for mode in Mode]),
+    default=Mode.SHADOW.value,
+    help="For services that the journal does not know yet; never above their ceiling.",
+)
+@click.option(
+    "--policy",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Policy bundle.  [default: the shipped one]",
+)
+@click.option("--stage-socket", help="Unix socket of the stage, instead of the configured one.")
+def main(**options: Any) -> None:
+    """Steer the services of a configuration until SIGTERM or Ctrl-C; SIGUSR1 stops all writes."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    ending = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ending.set())
+    try:
+        serve(Options(**options), ending)
+    except REFUSALS as error:
+        raise click.ClickException(str(error)) from error
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m trimtab_controller.daemon")
