@@ -14,9 +14,9 @@ Once per tick, in this order (``judge`` learns from the state by itself)::
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from trimtab_guard.limits import LONGEST_WINDOW_S
 from trimtab_guard.model import Proposal, State
@@ -30,9 +30,9 @@ from trimtab_guard.senses import (
     possible,
     trusted_s,
 )
-from trimtab_guard.series import Peaks, Point, Steps
+from trimtab_guard.series import Band, Peaks, Point, Steps
 
-Series = TypeVar("Series", Peaks, Steps)
+Series = TypeVar("Series", Band, Peaks, Steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class History:
     dark_s: Peaks = field(default_factory=Peaks)
     proposals: Mapping[str, Peaks] = field(default_factory=dict)
     replicas: Mapping[str, Steps] = field(default_factory=dict)
-    shares: Mapping[str, Steps] = field(default_factory=dict)
+    shares: Mapping[str, Band] = field(default_factory=dict)
     senses: Mapping[str, Known] = field(default_factory=dict)
 
     @classmethod
@@ -81,8 +81,8 @@ class History:
             backends=names,
             dark_s=self.dark_s.between(past_s, now_s).with_value(now_s, dark_s),
             proposals=_recent(self.proposals, past_s, now_s, names),
-            replicas=_observed(_recent(self.replicas, past_s, now_s, names), _counts(state), now_s),
-            shares=_observed(_recent(self.shares, past_s, now_s, names), _shares(state), now_s),
+            replicas=_with_counts(_recent(self.replicas, past_s, now_s, names), state),
+            shares=_with_shares(_recent(self.shares, past_s, now_s, names), state),
             senses=senses,
         )
 
@@ -117,7 +117,10 @@ class History:
             "dark_s": _lists(self.dark_s.points),
             "proposals": {name: _lists(peaks.points) for name, peaks in self.proposals.items()},
             "replicas": {name: _lists(steps.points) for name, steps in self.replicas.items()},
-            "shares": {name: _lists(steps.points) for name, steps in self.shares.items()},
+            "shares": {
+                name: [band.level, _lists(band.highs.points), _lists(band.depths.points)]
+                for name, band in self.shares.items()
+            },
             "senses": {name: list(known) for name, known in self.senses.items()},
         }
 
@@ -133,43 +136,38 @@ class History:
                 dark_s=Peaks(_points(data["dark_s"])),
                 proposals={name: Peaks(_points(p)) for name, p in data["proposals"].items()},
                 replicas={name: Steps(_points(p)) for name, p in data["replicas"].items()},
-                shares={name: Steps(_points(p)) for name, p in data["shares"].items()},
+                shares={name: _band(*raw) for name, raw in data["shares"].items()},
                 senses={name: _known(k) for name, k in data["senses"].items()},
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not a guard history ({error!r}); start with an empty one") from error
 
 
-class Observation(NamedTuple):
-    """What was in force at one backend at an event time."""
-
-    backend: str
-    time_s: float
-    level: float
-
-
-def _counts(state: State) -> Iterator[Observation]:
+def _with_counts(known: Mapping[str, Steps], state: State) -> dict[str, Steps]:
+    seen = dict(known)
     for backend in state.backends:
-        if countable(backend.wanted):
-            yield Observation(backend.name, state.replicas_time_s, backend.wanted)
+        steps = seen.get(backend.name, Steps())
+        if countable(backend.wanted) and _is_news(state, steps.last_s):
+            seen[backend.name] = steps.with_level(_counted_s(state), backend.wanted)
+    return seen
 
 
-def _shares(state: State) -> Iterator[Observation]:
+def _with_shares(known: Mapping[str, Band], state: State) -> dict[str, Band]:
+    seen = dict(known)
     for backend in state.backends:
-        if possible(backend.weight, WHOLE_SHARE):
-            yield Observation(backend.name, state.replicas_time_s, backend.weight)
+        band = seen.get(backend.name, Band(backend.weight))
+        if possible(backend.weight, WHOLE_SHARE) and _is_news(state, band.last_s):
+            seen[backend.name] = band.with_level(_counted_s(state), backend.weight)
+    return seen
 
 
-def _observed(
-    series: Mapping[str, Steps], observations: Iterable[Observation], now_s: float
-) -> dict[str, Steps]:
-    """With what a state shows; one read before the last change was made says nothing new."""
-    after = dict(series)
-    for backend, time_s, level in observations:
-        steps = after.get(backend, Steps())
-        if steps.last_s <= time_s <= now_s + SKEW_S:
-            after[backend] = steps.with_level(min(time_s, now_s), level)
-    return after
+def _is_news(state: State, last_s: float) -> bool:
+    """Whether counts and weights were read after the last change that is known."""
+    return last_s <= state.replicas_time_s <= state.time_s + SKEW_S
+
+
+def _counted_s(state: State) -> float:
+    return min(state.replicas_time_s, state.time_s)
 
 
 def _recent(
@@ -189,6 +187,10 @@ def _lists(points: Iterable[Point]) -> list[list[float]]:
 
 def _points(lists: Iterable[tuple[float, float]]) -> tuple[Point, ...]:
     return tuple((_number(time_s), _number(value)) for time_s, value in lists)
+
+
+def _band(level: float, highs: Iterable[Point], depths: Iterable[Point]) -> Band:
+    return Band(_number(level), Peaks(_points(highs)), Peaks(_points(depths)))
 
 
 def _known(numbers: Iterable[float]) -> Known:

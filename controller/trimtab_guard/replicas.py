@@ -24,7 +24,7 @@ class Sight:
 
     ``peak`` is the highest proposal of the hold window, ``recent`` every level of the rate
     window, ``churn`` the starts + stops of the flap window; ``remembered``: the memory covers
-    the whole hold window; ``upward_only``: nothing may be taken away.
+    the whole hold window; ``in_doubt``: no signal may be taken for a reason to shrink.
     """
 
     present: int
@@ -33,7 +33,7 @@ class Sight:
     recent: tuple[int, ...]
     churn: int
     remembered: bool
-    upward_only: bool
+    in_doubt: bool
     backend: BackendLimits
     limits: Limits
 
@@ -46,7 +46,7 @@ def min_replicas(want: int, at: Sight) -> int:
 def max_replicas(want: int, at: Sight) -> int:
     """Never more than the backend's maximum; in doubt what is already there may stay."""
     most = at.backend.max_replicas
-    return min(want, max(most, at.present) if at.upward_only else most)
+    return min(want, max(most, at.present) if at.in_doubt else most)
 
 
 def routed(want: int, at: Sight) -> int:
@@ -112,7 +112,7 @@ def limited(
     """The replicas of every want after every limit, and a reason for each change."""
     counts, reasons = [], []
     for want, backend in zip(wish.wants, state.backends, strict=True):
-        at = _sight(backend, want.replicas, wish.upward_only, limits, history, now_s)
+        at = _sight(backend, want.replicas, wish.in_doubt, limits, history, now_s)
         count = int(want.replicas)
         for code, limit in LIMITS:
             allowed = limit(count, at)
@@ -126,7 +126,7 @@ def limited(
 def _sight(
     state: BackendState,
     proposed: int,
-    upward_only: bool,
+    in_doubt: bool,
     limits: Limits,
     history: History,
     now_s: float,
@@ -141,7 +141,7 @@ def _sight(
         recent=(present, *map(int, steps.levels(now_s - limits.rate_window_s))),
         churn=int(steps.churn(now_s - limits.flap_window_s)),
         remembered=history.dark_s.highest(now_s - limits.hold_s) <= limits.memory_gap_s,
-        upward_only=upward_only,
+        in_doubt=in_doubt,
         backend=next(backend for backend in limits.backends if backend.name == state.name),
         limits=limits,
     )

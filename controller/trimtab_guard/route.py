@@ -10,7 +10,7 @@ from trimtab_guard.history import History
 from trimtab_guard.limits import Limits
 from trimtab_guard.model import Reason, State
 from trimtab_guard.reasons import Code
-from trimtab_guard.series import Steps
+from trimtab_guard.series import Band
 from trimtab_guard.trust import Wish
 
 Shares = tuple[float, ...]
@@ -104,15 +104,15 @@ def _sight(state: State, limits: Limits, history: History, now_s: float) -> Sigh
     base = _base(tuple(backend.weight for backend in state.backends), ready)
     since_s = now_s - limits.weight_interval_s
     spans = [
-        (share, *history.shares.get(backend.name, Steps()).levels(since_s))
+        (share, history.shares.get(backend.name, Band(share)).with_level(now_s, share))
         for share, backend in zip(base, state.backends, strict=True)
     ]
     step = limits.weight_step
     return Sight(
         ready=ready,
         base=base,
-        lowest=tuple(min(span[0], max(span) - step) for span in spans),
-        highest=tuple(max(span[0], min(span) + step) for span in spans),
+        lowest=tuple(min(share, band.highest(since_s) - step) for share, band in spans),
+        highest=tuple(max(share, band.lowest(since_s) + step) for share, band in spans),
     )
 
 

@@ -1,11 +1,11 @@
-"""Two small memories of a number over time, both as short as their purpose allows.
+"""Memories of a number over time, each as short as its purpose allows.
 
 Points are ``(time_s, value)`` in order of time. Values are frozen; every change is a new one.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 Point = tuple[float, float]
@@ -31,9 +31,9 @@ class Peaks:
         """When a value was last added, 0 when there is none."""
         return self.points[-1][0] if self.points else 0.0
 
-    def highest(self, since_s: float) -> float:
-        """The highest value at or after ``since_s``, 0 when there is none."""
-        return max((value for time_s, value in self.points if time_s >= since_s), default=0.0)
+    def highest(self, since_s: float, default: float = 0.0) -> float:
+        """The highest value at or after ``since_s``, ``default`` when there is none."""
+        return max((value for time_s, value in self.points if time_s >= since_s), default=default)
 
     def between(self, oldest_s: float, now_s: float) -> Peaks:
         """Without points older than ``oldest_s``; those of a later clock happened by ``now_s``."""
@@ -42,8 +42,43 @@ class Peaks:
 
 
 @dataclass(frozen=True, slots=True)
+class Band:
+    """Between which levels a number has been over any recent span, however often it moved."""
+
+    level: float
+    highs: Peaks = field(default_factory=Peaks)
+    depths: Peaks = field(default_factory=Peaks)  # of the negated levels
+
+    @property
+    def last_s(self) -> float:
+        """When a level was last seen, 0 when there is none."""
+        return self.highs.last_s
+
+    def with_level(self, time_s: float, level: float) -> Band:
+        """``level`` from ``time_s`` on; the one before it was in force until then."""
+        time_s = max(time_s, self.last_s)
+        highs, depths = self.highs, self.depths
+        for value in (self.level, level):
+            highs, depths = highs.with_value(time_s, value), depths.with_value(time_s, -value)
+        return Band(level, highs, depths)
+
+    def lowest(self, since_s: float) -> float:
+        """The lowest level in force at or after ``since_s``."""
+        return -self.depths.highest(since_s, -self.level)
+
+    def highest(self, since_s: float) -> float:
+        """The highest level in force at or after ``since_s``."""
+        return self.highs.highest(since_s, self.level)
+
+    def between(self, oldest_s: float, now_s: float) -> Band:
+        """As `Peaks.between`."""
+        highs, depths = self.highs, self.depths
+        return Band(self.level, highs.between(oldest_s, now_s), depths.between(oldest_s, now_s))
+
+
+@dataclass(frozen=True, slots=True)
 class Steps:
-    """A step function: each value is in force from its time until the next one."""
+    """A step function, every move of it: each level is in force until the next one."""
 
     points: tuple[Point, ...] = ()
 

@@ -29,11 +29,11 @@ Wants = tuple[Want, ...]
 class Wish:
     """What the limits are applied to, in the order of the state's backends.
 
-    ``upward_only``: it does not come from a trusted proposal, so nothing is taken away.
+    ``in_doubt``: some signal is not trusted, so nothing may be taken away.
     """
 
     wants: Wants
-    upward_only: bool
+    in_doubt: bool
     reasons: tuple[Reason, ...]
 
 
@@ -84,14 +84,14 @@ def choose(
     refused = tuple(_refused(proposal, state, limits, history, now_s))
     doubted = {doubt.code for doubt in doubts(state, history.senses, limits, now_s)}
     if not refused and not doubted:
-        return Wish(_ordered(proposal, state), upward_only=False, reasons=())
+        return Wish(_ordered(proposal, state), in_doubt=False, reasons=())
     holds = bool(doubted) and Code.BLIND not in doubted
     wants = present(state) if holds else _raised(present(state), baseline)
     if refused:
-        return Wish(wants, upward_only=True, reasons=refused)
+        return Wish(wants, in_doubt=bool(doubted), reasons=refused)
     worst = max(doubted, key=list(Code).index)
     reasons = tuple(_replaced(_ordered(proposal, state), wants, worst))
-    return Wish(wants, upward_only=True, reasons=reasons)
+    return Wish(wants, in_doubt=True, reasons=reasons)
 
 
 def _refused(

@@ -1,0 +1,102 @@
+"""Limits that make no sense are refused, by name, value and what is allowed."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from trimtab_guard.limits import BackendLimits, Limits, bounds
+
+from .world import limits
+
+
+@pytest.mark.parametrize("kind", [BackendLimits, Limits])
+def test_every_numeric_field_has_a_range_that_holds_its_default(kind: type) -> None:
+    numeric = bounds(kind)
+    plain = {"name", "service", "backends"}
+    assert set(numeric) == set(kind.__slots__) - plain
+    owner = BackendLimits("od") if kind is BackendLimits else limits()
+    assert all(b.least <= getattr(owner, name) <= b.most for name, (_, b) in numeric.items())
+
+
+EDGES = [
+    (kind, name, number, bound)
+    for kind in (BackendLimits, Limits)
+    for name, (number, bound) in bounds(kind).items()
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "number", "bound"), EDGES, ids=[f"{e[0].__name__}.{e[1]}" for e in EDGES]
+)
+def test_each_field_is_refused_just_outside_its_range(
+    kind: type, name: str, number: type, bound: Any
+) -> None:
+    just = 1 if number is int else 1e-9 * max(1.0, bound.most)
+    wrong = [bound.least - just, bound.most + just, "7", None, True]
+    wrong += [] if number is int else [math.nan, math.inf]
+    wrong += [2.5] if number is int else []
+    for value in wrong:
+        with pytest.raises(ValueError, match=f"{name} is {value!r}; it must be a "):
+            BackendLimits("od", **{name: value}) if kind is BackendLimits else limits(
+                **{name: value}
+            )
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        pytest.param(
+            lambda: BackendLimits("od", 5, 4),
+            "backend 'od': min_replicas is 5; it must be at most max_replicas, 4",
+            id="min over max",
+        ),
+        pytest.param(lambda: BackendLimits(""), "a backend has no name", id="nameless backend"),
+        pytest.param(lambda: limits(service=""), "a service has no name", id="nameless service"),
+        pytest.param(lambda: limits(backends=()), "backends is empty", id="no backend"),
+        pytest.param(
+            lambda: limits(backends=(BackendLimits("od"), BackendLimits("od"))),
+            r"backends lists \['od', 'od'\]; each name may appear once",
+            id="backend twice",
+        ),
+        pytest.param(
+            lambda: limits(blind_s=3.0),
+            "blind_s is 3.0; it must be more than stale_intervals x interval_s, 3.0 s",
+            id="blind before stale",
+        ),
+        pytest.param(
+            lambda: limits().scaled(0), "speed is 0; it must be more than 0", id="speed 0"
+        ),
+        pytest.param(lambda: limits().scaled(-1), "speed is -1", id="speed negative"),
+        pytest.param(lambda: limits().scaled(math.nan), "speed is nan", id="speed nan"),
+        pytest.param(lambda: limits().scaled(math.inf), "speed is inf", id="speed infinite"),
+        pytest.param(
+            lambda: limits().scaled(0.01), "rate_window_s is 6000.0; it must be", id="speed tiny"
+        ),
+    ],
+)
+def test_contradictions_are_named(build: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build()
+
+
+def test_bounds_may_touch() -> None:
+    assert BackendLimits("od", 4, 4).max_replicas == 4
+    assert limits(blind_s=3.001).stale_s == 3.0
+
+
+def test_speed_shrinks_the_policys_windows_and_leaves_the_sensors() -> None:
+    slow, fast = limits(), limits().scaled(30)
+    shrunk = {name for name in bounds(Limits) if getattr(fast, name) != getattr(slow, name)}
+    assert shrunk == {"rate_window_s", "flap_window_s", "hold_s", "gap_s", "weight_interval_s"}
+    assert (fast.rate_window_s, fast.hold_s) == (2.0, 10.0)
+    assert fast.backends == slow.backends
+
+
+@pytest.mark.parametrize(("gap_s", "expected_s"), [(60.0, 60.0), (2.0, 3.0)])
+def test_a_gap_in_memory_is_never_shorter_than_ticks_may_be_apart(
+    gap_s: float, expected_s: float
+) -> None:
+    assert limits(gap_s=gap_s).memory_gap_s == expected_s

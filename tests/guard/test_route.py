@@ -1,0 +1,150 @@
+"""The limits on the route: steps, sums, and never a share to what cannot serve."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from trimtab_guard.history import History
+from trimtab_guard.limits import BackendLimits
+from trimtab_guard.model import Proposal, State, Want
+
+from .world import NOW_S, backend, codes, limits, proposal, reasons, shares, state, verdict, watched
+
+
+def route(od: float, spot: float, ready: tuple[int, int] = (5, 5), **fields: Any) -> State:
+    """A state with these acknowledged shares."""
+    return state(
+        **{
+            "od": {"weight": od, "ready": ready[0]},
+            "spot": {"weight": spot, "ready": ready[1]},
+        }
+        | fields
+    )
+
+
+def settled(od: float, spot: float) -> History:
+    """A memory in which the route has long been this one."""
+    history = History.empty(NOW_S - 900)
+    for age_s in range(900, 0, -5):
+        history = history.with_state(route(od, spot, time_s=NOW_S - age_s))
+        history = history.with_proposal(proposal(time_s=NOW_S - age_s))
+    return history
+
+
+@pytest.mark.parametrize(
+    ("present", "asked", "allowed"),
+    [
+        pytest.param(0.5, 0.5, 0.5, id="no move"),
+        pytest.param(0.5, 0.6, 0.6, id="10 points up"),
+        pytest.param(0.5, 0.4, 0.4, id="10 points down"),
+        pytest.param(0.5, 0.61, 0.6, id="11 points up"),
+        pytest.param(0.5, 0.39, 0.4, id="11 points down"),
+        pytest.param(0.5, 1.0, 0.6, id="all to one"),
+        pytest.param(0.95, 1.0, 1.0, id="the last 5 points"),
+        pytest.param(0.0, 1.0, 0.1, id="from nothing to all"),
+    ],
+)
+def test_a_share_moves_at_most_10_points(present: float, asked: float, allowed: float) -> None:
+    wish = proposal(shares=(asked, 1 - asked))
+    result = verdict(wish, route(present, 1 - present), settled(present, 1 - present))
+    assert shares(result) == pytest.approx({"od": allowed, "spot": 1 - allowed})
+    assert ("WEIGHT_STEP" in codes(result)) == (asked != pytest.approx(allowed))
+
+
+@pytest.mark.parametrize("cents", range(0, 101, 3))
+def test_sweep_of_shares(cents: int) -> None:
+    wish = proposal(shares=(cents / 100, 1 - cents / 100))
+    allowed = shares(verdict(wish, route(0.3, 0.7), settled(0.3, 0.7)))["od"]
+    assert allowed == pytest.approx(min(max(cents / 100, 0.2), 0.4))
+
+
+@pytest.mark.parametrize(
+    ("age_s", "allowed"), [(1, 0.5), (29, 0.5), (30, 0.5), (30.001, 0.6), (31, 0.6), (300, 0.6)]
+)
+def test_the_weight_interval_slides(age_s: float, allowed: float) -> None:
+    past = settled(0.4, 0.6).with_state(route(0.5, 0.5, time_s=NOW_S - age_s))
+    result = verdict(proposal(shares=(1.0, 0.0)), route(0.5, 0.5), past)
+    assert shares(result)["od"] == pytest.approx(allowed)
+
+
+def test_a_move_back_is_within_the_same_10_points() -> None:
+    past = settled(0.4, 0.6).with_state(route(0.5, 0.5, time_s=NOW_S - 5))
+    result = verdict(proposal(shares=(0.0, 1.0)), route(0.5, 0.5), past)
+    assert shares(result)["od"] == pytest.approx(0.4)
+
+
+def test_a_move_is_cut_short_as_a_whole_so_shares_keep_their_sum() -> None:
+    names = ("a", "b", "c")
+    allowed = limits(backends=tuple(map(BackendLimits, names)))
+    present = [backend(n, weight=w) for n, w in zip(names, (0.6, 0.3, 0.1), strict=True)]
+    asked = [Want(n, 5, w) for n, w in zip(names, (0.2, 0.5, 0.3), strict=True)]
+    wish = Proposal("web", "test", NOW_S, tuple(asked))
+    result = verdict(wish, state(backends=tuple(present)), History.empty(NOW_S), allowed)
+    assert shares(result) == pytest.approx({"a": 0.5, "b": 0.35, "c": 0.15})
+    assert [r[0] for r in reasons(result)] == ["WEIGHT_STEP"] * 3
+
+
+@pytest.mark.parametrize(
+    ("present", "asked", "ready", "expected", "code"),
+    [
+        pytest.param((0.5, 0.5), (0.5, 0.5), (5, 0), (1, 0), "NOT_READY", id="left at once"),
+        pytest.param((1, 0), (0.9, 0.1), (5, 0), (1, 0), "NOT_READY", id="not entered"),
+        pytest.param((0, 1), (0, 1), (5, 0), (1, 0), "NOT_READY", id="the other takes all"),
+        pytest.param((0, 1), (1, 0), (5, 0), (1, 0), None, id="as asked for"),
+        pytest.param((0.5, 0.5), (1, 0), (0, 0), (0.5, 0.5), "NOT_READY", id="none ready: stays"),
+        pytest.param((0, 0), (1, 0), (0, 0), (0.5, 0.5), "NOT_READY", id="none at all: equal"),
+    ],
+)
+def test_no_share_without_a_ready_replica(
+    present: tuple[float, float],
+    asked: tuple[float, float],
+    ready: tuple[int, int],
+    expected: tuple[float, float],
+    code: str | None,
+) -> None:
+    result = verdict(proposal(shares=asked), route(*present, ready), settled(*present))
+    assert tuple(shares(result).values()) == pytest.approx(expected)
+    assert codes(result) == ({code} if code else set())
+
+
+def test_a_backend_that_comes_back_is_entered_in_steps() -> None:
+    past = settled(0.5, 0.5).with_state(route(1.0, 0.0, (5, 0), time_s=NOW_S - 5))
+    result = verdict(proposal(), route(1.0, 0.0), past)
+    assert shares(result) == pytest.approx({"od": 0.9, "spot": 0.1})
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        pytest.param((0.2, 0.2), (0.5, 0.5), id="too little"),
+        pytest.param((1.0, 1.0), (0.5, 0.5), id="too much"),
+        pytest.param((0.55, 0.4500005), (0.55, 0.4500005), id="rounding is left alone"),
+        pytest.param((1e-320, 1e-320), (0.5, 0.5), id="next to nothing"),
+    ],
+)
+def test_shares_are_made_to_sum_to_one(
+    asked: tuple[float, float], expected: tuple[float, float]
+) -> None:
+    result = verdict(proposal(shares=asked))
+    assert tuple(want.weight for want in result.backends) == pytest.approx(expected)
+    assert ("WEIGHT_SUM" in codes(result)) == (sum(asked) != pytest.approx(1, abs=1e-6))
+
+
+@pytest.mark.parametrize(
+    ("ready", "expected"), [((5, 5), (0.5, 0.5)), ((6, 2), (0.75, 0.25)), ((0, 2), (0.0, 1.0))]
+)
+def test_a_route_that_nobody_has_written_yet_follows_ready_replicas(
+    ready: tuple[int, int], expected: tuple[float, float]
+) -> None:
+    """In doubt, too: all-zero shares are never held."""
+    stale = route(0.0, 0.0, ready, p95_ms=state().p95_ms._replace(value=-1.0))
+    result = verdict(proposal(), stale, watched())
+    assert tuple(shares(result).values()) == expected
+    assert "WEIGHT_SUM" in codes(result)
+
+
+def test_a_step_of_zero_freezes_the_route() -> None:
+    result = verdict(proposal(shares=(0.6, 0.4)), allowed=limits(weight_step=0))
+    assert shares(result) == {"od": 0.5, "spot": 0.5}
