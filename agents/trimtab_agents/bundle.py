@@ -16,7 +16,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from trimtab_envs.action import ACTION_DIMS
+from trimtab_envs.action import CHOICES, ENDS
 from trimtab_envs.codec import Codec
 from trimtab_envs.observation import FEATURES, schema_hash
 from trimtab_sim.profile import Floats, Profiles
@@ -75,13 +75,13 @@ def _session(path: Path, model: bytes) -> ort.InferenceSession:
         logits = session.run(None, {"observation": np.zeros((1, len(FEATURES)), np.float32)})[0]
     except Exception as error:  # onnxruntime raises its own unrelated exception types
         raise BundleError(f"{path}: not an ONNX policy ({error})") from error
-    if logits.shape != (1, sum(ACTION_DIMS)):
-        raise BundleError(f"{path}: gives {logits.shape[-1]} logits, need {sum(ACTION_DIMS)}")
+    if logits.shape != (1, CHOICES):
+        raise BundleError(f"{path}: gives {logits.shape[-1]} logits, need {CHOICES}")
     return session
 
 
 class PpoPolicy:
-    """A trained network that sets the rule's parameters every decision, by its best guess."""
+    """A trained network that sets the rule's parameters at every decision."""
 
     def __init__(self, name: str, session: ort.InferenceSession, card: dict[str, Any]) -> None:
         self.name = name
@@ -98,14 +98,21 @@ class PpoPolicy:
         """Decide for one tick; the network is asked only when a decision is due."""
         self._codec.sense(sensed)
         if self._ticks % self._codec.decision_ticks == 0:
-            self._codec.set_action(self.infer(self._codec.observe()))
+            self._codec.choose(self.infer(self._codec.observe()))
         self._ticks += 1
         return self._codec.want()
 
-    def infer(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Action indices ``[B, K, 5]`` for observations ``[B, K, F]``."""
+    def infer(self, observation: NDArray[np.float32]) -> Floats:
+        """The policy's own distributions over its five choices, ``[B, K, CHOICES]``.
+
+        Their mean is what it does; ``observation`` is ``[B, K, F]``.
+        """
         rows = observation.reshape(-1, observation.shape[-1])
-        logits = self._session.run(None, {"observation": rows})[0]
-        parts = np.split(logits, np.cumsum(ACTION_DIMS)[:-1], axis=1)
-        best = np.stack([part.argmax(1) for part in parts], axis=1)
-        return best.reshape(*observation.shape[:-1], len(ACTION_DIMS))
+        logits = self._session.run(None, {"observation": rows})[0].astype(np.float64)
+        parts = [_softmax(part) for part in np.split(logits, ENDS[:-1], axis=1)]
+        return np.concatenate(parts, axis=1).reshape(*observation.shape[:-1], CHOICES)
+
+
+def _softmax(logits: Floats) -> Floats:
+    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))

@@ -1,8 +1,13 @@
 """The action: the parameters of a rule, not a replica count.
 
 Every tick the rule sizes each backend for ``estimate x headroom`` and lets go of capacity
-over ``hold``; the policy sets those parameters every few ticks. So "do what the best rule
-does" is one of the actions, and noise in an action does not churn replicas.
+over ``hold``; the policy chooses those parameters every few ticks. So "do what the best rule
+does" is one of the choices.
+
+Settings glide towards what is chosen instead of jumping. PPO explores by choosing at random at
+every decision; without the glide a single odd choice ratchets capacity up or drops all of it,
+and the policy learns to defend itself against its own noise. With it, what acts in training is
+near the mean of the choices, and that mean is what a deployed policy chooses.
 """
 
 from __future__ import annotations
@@ -21,14 +26,19 @@ Ints = NDArray[np.int64]
 HEADROOMS = np.array([0.5, 0.65, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0, 3.0])
 # Time constants with which capacity is let go: at once, quickly, slowly, hardly. Loads have
 # structure of minutes, and a mistake costs a start-up, so each has a part in either unit.
-HOLD_SECONDS = np.array([0.0, 60.0, 300.0, 1500.0])
+HOLD_SECONDS = np.array([15.0, 100.0, 500.0, 2500.0])
 HOLD_STARTUPS = np.array([0.0, 1.0, 2.0, 4.0])
 LEANS = np.array([0.25, 0.5, 1.0, 2.0, 4.0])
 TILTS = np.array([0.25, 0.6, 1.0, 1.5, 2.5])
 
 # estimate, headroom, hold, lean (share of the capacity), tilt (share of the route).
 ACTION_DIMS = (len(ESTIMATES), len(HEADROOMS), len(HOLD_SECONDS), len(LEANS), len(TILTS))
+ENDS: Ints = np.cumsum(ACTION_DIMS)
+STARTS: Ints = ENDS - np.array(ACTION_DIMS)
+CHOICES = int(ENDS[-1])
 NEUTRAL = (2, 4, 2, 2, 2)
+# Part of the way that a setting goes towards the choice at every decision.
+GLIDE = 0.3
 # Below this part of a replica a scale-down is not worth the churn.
 DEADBAND = 0.25
 
@@ -38,26 +48,40 @@ def base_headroom(miss_price: Floats) -> Floats:
     return np.asarray(1.3 + 0.2 * np.log(np.maximum(miss_price, 1.0) / 10.0))
 
 
+def one_hot(action: Ints) -> Floats:
+    """Indices ``[..., 5]`` as certain choices ``[..., CHOICES]``."""
+    choice = np.zeros((*action.shape[:-1], CHOICES))
+    np.put_along_axis(choice, action + STARTS, 1.0, axis=-1)
+    return choice
+
+
 @dataclass(slots=True)
 class Setting:
-    """The rule's parameters in plain numbers, each ``[B, K]``."""
+    """The rule's parameters in plain numbers, each ``[B, K]``.
 
-    estimate: Ints
+    ``mixture`` ``[B, K, E]`` is the part that each demand estimate has; its sum is 1.
+    """
+
+    mixture: Floats
     headroom: Floats
     hold_s: Floats
     lean: Floats
     tilt: Floats
 
 
-def decode(action: Ints, miss_price: Floats, startup_s: Floats) -> Setting:
-    """From indices ``[B, K, 5]`` to a setting; ``miss_price`` is ``[B]``."""
-    estimate, headroom, hold, lean, tilt = np.moveaxis(action, -1, 0)
+def decode(choice: Floats, miss_price: Floats, startup_s: Floats) -> Setting:
+    """From choices ``[B, K, CHOICES]``, five distributions, to the setting that they mean.
+
+    Ratios and times are averaged in the logarithm. ``miss_price`` is ``[B]``.
+    """
+    mixture, headroom, hold, lean, tilt = np.split(choice, ENDS[:-1], axis=-1)
+    holds_s = HOLD_SECONDS + HOLD_STARTUPS * startup_s[..., None]
     return Setting(
-        estimate=estimate,
-        headroom=HEADROOMS[headroom] * base_headroom(miss_price)[:, None],
-        hold_s=HOLD_SECONDS[hold] + HOLD_STARTUPS[hold] * startup_s,
-        lean=LEANS[lean],
-        tilt=TILTS[tilt],
+        mixture=mixture,
+        headroom=np.exp(headroom @ np.log(HEADROOMS)) * base_headroom(miss_price)[:, None],
+        hold_s=np.exp((hold * np.log(holds_s)).sum(-1)),
+        lean=np.exp(lean @ np.log(LEANS)),
+        tilt=np.exp(tilt @ np.log(TILTS)),
     )
 
 
@@ -93,7 +117,7 @@ class Rule:
         """
         profiles = self.profiles
         share = self._shares(setting.lean)
-        demand = np.take_along_axis(estimates, setting.estimate[None], axis=0)[0] * share
+        demand = mixed(estimates, setting) * share
         # Waiting requests are work too; new replicas can help within about a start-up.
         work = demand * setting.headroom + backlog / np.maximum(profiles.startup_mean_s, 1.0)
         target = np.where(known, self._spill(work / profiles.replica_rps), wanted)
@@ -127,3 +151,8 @@ class Rule:
         capacity = ready * self.profiles.replica_rps * setting.tilt
         total = capacity.sum(1, keepdims=True)
         return np.asarray(np.where(total > 0.0, capacity / np.maximum(total, 1e-9), weight))
+
+
+def mixed(estimates: Floats, setting: Setting) -> Floats:
+    """The demand estimate ``[B, K]`` that a setting believes in; ``estimates`` ``[E, B, K]``."""
+    return np.asarray(np.einsum("ebk,bke->bk", estimates, setting.mixture))

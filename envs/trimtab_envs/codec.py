@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from trimtab_envs.action import ACTION_DIMS, NEUTRAL, Ints, Rule, Setting, decode
+from trimtab_envs.action import GLIDE, NEUTRAL, Rule, Setting, decode, one_hot
 from trimtab_envs.memory import Memory
 from trimtab_envs.minutes import Bools, Floats
 from trimtab_envs.observation import FEATURES, encode
@@ -28,7 +28,7 @@ class Codec:
     """Memory, observation and action of B services with K backends.
 
     ``miss_price`` is lambda of the score, ``[B]``. Every tick: ``sense``, then (on a
-    decision) ``observe`` and ``set_action``, then ``want``.
+    decision) ``observe`` and ``choose``, then ``want``.
     """
 
     feature_count = len(FEATURES)
@@ -40,7 +40,7 @@ class Codec:
         self.miss_price = miss_price.copy()
         self.memory = Memory(profiles.startup_mean_s.ravel(), self._row_lag(profiles), tick_s)
         self.rule = Rule(profiles, tick_s)
-        self._action = np.broadcast_to(NEUTRAL, (*profiles.shape, len(ACTION_DIMS))).copy()
+        self._choice = np.tile(one_hot(np.array(NEUTRAL)), (*profiles.shape, 1))
         self._misses = np.zeros((2, profiles.shape[0]))
         self._sensed: Sensed | None = None
         self.setting: Setting = self._decoded()
@@ -50,7 +50,7 @@ class Codec:
         return np.repeat(profiles.metric_lag_s, profiles.shape[1])
 
     def _decoded(self) -> Setting:
-        return decode(self._action, self.miss_price, self.profiles.startup_mean_s)
+        return decode(self._choice, self.miss_price, self.profiles.startup_mean_s)
 
     def reset(self, services: Bools, profiles: Profiles, miss_price: Floats) -> None:
         """Forget the masked services ``[B]``; ``profiles`` replaces those of all."""
@@ -60,7 +60,7 @@ class Codec:
         self.memory.reset(rows, profiles.startup_mean_s.ravel(), self._row_lag(profiles))
         self.rule.reset(services, profiles)
         self._misses[:, services] = 0.0
-        self._action[services] = NEUTRAL
+        self._choice[services] = one_hot(np.array(NEUTRAL))
         self.setting = self._decoded()
 
     def sense(self, sensed: Sensed) -> None:
@@ -76,13 +76,12 @@ class Codec:
         """The present observation, ``[B, K, F]`` float32."""
         return encode(
             self.profiles, self.miss_price, self.tick_s, self._seen(), self.memory,
-            self.rule.held, self._misses,
+            self.setting, self.rule.held, self._misses,
         )  # fmt: skip
 
-    def set_action(self, action: Ints) -> None:
-        """Adopt action indices ``[B, K, 5]`` until the next decision."""
-        # A copy: reset() writes here, and the caller's array may be a training buffer.
-        self._action = np.array(action, dtype=np.int64).reshape(self._action.shape)
+    def choose(self, choice: Floats) -> None:
+        """Glide towards a choice ``[B, K, CHOICES]``; called once per decision."""
+        self._choice += GLIDE * (choice - self._choice)
         self.setting = self._decoded()
 
     def want(self) -> Wanted:

@@ -15,12 +15,15 @@ from numpy.typing import NDArray
 
 from trimtab_envs.action import (
     ACTION_DIMS,
+    GLIDE,
     HEADROOMS,
     HOLD_SECONDS,
     HOLD_STARTUPS,
     LEANS,
     TILTS,
+    Setting,
     base_headroom,
+    mixed,
 )
 from trimtab_envs.memory import ESTIMATES, LEVELS, Memory
 from trimtab_envs.minutes import BIN_S, Bools, Floats
@@ -38,13 +41,14 @@ FEATURES = (
     "highest_over_now", "mean_over_now", "season_strength", "season_period", "season_next",
     "season_later", "memory_age", "memory_startups", "miss_fast", "miss_slow",
     "log_price", "weight", "ready_share", "weight_over_ready", "backends",
+    "set_estimate_over_now", "set_headroom", "set_hold", "set_lean", "set_tilt",
 )  # fmt: skip
 
 
 def schema_hash() -> str:
     """SHA-256 over everything that a trained network silently depends on."""
     tables = [array.tolist() for array in (HEADROOMS, HOLD_SECONDS, HOLD_STARTUPS, LEANS, TILTS)]
-    text = json.dumps([FEATURES, ACTION_DIMS, ESTIMATES, tables], sort_keys=True)
+    text = json.dumps([FEATURES, ACTION_DIMS, ESTIMATES, GLIDE, tables], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -59,12 +63,14 @@ def encode(
     tick_s: float,
     sensed: Sensed,
     memory: Memory,
+    setting: Setting,
     held: Floats,
     misses: Floats,
 ) -> NDArray[np.float32]:
     """The observation, ``[B, K, len(FEATURES)]`` float32, clipped to [-6, 6].
 
-    ``held`` ``[B, K]`` is the rule's, ``misses`` ``[2, B]`` the recent miss share, fast and slow.
+    ``setting`` and ``held`` ``[B, K]`` are the rule's; ``misses`` ``[2, B]`` is the recent miss
+    share, fast and slow.
     """
     shape = profiles.shape
 
@@ -134,6 +140,11 @@ def encode(
         capacity_share,
         sensed.weight - capacity_share,
         wide(profiles.present.sum(1) - 1.0),
+        _log_ratio(mixed(estimates, setting), now, floor),
+        2.0 * np.log2(setting.headroom / wide(base_headroom(miss_price))),
+        np.log(setting.hold_s / 300.0),
+        np.log2(setting.lean),
+        np.log2(setting.tilt),
     )
     observation = np.stack([np.broadcast_to(column, shape) for column in columns], axis=-1)
     return np.asarray(np.clip(np.nan_to_num(observation), -6.0, 6.0), dtype=np.float32)

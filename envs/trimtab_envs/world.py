@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trimtab_envs.action import Ints
+from trimtab_envs.action import Ints, one_hot
 from trimtab_envs.codec import Codec
 from trimtab_envs.episodes import Episodes, EpisodeSource
 from trimtab_envs.minutes import Bools, Floats
@@ -88,8 +88,8 @@ class World:
         return self.codec.observe()
 
     def step(self, action: Ints) -> Step:
-        """Hold ``action`` ``[B, K, 5]`` for one decision and say what it led to."""
-        self.codec.set_action(action)
+        """Choose ``action`` ``[B, K, 5]`` for one decision and say what it led to."""
+        self.codec.choose(one_hot(action))
         billed = np.zeros(self.services)
         misses = np.zeros(self.services)
         for _ in range(self.codec.decision_ticks):

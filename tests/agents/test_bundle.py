@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from trimtab_agents.bundle import CARD, MODEL, BundleError, load, shipped_path
-from trimtab_envs.action import ACTION_DIMS
+from trimtab_envs.action import CHOICES, ENDS
 from trimtab_envs.observation import FEATURES
 
 
@@ -34,10 +34,10 @@ def replace_model(folder: Path, content: bytes) -> None:
 
 def test_the_shipped_bundle_loads_and_decides() -> None:
     policy = load()
-    action = policy.infer(np.zeros((5, 2, len(FEATURES)), dtype=np.float32))
-    assert action.shape == (5, 2, len(ACTION_DIMS))
-    assert (action >= 0).all()
-    assert (action < np.array(ACTION_DIMS)).all()
+    choices = policy.infer(np.zeros((5, 2, len(FEATURES)), dtype=np.float32))
+    assert choices.shape == (5, 2, CHOICES)
+    for part in np.split(choices, ENDS[:-1], axis=-1):
+        np.testing.assert_allclose(part.sum(-1), 1.0)
 
 
 @pytest.mark.parametrize(

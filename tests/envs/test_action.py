@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trimtab_envs.action import ACTION_DIMS, HEADROOMS, NEUTRAL, Rule, Setting, decode
+from trimtab_envs.action import ACTION_DIMS, NEUTRAL, Rule, Setting, decode, one_hot
 from trimtab_envs.memory import ESTIMATES
 from trimtab_sim.profile import BackendProfile, Profile, Profiles
 
@@ -20,7 +20,7 @@ TWO = Profiles.stack(
         )
     ]
 )
-LEVEL = len(HEADROOMS) // 2
+NOW = np.tile(np.eye(len(ESTIMATES))[0], (1, 2, 1))
 
 
 def setting(
@@ -29,9 +29,7 @@ def setting(
     def wide(value: float) -> np.ndarray:
         return np.full((1, 2), value)
 
-    return Setting(
-        np.zeros((1, 2), dtype=np.int64), wide(headroom), wide(hold_s), wide(1.0), np.array([tilt])
-    )
+    return Setting(NOW, wide(headroom), wide(hold_s), wide(1.0), np.array([tilt]))
 
 
 def size(
@@ -98,7 +96,7 @@ def test_every_action_stays_within_the_backends_limits(
     action: tuple[int, ...], loads: list[float], miss_price: float
 ) -> None:
     rule = Rule(TWO, 5.0)
-    chosen = decode(np.tile(action, (1, 2, 1)), np.array([miss_price]), TWO.startup_mean_s)
+    chosen = decode(one_hot(np.tile(action, (1, 2, 1))), np.array([miss_price]), TWO.startup_mean_s)
     wanted = (1, 1)
     for load in loads:
         replicas = size(rule, load, chosen, wanted)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trimtab_envs.action import ACTION_DIMS, NEUTRAL
+from trimtab_envs.action import ACTION_DIMS, HEADROOMS, NEUTRAL, one_hot
 from trimtab_envs.codec import Codec, pack
 from trimtab_envs.memory import ESTIMATES
 from trimtab_envs.observation import FEATURES
@@ -61,10 +61,10 @@ def test_the_daemon_observes_what_training_observed() -> None:
         trained.sense(sensed)
         deployed.sense(packed)
         if tick % 6 == 0:
-            action = rng.integers(0, ACTION_DIMS, (SERVICES, 2, len(ACTION_DIMS)))
+            action = one_hot(rng.integers(0, ACTION_DIMS, (SERVICES, 2, len(ACTION_DIMS))))
             np.testing.assert_array_equal(trained.observe(), deployed.observe())
-            trained.set_action(action)
-            deployed.set_action(action)
+            trained.choose(action)
+            deployed.choose(action)
         want, other = trained.want(), deployed.want()
         np.testing.assert_array_equal(want.replicas, other.replicas)
         np.testing.assert_array_equal(want.weight, other.weight)
@@ -120,15 +120,27 @@ def test_before_the_first_reading_nothing_moves() -> None:
     assert unseen.want().replicas[0, 0] >= 2
 
 
-def test_setting_an_action_leaves_the_callers_array_alone() -> None:
-    """Regression: a reset wrote NEUTRAL into PPO's rollout buffer through a view."""
+def test_choosing_leaves_the_callers_array_alone() -> None:
+    """Regression: a reset wrote the neutral action into PPO's rollout buffer through a view."""
     subject = codec()
     subject.sense(one(100.0))
-    action = np.zeros((1, 1, len(ACTION_DIMS)), dtype=np.int64)
-    subject.set_action(action)
+    choice = one_hot(np.zeros((1, 1, len(ACTION_DIMS)), dtype=np.int64))
+    before = choice.copy()
+    subject.choose(choice)
     subject.reset(np.ones(1, dtype=np.bool_), subject.profiles, subject.miss_price)
-    assert (action == 0).all()
-    assert action.tolist() != [[list(NEUTRAL)]]
+    np.testing.assert_array_equal(choice, before)
+
+
+def test_settings_glide_towards_what_is_chosen() -> None:
+    subject = codec()
+    neutral = subject.setting.headroom[0, 0]
+    most = one_hot(np.array([[[*NEUTRAL[:1], len(HEADROOMS) - 1, *NEUTRAL[2:]]]]))
+    headrooms = []
+    for _ in range(30):
+        subject.choose(most)
+        headrooms.append(subject.setting.headroom[0, 0])
+    assert neutral < headrooms[0] < 1.5 * neutral
+    assert headrooms[-1] == pytest.approx(HEADROOMS[-1] * neutral, rel=0.01)
 
 
 def test_reset_forgets_everything() -> None:

@@ -35,7 +35,7 @@ class TargetRule:
             return np.broadcast_to(values.reshape(-1, 1), profiles.shape)
 
         self._codec.setting = Setting(
-            estimate=wide(self._estimate).astype(np.int64),
+            mixture=np.eye(len(ESTIMATES))[wide(self._estimate).astype(np.int64)],
             headroom=wide(self._headroom),
             hold_s=wide(self._hold_s),
             lean=np.ones(profiles.shape),

@@ -34,7 +34,7 @@ class TrainConfig:
     n_steps: int = 48
     batch_size: int = 8192
     n_epochs: int = 4
-    learning_rate: float = 5e-4
+    learning_rate: float = 7e-4
     gamma: float = 0.97
     gae_lambda: float = 0.93
     ent_coef: float = 0.002

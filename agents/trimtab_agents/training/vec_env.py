@@ -18,8 +18,8 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from trimtab_envs.action import ACTION_DIMS, NEUTRAL
 from trimtab_envs.episodes import EpisodeSource
-from trimtab_envs.observation import FEATURES
 from trimtab_envs.minutes import Bools, Floats
+from trimtab_envs.observation import FEATURES
 from trimtab_envs.world import World
 from trimtab_sim.traces import Trace
 
