@@ -87,7 +87,7 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
         self, request: pb.StopRequest, context: grpc.ServicerContext
     ) -> pb.StopReply:
         """Stop all writes; even a caller without a name may."""
-        self._board.mandate.halt()
+        self._board.mandate.halt(request.who, request.why)
         with _answering(context), self._board.lock:
             self._board.mandate.stop(request.who, request.why, self._clock())
             return pb.StopReply()

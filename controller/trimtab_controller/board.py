@@ -34,6 +34,11 @@ class Board:
         self._statuses: list[Status] = []
         self._tick = 0
 
+    def keep_time(self, now_s: float) -> None:
+        """Remember a stop that came from outside, and end what is past its time."""
+        self.mandate.keep(now_s)
+        self.approvals.expire(now_s)
+
     def publish(self, statuses: list[Status]) -> None:
         """Show a tick to everybody who waits for one."""
         with self.lock:

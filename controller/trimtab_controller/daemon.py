@@ -25,15 +25,16 @@ from trimtab_controller.config import Config, ServiceConfig
 from trimtab_controller.config import load as load_config
 from trimtab_controller.decide import Budgeted
 from trimtab_controller.journal import Journal, JournalError
-from trimtab_controller.loop import Loop, Service
+from trimtab_controller.loop import Loop
 from trimtab_controller.mandate import Mandate
-from trimtab_controller.memory import Recollection, recall
-from trimtab_controller.protocols import Policy, PolicyError
+from trimtab_controller.memory import Memory, Recollection, recall
+from trimtab_controller.protocols import Policy, PolicyError, Stage
 from trimtab_controller.recommend import Recommender
 from trimtab_controller.schema import ConfigError
 from trimtab_controller.sense import Eyes
 from trimtab_controller.sensors.envoy import EnvoySensor
 from trimtab_controller.server import AddressError, Server
+from trimtab_controller.service import Service
 from trimtab_controller.stages.local import LocalStage
 from trimtab_guard.modes import Mode
 
@@ -75,12 +76,15 @@ def serve(options: Options, ending: threading.Event) -> None:
             )
             for service in config.services
         }
-        services = [_service(each, past, options, parts) for each in config.services]
+        services = [
+            _service(each, _stage(each, options, parts), past.memories[each.name], journal, board)
+            for each in config.services
+        ]
         loop = Loop(services, policy, journal, board, time.time)
         server = Server(Controller(board, recommenders, time.time), options.listen)
         parts.callback(server.close)
         log.info("policy %s steers %s", policy.name, ", ".join(each.name for each in services))
-        log.info("listening at %s; journal %s", options.listen, options.journal)
+        log.info("listening at %s; journal %s", server.address, options.journal)
         beat(loop.tick, config.tick_s, ending)
 
 
@@ -130,14 +134,18 @@ def _rewatch(policy: Policy, config: Config, past: Recollection) -> None:
                 policy.propose([tick[name] for name in backends])
 
 
-def _service(
-    config: ServiceConfig, past: Recollection, options: Options, parts: ExitStack
-) -> Service:
+def _stage(config: ServiceConfig, options: Options, parts: ExitStack) -> LocalStage:
     stage = LocalStage(config.name, options.stage_socket or config.spec.stage.socket)
     parts.callback(stage.close)
+    return stage
+
+
+def _service(
+    config: ServiceConfig, stage: Stage, memory: Memory, journal: Journal, board: Board
+) -> Service:
     sensor = EnvoySensor(config.name, config.backends, config.profile.slo_latency_s, time.time)
     eyes = Eyes(config.name, config.backends, stage, sensor, time.time)
-    return Service(config, stage, eyes, past.memories[config.name])
+    return Service(config, stage, eyes, memory, journal, board, time.time)
 
 
 @click.command(context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})

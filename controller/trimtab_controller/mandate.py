@@ -47,7 +47,8 @@ class Mandate:
         self._modes = dict.fromkeys(ceilings, start)
         self._alarms: dict[str, str] = {}
         self._stop = False
-        self._halted = False
+        # Who halted and why; set by one assignment, which is all that a signal handler may do.
+        self._halted: tuple[str, str] | None = None
         for entry in journal.entries(kinds=("mode", "stop", "resume")):
             self._follow(entry.kind, entry.body)
 
@@ -62,7 +63,7 @@ class Mandate:
     @property
     def stopped(self) -> bool:
         """Whether nothing may be written: looked at before every single write."""
-        return self._halted or self._stop or self._stop_file.exists()
+        return self._stop or self._halted is not None or self._stop_file.exists()
 
     def set_mode(self, service: str, mode: Mode, who: str, now_s: float) -> None:
         """A human's choice; raises `Refusal` above the ceiling or while stopped."""
@@ -80,28 +81,31 @@ class Mandate:
         body = {"service": service, "mode": Mode.SHADOW, "who": OURSELVES, "why": why}
         self._record("mode", body, now_s)
 
-    def halt(self) -> None:
+    def halt(self, who: str = "signal", why: str = "") -> None:
         """Stop writing at once: safe in a signal handler and without the lock."""
-        self._halted = True
+        self._halted = (who, why)
 
     def stop(self, who: str, why: str, now_s: float) -> None:
-        """Stop all writes; again while stopped adds nothing."""
-        self.halt()
+        """Stop all writes, and remember it; again while stopped adds nothing."""
+        self.halt(who, why)
         if not self._stop:
             self._record("stop", {"who": who, "why": why}, now_s)
+
+    def keep(self, now_s: float) -> None:
+        """Make a halt or a stop file durable, so that it outlives both."""
+        if self._stop_file.exists():
+            self.stop("stop file", "", now_s)
+        elif self._halted:
+            self.stop(*self._halted, now_s)
 
     def resume(self, who: str, now_s: float) -> None:
         """Undo the stop; every service comes back in shadow."""
         if self._stop_file.exists():
             raise Refusal(f"the stop file is there: remove {self._stop_file} first")
         if self.stopped:
+            # In this order: a halt that comes meanwhile must hold.
+            self._halted = None
             self._record("resume", {"who": who}, now_s)
-            self._halted = False
-
-    def keep(self, now_s: float) -> None:
-        """Make a stop by signal or file durable, so that it outlives both."""
-        if self.stopped:
-            self.stop("signal" if self._halted else "stop file", "", now_s)
 
     def _record(self, kind: str, body: dict[str, Any], now_s: float) -> None:
         self._journal.append(kind, body, now_s)

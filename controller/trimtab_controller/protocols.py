@@ -16,6 +16,9 @@ from trimtab_guard.model import Proposal, Reading, State
 # Wall-clock seconds since the epoch.
 Clock = Callable[[], float]
 
+# The field manager under which trimtab writes.
+WRITER = "trimtab"
+
 # What is measured ("rate_rps", "in_flight", "p50_ms", …) and of which backend ("" = the service).
 Signal = tuple[str, str]
 

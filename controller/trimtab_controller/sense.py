@@ -63,12 +63,12 @@ class Eyes:
         """Stage first, then the signals; a failure of either is told, never raised."""
         try:
             report = self._report = self._stage.status()
-        except StageError as error:
-            return self._sight(None, {}, str(error))
+        except Exception as error:  # the loop must outlive whatever a stage raises
+            return self._sight(None, {}, _told(error))
         try:
             return self._sight(report, self._sensor.read(report))
-        except SensorError as error:
-            return self._sight(report, {}, str(error))
+        except Exception as error:  # nor may a sensor end it
+            return self._sight(report, {}, _told(error))
 
     def _sight(self, report: StageReport | None, measured: Readings, error: str = "") -> Sight:
         missing = {signal: old._replace(value=math.nan) for signal, old in self._readings.items()}
@@ -82,6 +82,11 @@ class Eyes:
 
     def _state(self, readings: Readings) -> State:
         return join(self._service, self._clock(), self._report, readings)
+
+
+def _told(error: Exception) -> str:
+    """The message of an error that was foreseen; what any other one is, for a bug report."""
+    return str(error) if isinstance(error, SensorError | StageError) else repr(error)
 
 
 def join(service: str, time_s: float, report: StageReport, readings: Readings) -> State:

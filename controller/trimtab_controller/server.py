@@ -39,14 +39,14 @@ class Server:
         health_pb2_grpc.add_HealthServicer_to_server(_healthy(), self._server)
         names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
-        self.port = self._bind(address)
+        self.address = self._bind(address)
         self._server.start()
 
     def close(self) -> None:
         """Take no more calls, and give those under way a moment."""
         self._server.stop(grace=0.5).wait()
 
-    def _bind(self, address: str) -> int:
+    def _bind(self, address: str) -> str:
         try:
             port = self._server.add_insecure_port(address)
         except RuntimeError as error:
@@ -55,7 +55,8 @@ class Server:
             ) from error
         if address.startswith("unix:"):
             os.chmod(address.removeprefix("unix:"), 0o600)
-        return int(port)
+            return address
+        return f"{address.rpartition(':')[0]}:{port}"
 
 
 def check_address(address: str) -> None:

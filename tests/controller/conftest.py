@@ -1,21 +1,26 @@
-"""A small world for the loop: the stage's own rules in memory, and a clock that tests move."""
+"""Two worlds: the stage's own rules in memory with a clock that tests move, and real processes."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
+import grpc
 import pytest
 
 from trimtab_controller.approvals import Approvals
 from trimtab_controller.board import Board, Status
-from trimtab_controller.config import Config, load
+from trimtab_controller.config import ServiceConfig, load
 from trimtab_controller.decide import Budgeted
 from trimtab_controller.journal import Journal
-from trimtab_controller.loop import Loop, Service
+from trimtab_controller.loop import Loop
 from trimtab_controller.mandate import Mandate
-from trimtab_controller.memory import recall
+from trimtab_controller.memory import Memory, recall
 from trimtab_controller.protocols import (
     BackendReport,
     Intent,
@@ -27,10 +32,16 @@ from trimtab_controller.protocols import (
     StageReport,
 )
 from trimtab_controller.sense import Eyes
+from trimtab_controller.service import Service
 from trimtab_guard.model import Proposal, Reading, State, Want
 from trimtab_guard.modes import Mode
+from trimtab_proto.v1 import controller_pb2 as pb
+from trimtab_proto.v1 import controller_pb2_grpc, stage_pb2, stage_pb2_grpc
+from trimtab_sim.profile import Profile
 from trimtab_stage.spec import Ask, InvalidAskError, Spec
 
+DEMO = str(files("trimtab_controller") / "demo.yaml")
+PATIENCE_S = 30.0
 START_S = 1_800_000_000.0
 YAML = """\
 speed: 60
@@ -60,8 +71,8 @@ class Clock:
 class MemoryStage:
     """The stage's real rules for writes (`Spec`), with replicas that are ready at once."""
 
-    def __init__(self, config: Config, clock: Clock) -> None:
-        self.profile = config.services[0].profile
+    def __init__(self, profile: Profile, clock: Clock) -> None:
+        self.profile = profile
         self.spec = Spec.initial(self.profile)
         self.hpa = dict.fromkeys(self.spec.floors, 1)
         self.clock = clock
@@ -150,7 +161,7 @@ class World:
         self.folder, self.start = folder, mode
         self.configure(YAML)
         self.clock = Clock()
-        self.stage = MemoryStage(self.config, self.clock)
+        self.stages: dict[str, MemoryStage] = {}
         self.sensor = MemorySensor(self.clock)
         self.policy = FixedPolicy()
         self.boot()
@@ -160,18 +171,29 @@ class World:
         self.config = load(self.folder / "trimtab.yaml")
 
     def boot(self) -> None:
-        service = self.config.services[0]
+        services = self.config.services
         self.journal = Journal.open(self.folder / "journal.db")
-        self.mandate = Mandate(
-            self.journal, {"web": service.spec.ceiling}, self.start, self.folder / "stop"
-        )
+        ceilings = {service.name: service.spec.ceiling for service in services}
+        self.mandate = Mandate(self.journal, ceilings, self.start, self.folder / "stop")
         self.approvals = Approvals(self.journal, wait_s=900.0, grant_s=3600.0)
         self.board = Board(self.mandate, self.approvals)
-        self.memory = recall(self.journal, ["web"]).memories["web"]
-        eyes = Eyes("web", service.backends, self.stage, self.sensor, self.clock)
-        self.service = Service(service, self.stage, eyes, self.memory)
+        memories = recall(self.journal, list(ceilings)).memories
+        self.services = [self.service(service, memories[service.name]) for service in services]
         policy = Budgeted(self.policy, budget_s=0.2)
-        self.loop = Loop([self.service], policy, self.journal, self.board, self.clock)
+        self.loop = Loop(self.services, policy, self.journal, self.board, self.clock)
+
+    def service(self, config: ServiceConfig, memory: Memory) -> Service:
+        stage = self.stages.setdefault(config.name, MemoryStage(config.profile, self.clock))
+        eyes = Eyes(config.name, config.backends, stage, self.sensor, self.clock)
+        return Service(config, stage, eyes, memory, self.journal, self.board, self.clock)
+
+    @property
+    def stage(self) -> MemoryStage:
+        return self.stages["web"]
+
+    @property
+    def memory(self) -> Memory:
+        return self.services[0].memory
 
     def restart(self, after_s: float = 1.0) -> None:
         self.journal.close()
@@ -212,3 +234,61 @@ def new_world(tmp_path: Path) -> Iterator[Callable[[Mode], World]]:
 def world(new_world: Callable[[Mode], World]) -> World:
     """One guarded and warm world."""
     return new_world(Mode.GUARDED)
+
+
+class Processes:
+    """A stage and a daemon in one folder; all are gone at the end."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.running: list[subprocess.Popen[bytes]] = []
+        self.channels = {
+            name: grpc.insecure_channel(f"unix:{folder}/{name}.sock") for name in ("d", "s")
+        }
+        self.controller = controller_pb2_grpc.ControllerStub(self.channels["d"])
+        self.stage = stage_pb2_grpc.StageStub(self.channels["s"])
+
+    def start(self, module: str, *arguments: str) -> subprocess.Popen[bytes]:
+        with (self.folder / f"{module}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", module, *arguments], stdout=log, stderr=log
+            )
+        self.running.append(process)
+        return process
+
+    def start_stage(self) -> subprocess.Popen[bytes]:
+        options = ("--dir", f"{self.folder}/st", "--socket", f"{self.folder}/s.sock")
+        return self.start("trimtab_stage", "--port", "0", *options)
+
+    def start_daemon(self, *more: str) -> subprocess.Popen[bytes]:
+        options = ("--config", DEMO, "--journal", f"{self.folder}/j.db")
+        options += ("--listen", f"unix:{self.folder}/d.sock")
+        options += ("--stage-socket", f"{self.folder}/s.sock", "--mode", "guarded")
+        return self.start("trimtab_controller.daemon", *options, *more)
+
+    def status(self, wanted: Callable[[pb.ServiceStatus], bool]) -> pb.ServiceStatus:
+        """The first status that is as wanted."""
+        stream = self.controller.WatchDecisions(
+            pb.WatchDecisionsRequest(), timeout=PATIENCE_S, wait_for_ready=True
+        )
+        return next(status for status in stream if wanted(status))
+
+    def stage_status(self) -> Any:
+        return self.stage.GetStatus(
+            stage_pb2.GetStatusRequest(), timeout=PATIENCE_S, wait_for_ready=True
+        )
+
+    def end(self) -> None:
+        for channel in self.channels.values():
+            channel.close()
+        for process in reversed(self.running):
+            process.terminate()
+        for process in reversed(self.running):
+            process.wait(PATIENCE_S)
+
+
+@pytest.fixture
+def processes(tmp_path: Path) -> Iterator[Processes]:
+    processes = Processes(tmp_path)
+    yield processes
+    processes.end()

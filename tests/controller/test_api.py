@@ -137,7 +137,8 @@ def mode(number: int, **changes: Any) -> pb.SetModeRequest:
 def test_modes_stop_and_resume(client: Client) -> None:
     client.world.want(a=4)
     assert client.call("SetMode", mode(pb.MODE_GUARDED)).mode == pb.MODE_GUARDED
-    client.call("Stop", pb.StopRequest(why="enough"))
+    client.call("Stop", pb.StopRequest(who="ann", why="enough"))
+    assert client.world.journal.last("stop").body == {"who": "ann", "why": "enough"}
     assert client.world.tick().tick.outcome == "stopped"
     with pytest.raises(grpc.RpcError) as refused:
         client.call("SetMode", mode(pb.MODE_SHADOW))

@@ -240,3 +240,31 @@ def test_what_the_stage_refuses_is_shown_and_not_repeated_as_applied(world: Worl
     assert status.tick.outcome is Outcome.FAILED
     assert "floor 4 of 'a' is out of bounds" in status.tick.error
     assert (status.tick.actions, world.memory.intent) == (0, None)
+
+
+def test_one_service_does_not_wait_for_another(world: World) -> None:
+    text = (world.folder / "trimtab.yaml").read_text()
+    second = text[text.index("  - name: web") :].replace("name: web", "name: api")
+    world.configure(text + second)
+    world.restart()
+    api = world.stages["api"]
+    world.want(a=4)
+    api.down = True
+    world.loop.tick()
+    statuses = {status.tick.service: status.tick for status in world.board.wait(-1, 0)[1]}
+    assert statuses["web"].outcome is Outcome.APPLIED
+    assert (statuses["api"].outcome, statuses["api"].state) == (Outcome.HELD, None)
+    api.down = False
+    world.loop.tick()
+    assert (api.spec.floors["a"], world.floors) == (4, (4, 1))
+
+
+def test_trouble_is_logged_once(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.stage.down = True
+    world.tick(5)
+    world.stage.down = False
+    world.tick(5)
+    assert [record.getMessage() for record in caplog.records] == [
+        "web: stage at /nowhere: UNAVAILABLE",
+        "web: in order again",
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import grpc
 
 from trimtab_controller.protocols import (
+    WRITER,
     BackendReport,
     Intent,
     StageError,
@@ -13,9 +14,6 @@ from trimtab_controller.protocols import (
     StageReport,
 )
 from trimtab_proto.v1 import stage_pb2, stage_pb2_grpc
-
-# The field manager under which trimtab writes.
-WRITER = "trimtab"
 
 
 class LocalStage:

@@ -1,0 +1,160 @@
+"""One steered service: its part in each step of a tick."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+
+from trimtab_agents.rules.baseline import baseline
+from trimtab_controller import act
+from trimtab_controller.approvals import Request
+from trimtab_controller.board import Board, Status
+from trimtab_controller.config import ServiceConfig
+from trimtab_controller.gate import Permit, permit
+from trimtab_controller.journal import Journal
+from trimtab_controller.memory import Memory, Outcome, OutcomeRecord, TickRecord, write_outcome
+from trimtab_controller.protocols import WRITER, Clock, Stage, StageError, StageReport
+from trimtab_controller.sense import Eyes, Sight
+from trimtab_guard.guard import judge
+from trimtab_guard.model import Proposal, Verdict, Want
+from trimtab_guard.modes import Mode
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Service:
+    """Where it lives (``stage``), how it is seen (``eyes``), its past, and who may do what."""
+
+    config: ServiceConfig
+    stage: Stage
+    eyes: Eyes
+    memory: Memory
+    journal: Journal
+    board: Board
+    clock: Clock
+    _told: str = ""
+
+    @property
+    def name(self) -> str:
+        """As configured."""
+        return self.config.name
+
+    def sense(self) -> Sight:
+        """What is."""
+        return self.eyes.look()
+
+    def gate(self, sight: Sight, proposal: Proposal | None, failure: str) -> TickRecord:
+        """What of the proposal may be done now; what must be asked is asked."""
+        if sight.report is None:
+            return self.held(sight, failure)
+        failure = self._settle(sight.report) or failure
+        self._notice_writer(sight.report)
+        tick = self.held(sight, failure)
+        if proposal is None or self.memory.intent:
+            return tick
+        verdict = self._judge(sight, proposal)
+        tick = replace(tick, proposal=proposal, verdict=verdict)
+        if self.board.mandate.stopped:
+            return replace(tick, outcome=Outcome.STOPPED)
+        if not verdict.backends:
+            return tick
+        wished = act.targets(sight.report, verdict, proposal, fresh=sight.fresh)
+        wants, otherwise = self._permit(tick, sight.report, proposal, wished)
+        intent = act.intend(self.name, tick.time_s, sight.report, wants)
+        if intent:
+            return replace(tick, intent=intent, outcome=Outcome.APPLIED)
+        blind = otherwise is Outcome.UNCHANGED and not sight.fresh
+        return tick if blind else replace(tick, outcome=otherwise)
+
+    def held(self, sight: Sight, failure: str) -> TickRecord:
+        """The record of a tick that does nothing, which every other one starts from."""
+        mandate, memory = self.board.mandate, self.memory
+        return TickRecord(
+            service=self.name,
+            time_s=sight.state.time_s,
+            mode=mandate.mode(self.name),
+            outcome=Outcome.HELD,
+            error=sight.error or failure or mandate.alarm(self.name),
+            state=sight.state if sight.report else None,
+            intent=memory.intent,
+            version=memory.version,
+            decisions=memory.decisions,
+            actions=memory.actions,
+        )
+
+    def act(self, tick: TickRecord) -> TickRecord:
+        """Send the tick's intent, unless it was stopped or has become too old meanwhile."""
+        intent, now_s = tick.intent, self.clock()
+        if intent is None or tick.outcome is not Outcome.APPLIED:
+            return tick
+        if self.board.mandate.stopped:
+            self._conclude(act.withdraw(intent, now_s, "stopped"))
+            return replace(tick, outcome=Outcome.STOPPED)
+        try:
+            outcome = act.send(self.stage, intent, now_s, self.config.limits.stale_s)
+        except StageError as error:
+            return replace(tick, outcome=Outcome.FAILED, error=str(error))
+        self._conclude(outcome)
+        if outcome.applied:
+            return tick
+        return replace(tick, outcome=Outcome.FAILED, error=outcome.error)
+
+    def status(self, tick: TickRecord, policy: str) -> Status:
+        """What humans see of the tick; trouble is logged as well."""
+        self._log_news(tick.error)
+        memory, pending = self.memory, self.board.approvals.pending(self.clock())
+        return Status(
+            tick=replace(tick, decisions=memory.decisions, actions=memory.actions),
+            policy=policy,
+            stopped=self.board.mandate.stopped,
+            pending=sum(envelope.service == self.name for envelope in pending),
+        )
+
+    def _judge(self, sight: Sight, proposal: Proposal) -> Verdict:
+        rule = baseline(sight.known, self.config.profile)
+        limits, history = self.config.limits, self.memory.history
+        return judge(proposal, rule, sight.state, limits, history, self.clock())
+
+    def _permit(
+        self, tick: TickRecord, report: StageReport, proposal: Proposal, wished: tuple[Want, ...]
+    ) -> Permit:
+        request = Request(
+            service=self.name,
+            now=act.fields(report),
+            then=wished,
+            terms=f"{proposal.policy}/{self.config.limits_digest}",
+            why=proposal.why,
+            time_s=tick.time_s,
+        )
+        return permit(request, tick.mode, self.board.approvals)
+
+    def _settle(self, report: StageReport) -> str:
+        """Close the write that an earlier tick left open; returns why it still is."""
+        if self.memory.intent:
+            try:
+                outcome = act.settle(self.stage, self.memory.intent, report, self.clock())
+            except StageError as error:
+                return str(error)
+            self._conclude(outcome)
+        return ""
+
+    def _notice_writer(self, report: StageReport) -> None:
+        """Leave the service to whoever else writes to it, until a human says otherwise."""
+        known, self.memory.version = self.memory.version, report.version
+        moved = known not in ("", report.version) and not self.memory.intent
+        trusted = self.board.mandate.mode(self.name) is not Mode.SHADOW
+        if moved and report.writer and trusted:
+            who = "another trimtab" if report.writer == WRITER else report.writer
+            why = f"{who} changed {self.name}: in shadow until a human sets a mode"
+            self.board.mandate.demote(self.name, why, self.clock())
+
+    def _conclude(self, outcome: OutcomeRecord) -> None:
+        write_outcome(self.journal, outcome)
+        self.memory.after_outcome(outcome)
+
+    def _log_news(self, error: str) -> None:
+        # Once: the same line every second would hide the next one.
+        if error != self._told:
+            log.warning("%s: %s", self.name, error or "in order again")
+            self._told = error
