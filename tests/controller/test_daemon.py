@@ -1,0 +1,116 @@
+"""The daemon as a process: against the real stage, killed, stopped and told wrong things."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from trimtab_controller.daemon import next_due
+from trimtab_controller.journal import read, verify
+from trimtab_proto.v1 import controller_pb2 as pb
+
+PATIENCE_S = 30.0
+
+Processes = Any  # the class in conftest.py, which cannot be imported from here
+
+
+@pytest.mark.parametrize(
+    ("due_s", "now_s", "following_s"),
+    [(10.0, 10.2, 11.0), (10.0, 10.999, 11.0), (10.0, 11.0, 12.0), (10.0, 14.5, 15.0)],
+    ids=["in time", "just", "missed one", "missed four"],
+)
+def test_beats_do_not_drift_and_are_not_made_up_for(
+    due_s: float, now_s: float, following_s: float
+) -> None:
+    assert next_due(due_s, now_s, 1.0) == following_s
+
+
+def test_beats_of_a_fraction_always_lie_ahead() -> None:
+    due_s = now_s = 0.0
+    for _ in range(1000):
+        due_s = next_due(due_s, now_s, 0.1)
+        assert now_s < due_s < now_s + 0.1 + 1e-9
+        now_s = due_s
+
+
+@pytest.mark.parametrize("module", ["trimtab_controller.loop", "trimtab_controller.daemon"])
+def test_nothing_of_the_training_is_imported(module: str) -> None:
+    code = f"import sys, {module}; print(*sorted({{m.partition('.')[0] for m in sys.modules}}))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    loaded = set(done.stdout.split())
+    assert "trimtab_guard" in loaded
+    assert not loaded & {"torch", "stable_baselines3", "matplotlib", "onnx", "tensorboard"}
+
+
+@pytest.mark.stage
+def test_the_real_thing(processes: Processes) -> None:
+    stage = processes.start_stage()
+    daemon = processes.start_daemon()
+    seen = processes.status(lambda status: status.actions >= 2)
+    assert seen.mode == pb.MODE_GUARDED
+    assert sum(backend.rate_rps for backend in seen.backends) > 20
+    assert 5 < seen.p50_ms < seen.p95_ms
+    assert processes.stage_status().last_writer == "trimtab"
+
+    daemon.send_signal(signal.SIGKILL)
+    daemon.wait()
+    assert stage.poll() is None
+    before = list(read(processes.folder / "j.db", kinds=("tick",)))[-1]
+    processes.start_daemon()
+    again = processes.status(lambda status: status.outcome in ("applied", "unchanged"))
+    assert again.decisions > before.body["services"][0][-2]
+    assert again.actions >= seen.actions
+    assert again.error == ""
+
+    processes.running[-1].send_signal(signal.SIGUSR1)
+    stopped = processes.status(lambda status: status.outcome == "stopped")
+    version = processes.stage_status().resource_version
+    later = processes.status(lambda status: status.decisions >= stopped.decisions + 2)
+    assert later.stopped
+    assert processes.stage_status().resource_version == version
+
+    processes.running[-1].terminate()
+    assert processes.running[-1].wait(PATIENCE_S) == 0
+    assert stage.poll() is None
+    assert verify(processes.folder / "j.db").ok
+
+
+def test_it_waits_for_its_stage_and_ends_cleanly(processes: Processes) -> None:
+    daemon = processes.start_daemon()
+    status = processes.status(lambda status: status.outcome == "held")
+    assert "s.sock" in status.error
+    daemon.send_signal(signal.SIGINT)
+    assert daemon.wait(PATIENCE_S) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--listen", "0.0.0.0:7070"), "needs TLS and authentication"),
+        (("--config", "/no/such.yaml"), "/no/such.yaml: No such file"),
+        (("--policy", "/no/bundle"), "/no/bundle/policy.onnx"),
+        (("--mode", "auto"), "'auto' is not one of"),
+        (("--journal", "{folder}"), "journal"),
+    ],
+)
+def test_what_cannot_start_says_why(
+    processes: Processes, options: tuple[str, str], message: str
+) -> None:
+    name, value = options
+    daemon = processes.start_daemon(name, value.format(folder=processes.folder))
+    assert daemon.wait(PATIENCE_S) != 0
+    log = (processes.folder / "trimtab_controller.daemon.log").read_text()
+    assert message in log
+    assert "Traceback" not in log
+
+
+def test_a_second_daemon_on_the_same_journal_is_refused(processes: Processes) -> None:
+    processes.start_daemon()
+    processes.status(lambda status: status.outcome == "held")
+    second = processes.start_daemon("--listen", f"unix:{processes.folder}/other.sock")
+    assert second.wait(PATIENCE_S) != 0
+    assert "j.db" in (processes.folder / "trimtab_controller.daemon.log").read_text()
