@@ -52,7 +52,7 @@ class MoreHeadroom(PairedVecEnv):
 
 def test_it_learns_a_trivial_lesson() -> None:
     env = MoreHeadroom([], seed=0, shapes=[Shape(64, 1, 60.0)], pool=16)
-    eager = replace(SHORT, n_steps=32, batch_size=128, n_epochs=10, target_kl=1.0)
+    eager = replace(SHORT, learning_rate=3e-3, batch_size=256, n_epochs=5, target_kl=1.0)
     model = fresh(eager, env, None)
 
     seen = env.reset()
@@ -62,7 +62,7 @@ def test_it_learns_a_trivial_lesson() -> None:
         return float((sampled[:, 1] > NEUTRAL[1]).mean())
 
     assert share_of_more() < 0.6
-    model.learn(20 * 32 * 64)
+    model.learn(15 * SHORT.n_steps * env.num_envs)
     assert share_of_more() > 0.9
 
 
