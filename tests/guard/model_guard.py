@@ -216,14 +216,12 @@ class SlowGuard:
         for count in range(goal, present, -1):
             if self._may_grow(count, backend, limits, now_s):
                 return count
-        for count in range(goal, present):
-            peak = min(max([wish, *self._asked(backend, limits, now_s)]), bounds.max_replicas)
-            top = max(present, bounds.max_replicas)
-            if (
-                not up_only
-                and count >= peak
-                and self._may_shrink(count, top, backend, limits, now_s)
-            ):
+        if up_only:
+            return present
+        top = max(present, bounds.max_replicas)
+        peak = min(max([wish, *self._asked(backend, limits, now_s)]), bounds.max_replicas)
+        for count in range(max(goal, peak), present):
+            if self._may_shrink(count, top, backend, limits, now_s):
                 return count
         return present
 

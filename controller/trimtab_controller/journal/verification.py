@@ -50,8 +50,8 @@ def verify(path: Path | str) -> Verification:
 
 def _problem(database: sqlite3.Connection, row: Row, seq: int, digest: str) -> str:
     """What is wrong with the record after ``seq``, if anything."""
-    if row.seq > seq + 1:
-        return f"records {seq + 1} to {row.seq - 1} are missing"
+    if row.seq != seq + 1:
+        return f"record {seq + 1} is missing: the next is {row.seq}"
     if row.follows(digest):
         return ""
     others = database.execute("SELECT seq, hash FROM entries")
