@@ -37,7 +37,9 @@ class TrainConfig:
     learning_rate: float = 7e-4
     gamma: float = 0.97
     gae_lambda: float = 0.93
-    ent_coef: float = 0.002
+    # Settings glide, so noise costs little and a bonus for it would never let go; but what is
+    # deployed is the mean of the choices, and it only is what was trained once they are sure.
+    ent_coef: float = 0.0
     vf_coef: float = 0.2
     clip_range: float = 0.2
     target_kl: float = 0.03

@@ -111,5 +111,5 @@ def start_at_the_rule(model: PPO) -> None:
     with torch.no_grad():
         for size, neutral in zip(ACTION_DIMS, NEUTRAL, strict=True):
             distance = (torch.arange(size) - neutral).abs()
-            bias[offset : offset + size] = 2.0 - torch.clamp(distance, 0, 3)
+            bias[offset : offset + size] = 3.0 - 1.5 * torch.clamp(distance, 0, 3)
             offset += size
