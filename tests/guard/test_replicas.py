@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from trimtab_guard.history import History
+from trimtab_guard.limits import BackendLimits
 from trimtab_guard.model import Reading, State, Want
 
 from .world import (
@@ -107,6 +108,13 @@ def test_the_rate_window_slides_and_never_starts_afresh(age_s: float) -> None:
     assert replicas(result)["od"] == (10 if age_s <= 60 else 20)
 
 
+@pytest.mark.parametrize("age_s", [0, 1, 59, 60, 60.001, 61, 600])
+def test_the_rate_window_slides_downwards_too(age_s: float) -> None:
+    past = steady(9).with_change(NOW_S - age_s, "od", 9, 8)
+    result = verdict(proposal(1), od(8), past)
+    assert replicas(result)["od"] == (8 if age_s <= 60 else 7)
+
+
 def test_growth_in_small_steps_counts_as_one() -> None:
     past = steady(5)
     for age_s, before in ((40, 5), (30, 7), (20, 8)):
@@ -191,6 +199,8 @@ def test_time_in_the_dark_is_no_history() -> None:
         pytest.param([(10, 2), (2, 10), (10, 8), (8, 9), (9, 10)], 10, 10, id="20 of 20: spent"),
         pytest.param([(9, 2), (2, 9), (9, 7)], 7, 7, id="16 of 20 and 3 to come back: no room"),
         pytest.param([(9, 2), (2, 9)], 9, 8, id="14 of 20 and 1 to come back: room"),
+        pytest.param([(30, 8), (8, 30)], 30, 27, id="above the maximum: 44 of 60"),
+        pytest.param([(30, 1), (1, 30)], 30, 29, id="above the maximum: 58 of 60"),
     ],
 )
 def test_flapping_is_paid_from_a_budget(
@@ -201,7 +211,7 @@ def test_flapping_is_paid_from_a_budget(
         past = past.with_change(NOW_S - 500 + turn, "od", before, after)
     result = verdict(proposal(1), od(present), past)
     assert replicas(result)["od"] == allowed
-    assert ("FLAP" in codes(result)) == (allowed == present)
+    assert ("FLAP" in codes(result)) == (allowed in (present, 29))
 
 
 def test_a_spent_flap_budget_never_stands_in_the_way_of_capacity() -> None:
@@ -236,8 +246,13 @@ def test_the_last_replica_stays_while_it_has_a_share_of_the_route(
 
 def test_backends_are_limited_each_on_its_own() -> None:
     past = watched().with_change(NOW_S - 10, "od", 2, 5)
-    result = verdict(proposal(10, 10), past=past)
-    assert reasons(result) == [("RATE_UP", "od", 10, 6)]
+    allowed = limits(backends=(BackendLimits("spot", 1, 8), BackendLimits("od", 1, 9)))
+    result = verdict(proposal(10, 10), past=past, allowed=allowed)
+    assert reasons(result) == [
+        ("MAX_REPLICAS", "od", 10, 9),
+        ("RATE_UP", "od", 9, 6),
+        ("MAX_REPLICAS", "spot", 10, 8),
+    ]
 
 
 def test_the_baseline_is_limited_like_a_proposal() -> None:

@@ -53,11 +53,12 @@ def test_a_share_moves_at_most_10_points(present: float, asked: float, allowed: 
     assert ("WEIGHT_STEP" in codes(result)) == (asked != pytest.approx(allowed))
 
 
-@pytest.mark.parametrize("cents", range(0, 101, 3))
+@pytest.mark.parametrize("cents", [*range(0, 20, 3), *range(20, 41), *range(41, 101, 7)])
 def test_sweep_of_shares(cents: int) -> None:
     wish = proposal(shares=(cents / 100, 1 - cents / 100))
-    allowed = shares(verdict(wish, route(0.3, 0.7), settled(0.3, 0.7)))["od"]
-    assert allowed == pytest.approx(min(max(cents / 100, 0.2), 0.4))
+    result = verdict(wish, route(0.3, 0.7), settled(0.3, 0.7))
+    assert shares(result)["od"] == pytest.approx(min(max(cents / 100, 0.2), 0.4))
+    assert bool(result.reasons) == (not 20 <= cents <= 40)
 
 
 @pytest.mark.parametrize(
