@@ -1,0 +1,1 @@
+"""The gRPC APIs: .proto files with their committed stubs beside them."""
