@@ -126,11 +126,14 @@ class Approvals:
                 self._record(replace(envelope, answer=Answer.EXPIRED), now_s)
 
     def _allows(self, request: Request, move: Move) -> bool:
-        answers = [envelope for envelope in self._about(request, move) if envelope.covers(move)]
-        standing = {envelope.answer for envelope in answers}
-        if Answer.REJECTED not in standing and Answer.GRANTED not in standing:
+        """What the latest answer to such a move says; without one, it is asked for."""
+        covering = [envelope for envelope in self._about(request, move) if envelope.covers(move)]
+        answers = [envelope for envelope in covering if envelope.answer is not Answer.PENDING]
+        if not answers:
             self._ask(request, move)
-        return Answer.GRANTED in standing and Answer.REJECTED not in standing
+            return False
+        # All answers hold equally long, so the one that ends last was given last.
+        return max(answers, key=lambda answer: answer.expires_s).answer is Answer.GRANTED
 
     def _about(self, request: Request, move: Move) -> Iterator[Envelope]:
         asked = (request.service, move.backend, move.change, request.terms)

@@ -68,6 +68,19 @@ def test_a_rejected_wish_is_not_asked_again(asking: World) -> None:
     assert asking.tick().pending == 1
 
 
+@pytest.mark.parametrize("last", [Answer.GRANTED, Answer.REJECTED])
+def test_the_latest_answer_counts(asking: World, last: Answer) -> None:
+    asking.want(a=4)
+    first = Answer.REJECTED if last is Answer.GRANTED else Answer.GRANTED
+    answer(asking, "1", first)  # up to 3
+    asking.tick()
+    asking.clock.now_s += 1.0
+    answer(asking, "2", last)  # up to 4
+    asking.want(a=3)
+    asking.tick()
+    assert asking.floors == ((3, 1) if last is Answer.GRANTED else (1, 1))
+
+
 def test_shares_move_only_together(asking: World) -> None:
     asking.want(a=1, share_a=0.45)
     asking.tick()

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from trimtab_controller.memory import Outcome
-from trimtab_controller.protocols import StageError
+from trimtab_controller.memory import Outcome, OutcomeRecord
+from trimtab_controller.protocols import Ask, Intent, StageError
 from trimtab_guard.model import Want
+from trimtab_guard.modes import Mode
 
 World = Any  # the class in conftest.py, which cannot be imported from here
 
@@ -90,10 +91,20 @@ def test_a_lost_reply_is_settled_before_anything_new(world: World, arrived: bool
     setattr(world.stage, "after" if arrived else "before", lose)
     world.want(a=4)
     assert world.tick().tick.outcome is Outcome.FAILED
+    assert world.tick().tick.mode is Mode.GUARDED  # our own write is no foreign one
     world.stage.before = world.stage.after = lambda: None
     world.policy.wants = (Want("a", 4, 0.5), Want("b", 2, 0.5))
     following = world.tick()
     assert following.tick.outcome is (Outcome.APPLIED if arrived else Outcome.HELD)
+    assert following.tick.error == ("" if arrived else "waiting for a write that was not answered")
     world.tick(4)
     assert world.floors == (4, 2)
     assert world.stage.writes == 1 + arrived
+
+
+def test_only_a_raise_counts_before_it_is_seen(world: World) -> None:
+    asks = (Ask("a", wanted=1, floor=5, weight=None), Ask("b", wanted=3, floor=2, weight=None))
+    world.memory.intent = Intent("id", "web", world.clock(), "1", asks)
+    world.memory.after_outcome(OutcomeRecord("web", world.clock(), "id", True, "2"))
+    replicas = world.memory.history.replicas
+    assert [replicas[name].levels(world.clock())[-1] for name in "ab"] == [5, 1]

@@ -102,7 +102,7 @@ def test_what_fails_holds_the_tick_and_is_shown(world: World, fault: str) -> Non
     release.set()
     assert world.stage.calls == 0
     assert status.tick.error
-    assert status.tick.outcome in (Outcome.HELD, Outcome.UNCHANGED)
+    assert status.tick.outcome is Outcome.HELD
 
 
 def test_nonsense_is_replaced_by_the_baseline(world: World) -> None:
@@ -200,6 +200,14 @@ def test_a_floor_keeps_what_the_policy_needs_of_what_is_there(world: World) -> N
     world.tick()
     world.stage.hpa["a"] = 1
     assert world.stage.wanted["a"] == 5
+
+
+def test_in_doubt_not_even_what_is_there_is_held_by_a_floor(world: World) -> None:
+    world.sensor.error = "Envoy is gone"
+    world.stage.hpa["a"] = 5
+    world.want(a=5)
+    assert world.tick(3).tick.outcome is Outcome.HELD
+    assert world.stage.calls == 0
 
 
 def test_a_journal_that_cannot_be_written_holds_everything(

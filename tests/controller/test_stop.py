@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -70,3 +71,11 @@ def test_the_lower_of_ceiling_and_journal_wins(world: World) -> None:
     assert world.mandate.mode("web") is Mode.APPROVE
     with pytest.raises(Refusal, match="above the ceiling"):
         world.mandate.set_mode("web", Mode.ASSIST, "tester", world.clock())
+
+
+def test_while_stopped_nobody_is_asked(new_world: Callable[..., World]) -> None:
+    world = new_world(Mode.APPROVE)
+    stop(world, "call")
+    world.want(a=4)
+    status = world.tick()
+    assert (status.tick.outcome, status.pending) == (Outcome.STOPPED, 0)
