@@ -60,6 +60,13 @@ def test_an_empty_series_has_no_time(series: Any) -> None:
     assert series.last_s == 0.0
 
 
+def test_the_oldest_point_that_counts_is_kept() -> None:
+    peaks = Peaks().with_value(50.0, 4.0).with_value(60.0, 2.0)
+    assert peaks.between(50.0, 100.0) == peaks
+    assert peaks.between(50.1, 100.0).points == ((60.0, 2.0),)
+    assert (Peaks().highest(0.0), peaks.highest(60.1)) == (0.0, 0.0)
+
+
 def test_a_band_that_forgot_its_past_still_knows_its_level() -> None:
     band = Band(1.0).with_level(0.0, 4.0).between(50.0, 100.0)
     assert (band.lowest(60.0), band.highest(60.0)) == (4.0, 4.0)

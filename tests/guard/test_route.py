@@ -8,7 +8,8 @@ import pytest
 
 from trimtab_guard.history import History
 from trimtab_guard.limits import BackendLimits
-from trimtab_guard.model import Proposal, State, Want
+from trimtab_guard.model import Proposal, State, Verdict, Want
+from trimtab_guard.route import Shares
 
 from .world import NOW_S, backend, codes, limits, proposal, reasons, shares, state, verdict, watched
 
@@ -76,15 +77,27 @@ def test_a_move_back_is_within_the_same_10_points() -> None:
     assert shares(result)["od"] == pytest.approx(0.4)
 
 
-def test_a_move_is_cut_short_as_a_whole_so_shares_keep_their_sum() -> None:
+def among_three(present: Shares, asked: Shares, ready: tuple[int, ...]) -> Verdict:
     names = ("a", "b", "c")
+    rows = zip(names, present, ready, strict=True)
+    seen = state(backends=tuple(backend(n, weight=w, ready=count) for n, w, count in rows))
+    wants = tuple(Want(n, 5, w) for n, w in zip(names, asked, strict=True))
     allowed = limits(backends=tuple(map(BackendLimits, names)))
-    present = [backend(n, weight=w) for n, w in zip(names, (0.6, 0.3, 0.1), strict=True)]
-    asked = [Want(n, 5, w) for n, w in zip(names, (0.2, 0.5, 0.3), strict=True)]
-    wish = Proposal("web", "test", NOW_S, tuple(asked))
-    result = verdict(wish, state(backends=tuple(present)), History.empty(NOW_S), allowed)
+    return verdict(Proposal("web", "p", NOW_S, wants), seen, History.empty(NOW_S), allowed)
+
+
+def test_a_move_is_cut_short_as_a_whole_so_shares_keep_their_sum() -> None:
+    result = among_three((0.6, 0.3, 0.1), (0.2, 0.5, 0.3), (5, 5, 5))
     assert shares(result) == pytest.approx({"a": 0.5, "b": 0.35, "c": 0.15})
-    assert [r[0] for r in reasons(result)] == ["WEIGHT_STEP"] * 3
+    assert [reason[0] for reason in reasons(result)] == ["WEIGHT_STEP"] * 3
+
+
+def test_those_that_can_serve_may_still_move_among_themselves() -> None:
+    result = among_three((0.5, 0.5, 0.0), (0.4, 0.4, 0.2), (5, 5, 0))
+    assert shares(result) == pytest.approx({"a": 0.5, "b": 0.5, "c": 0.0})
+    result = among_three((0.5, 0.5, 0.0), (0.44, 0.36, 0.2), (5, 5, 0))
+    assert shares(result) == pytest.approx({"a": 0.55, "b": 0.45, "c": 0.0})
+    assert codes(result) == {"NOT_READY"}
 
 
 @pytest.mark.parametrize(
@@ -95,6 +108,7 @@ def test_a_move_is_cut_short_as_a_whole_so_shares_keep_their_sum() -> None:
         pytest.param((0, 1), (0, 1), (5, 0), (1, 0), "NOT_READY", id="the other takes all"),
         pytest.param((0, 1), (1, 0), (5, 0), (1, 0), None, id="as asked for"),
         pytest.param((0.5, 0.5), (1, 0), (0, 0), (0.5, 0.5), "NOT_READY", id="none ready: stays"),
+        pytest.param((1, 0), (0, 1), (0, 0), (1, 0), "NOT_READY", id="none ready: stays with one"),
         pytest.param((0, 0), (1, 0), (0, 0), (0.5, 0.5), "NOT_READY", id="none at all: equal"),
     ],
 )
