@@ -61,12 +61,14 @@ class Proposer:
         )
 
     def _why(self, row: int, sensed: Sensed, wanted: Wanted) -> str:
-        load = float(np.nansum(sensed.rate_rps[row]))
+        rates = sensed.rate_rps[row]
+        # A load that was not measured is not a load of zero.
+        load = f"load {rates.sum():.0f} rps" if np.isfinite(rates).all() else "load not measured"
         demand = float(wanted.demand_rps[row].sum())
         ready = int(sensed.ready[row].sum())
         carried = float((sensed.ready * self._profiles.replica_rps)[row].sum())
         replicas = int(wanted.replicas[row].sum())
         return (
-            f"load {load:.0f} rps, sized for {demand:.0f}; "
+            f"{load}, sized for {demand:.0f}; "
             f"{ready} ready replicas carry {carried:.0f}; want {replicas}"
         )

@@ -1,0 +1,88 @@
+"""The join between a policy of arrays and a daemon of named services."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from trimtab_agents.proposer import Proposer
+from trimtab_guard.model import BackendState, Reading, State
+from trimtab_sim.profile import BackendProfile, Floats, Profile, Profiles
+from trimtab_sim.signals import Sensed, Wanted
+
+PROFILES = (
+    Profile("web", (BackendProfile("a"), BackendProfile("b")), metric_lag_s=2.0),
+    Profile("api", (BackendProfile("only", startup_mean_s=30.0),)),
+)
+
+
+class Recorder:
+    """A policy that wants one replica more than there is, and remembers what it was shown."""
+
+    name = "recorder"
+
+    def reset(self, profiles: Profiles, miss_price: Floats, tick_s: float) -> None:
+        self.profiles, self.miss_price, self.tick_s = profiles, miss_price, tick_s
+
+    def act(self, sensed: Sensed) -> Wanted:
+        self.sensed = sensed
+        return Wanted(sensed.wanted + 1, sensed.weight, 1.2 * np.nan_to_num(sensed.rate_rps))
+
+
+def backend(name: str, rate_rps: float = 100.0, wanted: int = 2) -> BackendState:
+    return BackendState(
+        name, wanted, 0, wanted, 0, 0.5, Reading(rate_rps, 98.0), Reading(5.0, 98.0)
+    )
+
+
+def state(service: str, *backends: BackendState) -> State:
+    reading = Reading(50.0, 98.0)
+    return State(service, 100.0, 100.0, backends, reading, reading, Reading(0.0, 98.0))
+
+
+def proposer(time_scale: float = 1.0) -> tuple[Proposer, Recorder]:
+    policy = Recorder()
+    return Proposer(policy, PROFILES, [10.0, 50.0], 1.0, time_scale), policy
+
+
+def test_each_service_gets_its_own_backends_wants() -> None:
+    joined, _ = proposer()
+    states = [
+        state("web", backend("a", wanted=3), backend("b", wanted=4)),
+        state("api", backend("only")),
+    ]
+    web, api = joined.propose(states)
+    assert [(want.name, want.replicas) for want in web.backends] == [("a", 4), ("b", 5)]
+    assert [(want.name, want.replicas) for want in api.backends] == [("only", 3)]
+    assert (web.service, web.policy, web.time_s) == ("web", "recorder", 100.0)
+
+
+def test_the_sentence_has_the_numbers_of_the_state() -> None:
+    joined, _ = proposer()
+    web, _ = joined.propose(
+        [state("web", backend("a"), backend("b", rate_rps=60.0)), state("api", backend("only"))]
+    )
+    # 2 + 2 ready replicas of 4 slots and 50 ms carry 80 rps each.
+    assert web.why == ("load 160 rps, sized for 192; 4 ready replicas carry 320; want 6")
+
+
+def test_a_load_that_was_not_measured_is_not_called_zero() -> None:
+    joined, _ = proposer()
+    web, api = joined.propose(
+        [state("web", backend("a", math.nan), backend("b")), state("api", backend("only"))]
+    )
+    assert web.why.startswith("load not measured")
+    assert api.why.startswith("load 100 rps")
+
+
+def test_a_replay_faster_than_life_shows_the_policy_lifes_own_seconds() -> None:
+    joined, policy = proposer(time_scale=60.0)
+    joined.propose([state("web", backend("a"), backend("b")), state("api", backend("only"))])
+    assert policy.tick_s == 60.0
+    assert policy.profiles.startup_mean_s[1, 0] == 30.0 * 60.0
+    assert policy.profiles.metric_lag_s.tolist() == [120.0, 0.0]
+    assert policy.profiles.service_time_s[0, 0] == pytest.approx(0.05)
+    assert policy.sensed.age_s.tolist() == [120.0, 120.0]
+    assert policy.miss_price.tolist() == [10.0, 50.0]
