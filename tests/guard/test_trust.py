@@ -159,6 +159,26 @@ def test_stale_signals_hold_and_blindness_calls_the_baseline(
         assert codes(result) <= {"RATE_DOWN"}
 
 
+def test_a_signal_that_was_never_seen_is_blindness() -> None:
+    past = History.empty(NOW_S - 5).with_state(state(NOW_S - 5, od={"rate_rps": Reading(NAN, 0.0)}))
+    result = verdict(proposal(1), state(od={"rate_rps": Reading(NAN, NOW_S)}), past, baseline=MORE)
+    assert replicas(result) == {"od": 8, "spot": 7}
+    assert ("BLIND", "od", 1, 8) in reasons(result)
+
+
+def test_of_several_doubts_the_worst_is_named() -> None:
+    seen = replace(aged(800), p95_ms=Reading(-1.0, NOW_S))
+    assert codes(verdict(proposal(2, 2), seen, forgotten(800))) == {"BLIND"}
+    seen = replace(aged(20), p95_ms=Reading(-1.0, NOW_S))
+    assert codes(verdict(proposal(2, 2), seen, forgotten(20))) == {"INVALID"}
+
+
+def test_without_a_baseline_blindness_adds_nothing() -> None:
+    seen = replace(aged(800), backends=(backend("od", wanted=0, ready=0), aged(800).backends[1]))
+    result = verdict(proposal(2, 2), seen, forgotten(800), limits(0, 10))
+    assert replicas(result) == {"od": 0, "spot": 5}
+
+
 def test_a_blind_baseline_never_takes_away() -> None:
     less = (Want("od", 1, 0.5), Want("spot", 9, 0.5), Want("other", 9, 0.5))
     result = verdict(proposal(2, 2), aged(800), forgotten(800), baseline=less)
@@ -237,6 +257,7 @@ def _later(history: History, seen: State) -> History:
         pytest.param(40, 42.0, True, False, True, id="another rate is witness"),
         pytest.param(40, 42.0, False, True, True, id="its own requests are witness"),
         pytest.param(40, 42.0, False, False, False, id="nothing moves: quiet"),
+        pytest.param(40, 0.5, True, False, True, id="a small rate, too"),
         pytest.param(40, 0.0, True, False, False, id="idle while others work"),
         pytest.param(40, 0.0, True, True, True, id="no rate, yet requests come and go"),
     ],
@@ -362,6 +383,19 @@ def test_the_order_of_backends_does_not_matter() -> None:
 def test_whole_floats_are_counts() -> None:
     result = verdict(proposal(6.0), state(od={"wanted": 5.0}))
     assert [type(want.replicas) for want in result.backends] == [int, int]
+
+
+def test_what_is_just_possible_is_believed() -> None:
+    early = {"rate_rps": Reading(1e9, NOW_S), "in_flight": Reading(4.0, NOW_S + 1)}
+    largest = state(od=early, miss_share=Reading(1.0, NOW_S))
+    wish = proposal(10**9, time_s=NOW_S + 1)
+    assert codes(verdict(wish, largest)) == {"MAX_REPLICAS"}
+
+
+def test_a_reading_may_be_corrected_at_its_own_time() -> None:
+    past = watched(state(NOW_S - 2, od={"rate_rps": Reading(50.0, NOW_S - 2)}))
+    corrected = state(od={"rate_rps": Reading(60.0, NOW_S - 2)})
+    assert codes(verdict(proposal(7), corrected, past)) == set()
 
 
 def test_only_listed_backends_are_ever_named() -> None:
