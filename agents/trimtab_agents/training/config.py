@@ -27,7 +27,7 @@ class TrainConfig:
     of single backends.
     """
 
-    decisions: int = 24_000_000
+    decisions: int = 10_000_000
     seed: int = 0
     batch_scale: int = 3
     pool: int = 512
@@ -39,7 +39,7 @@ class TrainConfig:
     gae_lambda: float = 0.93
     # Settings glide, so noise costs little and a bonus for it would never let go; but what is
     # deployed is the mean of the choices, and it only is what was trained once they are sure.
-    ent_coef: float = 0.0
+    ent_coef: float = 0.0002
     vf_coef: float = 0.2
     clip_range: float = 0.2
     target_kl: float = 0.03

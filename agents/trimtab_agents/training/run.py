@@ -9,64 +9,76 @@ from typing import cast
 import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList, ProgressBarCallback
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from trimtab_agents.training.config import TRAIN_TRACES, TrainConfig
 from trimtab_agents.training.vec_env import SHAPES, PairedVecEnv, Shape
 from trimtab_envs.action import ACTION_DIMS, NEUTRAL
 from trimtab_sim.traces import Trace, read_trace, shipped_traces
 
-CHECKPOINT, CONFIG = "checkpoint.zip", "config.json"
+CHECKPOINT, AVERAGE, CONFIG = "checkpoint.zip", "average.pt", "config.json"
 CHECKPOINT_EVERY_ROLLOUTS = 10
+# The mean over about this many rollouts is what is exported: bursts are rare and dear, so the
+# last step of training is a noisy one.
+AVERAGED_ROLLOUTS = 30
 
 
-class Checkpoint(BaseCallback):
-    """Saves the model every few rollouts, whole or not at all."""
+class Keeper(BaseCallback):
+    """Averages the weights over rollouts, and saves both every few, whole or not at all."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, model: PPO, folder: Path) -> None:
         super().__init__()
         self._folder = folder
         self._rollouts = 0
+        mean = get_ema_multi_avg_fn(1.0 - 1.0 / AVERAGED_ROLLOUTS)  # type: ignore[no-untyped-call]  # torch's own
+        self.average = AveragedModel(model.policy, multi_avg_fn=mean)
+        if (folder / AVERAGE).exists():
+            self.average.load_state_dict(torch.load(folder / AVERAGE, weights_only=True))
 
     def _on_step(self) -> bool:
         return True
 
     def _on_rollout_start(self) -> None:
-        if self._rollouts and self._rollouts % CHECKPOINT_EVERY_ROLLOUTS == 0:
-            save(self.model, self._folder)  # type: ignore[arg-type]  # set by SB3 before any call
+        if self._rollouts:
+            self.average.update_parameters(self.model.policy)
+            if self._rollouts % CHECKPOINT_EVERY_ROLLOUTS == 0:
+                self.save()
         self._rollouts += 1
 
-
-def save(model: PPO, folder: Path) -> None:
-    """Write the checkpoint so that a kill at any moment leaves a whole one."""
-    fresh = folder / ("new-" + CHECKPOINT)
-    model.save(fresh)
-    fresh.replace(folder / CHECKPOINT)
+    def save(self) -> None:
+        """Write so that a kill at any moment leaves whole files."""
+        fresh = self._folder / "fresh.zip"
+        self.model.save(fresh)
+        fresh.replace(self._folder / CHECKPOINT)
+        torch.save(self.average.state_dict(), fresh)
+        fresh.replace(self._folder / AVERAGE)
 
 
 def train(config: TrainConfig, folder: Path, *, progress: bool = True) -> PPO:
-    """Train in ``folder``, continuing from the checkpoint that lies there, if any."""
+    """Train in ``folder``, continuing from the checkpoint that lies there, if any.
+
+    The model returned has the averaged weights; the checkpoint keeps the latest.
+    """
     # Two threads on two busy cores ran many times slower than one.
     torch.set_num_threads(1)
     folder.mkdir(parents=True, exist_ok=True)
     config.save(folder / CONFIG)
     env = PairedVecEnv(_train_traces(), config.seed, _shapes(config), config.pool)
     checkpoint = folder / CHECKPOINT
-    if checkpoint.exists():
-        model = PPO.load(checkpoint, env=env, device="cpu")
-    else:
-        model = fresh(config, env, folder)
-    callbacks: list[BaseCallback] = [Checkpoint(folder)]
-    if progress:
-        callbacks.append(ProgressBarCallback())
+    resumed = checkpoint.exists()
+    model = PPO.load(checkpoint, env=env, device="cpu") if resumed else fresh(config, env, folder)
+    keeper = Keeper(model, folder)
+    callbacks: list[BaseCallback] = [keeper, *([ProgressBarCallback()] if progress else [])]
     remaining = config.decisions - model.num_timesteps
     if remaining > 0:
         model.learn(
             remaining,
             callback=CallbackList(callbacks),
             log_interval=5,
-            reset_num_timesteps=not checkpoint.exists(),
+            reset_num_timesteps=not resumed,
         )
-        save(model, folder)
+        keeper.save()
+    model.policy.load_state_dict(keeper.average.module.state_dict())
     return model
 
 
