@@ -155,6 +155,11 @@ def test_counts_read_before_our_own_change_do_not_undo_it() -> None:
     assert past.with_state(late).shares["od"].level == 0.5
 
 
+def test_counts_are_remembered_at_the_time_they_were_read() -> None:
+    seen = watched().with_state(state(replicas_time_s=NOW_S - 2, od={"wanted": 6}))
+    assert seen.replicas["od"].last_s == NOW_S - 2
+
+
 def test_impossible_counts_are_not_remembered() -> None:
     past = watched()
     seen = past.with_state(state(od={"wanted": -3, "weight": math.nan}))

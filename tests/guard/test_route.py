@@ -62,6 +62,13 @@ def test_sweep_of_shares(cents: int) -> None:
     assert bool(result.reasons) == (not 20 <= cents <= 40)
 
 
+@pytest.mark.parametrize("share", [0.007, 0.009, 0.011])
+def test_a_small_share_arrives_to_the_last_digit(share: float) -> None:
+    result = verdict(proposal(shares=(share, 1 - share)), route(0.05, 0.95), settled(0.05, 0.95))
+    assert result.backends[0].weight == share
+    assert result.reasons == ()
+
+
 @pytest.mark.parametrize(
     ("age_s", "allowed"), [(1, 0.5), (29, 0.5), (30, 0.5), (30.001, 0.6), (31, 0.6), (300, 0.6)]
 )

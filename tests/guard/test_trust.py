@@ -256,6 +256,7 @@ def _later(history: History, seen: State) -> History:
         pytest.param(30, 42.0, True, True, True, id="30 equal rates"),
         pytest.param(40, 42.0, True, False, True, id="another rate is witness"),
         pytest.param(40, 42.0, False, True, True, id="its own requests are witness"),
+        pytest.param(30, 42.0, False, False, False, id="all have come to rest together"),
         pytest.param(40, 42.0, False, False, False, id="nothing moves: quiet"),
         pytest.param(40, 0.5, True, False, True, id="a small rate, too"),
         pytest.param(40, 0.0, True, False, False, id="idle while others work"),
@@ -278,6 +279,16 @@ def test_a_frozen_rate_is_no_rate(
         history = _later(history, seen) if now_s < NOW_S else history
     result = verdict(proposal(7), seen, history)
     assert codes(result) == ({"FROZEN"} if doubted else set())
+
+
+def test_a_rate_that_stays_frozen_is_blindness() -> None:
+    past = History.empty(NOW_S - 900)
+    for age_s in range(900, 0, -2):
+        now_s = NOW_S - age_s
+        rate = Reading(100.0 + now_s % 7 if age_s > 70 else 42.0, now_s)
+        past = _later(past, state(now_s, spot={"rate_rps": rate}))
+    seen = state(spot={"rate_rps": Reading(42.0, NOW_S)})
+    assert replicas(verdict(proposal(2, 2), seen, past, baseline=MORE)) == {"od": 8, "spot": 7}
 
 
 def test_doubts_name_the_signal_and_its_age() -> None:
