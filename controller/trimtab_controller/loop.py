@@ -78,4 +78,4 @@ class Loop:
 
     def _show(self, ticks: Sequence[TickRecord]) -> None:
         rows = zip(self._services, ticks, strict=True)
-        self._board.publish([service.status(tick, self._policy.name) for service, tick in rows])
+        self._board.publish([service.shown(tick) for service, tick in rows], self._policy.name)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from trimtab_agents.rules.baseline import baseline
 from trimtab_controller import act
 from trimtab_controller.approvals import Request
-from trimtab_controller.board import Board, Status
+from trimtab_controller.board import Board
 from trimtab_controller.config import ServiceConfig
 from trimtab_controller.gate import Permit, permit
 from trimtab_controller.journal import Journal
@@ -100,16 +100,10 @@ class Service:
             return tick
         return replace(tick, outcome=Outcome.FAILED, error=outcome.error)
 
-    def status(self, tick: TickRecord, policy: str) -> Status:
-        """What humans see of the tick; trouble is logged as well."""
+    def shown(self, tick: TickRecord) -> TickRecord:
+        """The tick with the counts as they are after it; trouble is logged as well."""
         self._log_news(tick.error)
-        memory, pending = self.memory, self.board.approvals.pending(self.clock())
-        return Status(
-            tick=replace(tick, decisions=memory.decisions, actions=memory.actions),
-            policy=policy,
-            stopped=self.board.mandate.stopped,
-            pending=sum(envelope.service == self.name for envelope in pending),
-        )
+        return replace(tick, decisions=self.memory.decisions, actions=self.memory.actions)
 
     def _judge(self, sight: Sight, proposal: Proposal) -> Verdict:
         rule = baseline(sight.known, self.config.profile)

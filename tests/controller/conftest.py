@@ -176,7 +176,7 @@ class World:
         ceilings = {service.name: service.spec.ceiling for service in services}
         self.mandate = Mandate(self.journal, ceilings, self.start, self.folder / "stop")
         self.approvals = Approvals(self.journal, wait_s=900.0, grant_s=3600.0)
-        self.board = Board(self.mandate, self.approvals)
+        self.board = Board(self.mandate, self.approvals, self.clock)
         memories = recall(self.journal, list(ceilings)).memories
         self.services = [self.service(service, memories[service.name]) for service in services]
         policy = Budgeted(self.policy, budget_s=0.2)

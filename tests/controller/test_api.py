@@ -220,6 +220,25 @@ def test_watching_starts_at_once_and_follows(client: Client) -> None:
     stream.cancel()
 
 
+def test_what_is_shown_is_what_holds_now(client: Client) -> None:
+    def now() -> tuple[int, bool, int]:
+        stream = client.stub.WatchDecisions(pb.WatchDecisionsRequest(), timeout=5.0)
+        status = next(stream)
+        stream.cancel()
+        return status.mode, status.stopped, status.pending
+
+    client.world.want(a=3)
+    client.world.tick()
+    assert now() == (pb.MODE_APPROVE, False, 1)
+    client.call("Approve", pb.ApproveRequest(id="1", who="ann"))
+    client.call("SetMode", mode(pb.MODE_ASSIST))
+    assert now() == (pb.MODE_ASSIST, False, 0)
+    client.call("Stop", pb.StopRequest(who="ann"))
+    assert now() == (pb.MODE_ASSIST, True, 0)
+    client.call("Resume", pb.ResumeRequest(who="ann"))
+    assert now() == (pb.MODE_SHADOW, False, 0)
+
+
 def test_too_many_watchers_and_an_unknown_service(client: Client) -> None:
     watch = client.stub.WatchDecisions
     streams = [watch(pb.WatchDecisionsRequest(), timeout=5.0) for _ in range(WATCHERS)]
