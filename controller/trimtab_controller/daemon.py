@@ -36,6 +36,7 @@ from trimtab_controller.server import AddressError, Server
 from trimtab_controller.service import Service
 from trimtab_controller.signals import Inbox
 from trimtab_controller.stages.local import LocalStage
+from trimtab_controller.worst_case import described
 from trimtab_guard.modes import Mode
 
 log = logging.getLogger(__name__)
@@ -63,6 +64,8 @@ class Options:
 def serve(options: Options, inbox: Inbox) -> None:
     """Run until a signal ends it; raises one of `REFUSALS`, which say what to do."""
     config = load_config(options.config)
+    for line in described(config):
+        log.info("%s", line)
     with ExitStack() as parts:
         journal = Journal.open(options.journal)
         parts.callback(journal.close)

@@ -40,6 +40,7 @@ class LazyGroup(click.Group):
         "pending": "trimtab_controller.cli.approvals:pending",
         "approve": "trimtab_controller.cli.approvals:approve",
         "reject": "trimtab_controller.cli.approvals:reject",
+        "limits": "trimtab_controller.cli.limits:limits",
         "journal": "trimtab_controller.cli.journal:journal",
         "train": "trimtab_controller.cli.extras:train",
         "bench": "trimtab_controller.cli.extras:bench",
