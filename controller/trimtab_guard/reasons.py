@@ -44,3 +44,12 @@ class Code(StrEnum):
     WEIGHT_SUM = "WEIGHT_SUM"
     NOT_READY = "NOT_READY"
     WEIGHT_STEP = "WEIGHT_STEP"
+
+    # Authority: the mode that was set is lowered, to shadow or to approve.
+    STOPPED = "STOPPED"
+    FOREIGN_WRITER = "FOREIGN_WRITER"
+    DEPOSED = "DEPOSED"
+    LATE = "LATE"
+    LEASE = "LEASE"
+    FREEZE = "FREEZE"
+    CLOSED = "CLOSED"

@@ -37,6 +37,13 @@ WORDS: dict[str, str] = {
     Code.WEIGHT_SUM: "shares must add up to 1",
     Code.NOT_READY: "no share without ready replicas",
     Code.WEIGHT_STEP: "share moves in small steps",
+    Code.STOPPED: "trimtab is stopped",
+    Code.FOREIGN_WRITER: "somebody else changed what trimtab steers",
+    Code.DEPOSED: "another trimtab leads",
+    Code.LATE: "too late after the decision",
+    Code.LEASE: "the autonomy lease does not hold",
+    Code.FREEZE: "a freeze is on",
+    Code.CLOSED: "outside the allowed windows",
 }
 REPLICAS = {
     Code.MIN_REPLICAS, Code.MAX_REPLICAS, Code.ROUTED, Code.NO_HISTORY, Code.HOLD, Code.RATE_UP,
