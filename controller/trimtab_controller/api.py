@@ -80,8 +80,21 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
         """Set a service's mode, never above its ceiling."""
         with _answering(context), self._board.lock:
             service, mode = self._listed(request.service), messages.mode_of(request.mode)
-            self._board.mandate.set_mode(service, mode, _named(request.who), self._clock())
-            return pb.SetModeReply(mode=messages.mode_name(self._board.mandate.mode(service)))
+            mandate, now_s = self._board.mandate, self._clock()
+            mandate.set_mode(service, mode, _named(request.who), now_s)
+            return pb.SetModeReply(
+                mode=messages.mode_name(mandate.mode(service, now_s)),
+                lease_until_s=mandate.lease(service).until_s,
+            )
+
+    def Renew(  # noqa: N802  # gRPC's name
+        self, request: pb.RenewRequest, context: grpc.ServicerContext
+    ) -> pb.RenewReply:
+        """Start a service's lease anew, before it has ended."""
+        with _answering(context), self._board.lock:
+            service, mandate = self._listed(request.service), self._board.mandate
+            mandate.renew(service, _named(request.who), self._clock())
+            return pb.RenewReply(lease_until_s=mandate.lease(service).until_s)
 
     def Stop(  # noqa: N802  # gRPC's name
         self, request: pb.StopRequest, context: grpc.ServicerContext

@@ -10,7 +10,7 @@ from trimtab_controller.approvals import Approvals
 from trimtab_controller.mandate import Mandate
 from trimtab_controller.memory import TickRecord
 from trimtab_controller.protocols import Clock
-from trimtab_guard.modes import Mode
+from trimtab_guard.authority import Lease, Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,8 @@ class Status:
 
     tick: TickRecord
     policy: str
-    mode: Mode
+    standing: Standing
+    lease: Lease
     stopped: bool
     pending: int
 
@@ -63,11 +64,13 @@ class Board:
             return seen, []
 
     def _status(self, tick: TickRecord) -> Status:
-        pending = self.approvals.pending(self._clock())
+        now_s = self._clock()
+        pending = self.approvals.pending(now_s)
         return Status(
             tick=tick,
             policy=self._policy,
-            mode=self.mandate.mode(tick.service),
+            standing=self.mandate.standing(tick.service, now_s),
+            lease=self.mandate.lease(tick.service),
             stopped=self.mandate.stopped,
             pending=sum(envelope.service == tick.service for envelope in pending),
         )

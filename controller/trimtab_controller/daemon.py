@@ -116,9 +116,10 @@ def _ended(inbox: Inbox, due_s: float) -> bool:
 def _board(config: Config, journal: Journal, options: Options) -> Board:
     mandate = Mandate(
         journal,
-        ceilings={service.name: service.spec.ceiling for service in config.services},
+        specs={service.name: service.spec for service in config.services},
         start=Mode(options.mode),
         stop_file=options.journal.with_name(options.journal.name + ".stop"),
+        now_s=time.time(),
     )
     approvals = Approvals(journal, config.approval.wait_s, config.approval.grant_s)
     return Board(mandate, approvals, time.time)

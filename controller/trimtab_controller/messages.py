@@ -95,7 +95,9 @@ def status(status: Status) -> pb.ServiceStatus:
     message = pb.ServiceStatus(
         service=tick.service,
         time_s=tick.time_s,
-        mode=mode_name(status.mode),
+        mode=mode_name(status.standing.mode),
+        lowered="; ".join(ceiling.why for ceiling in status.standing.reasons),
+        lease_until_s=status.lease.until_s,
         stopped=status.stopped,
         outcome=tick.outcome,
         error=tick.error,

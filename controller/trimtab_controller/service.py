@@ -13,11 +13,11 @@ from trimtab_controller.config import ServiceConfig
 from trimtab_controller.gate import Permit, permit
 from trimtab_controller.journal import Journal
 from trimtab_controller.memory import Memory, Outcome, OutcomeRecord, TickRecord, write_outcome
-from trimtab_controller.protocols import WRITER, Clock, Stage, StageError, StageReport
+from trimtab_controller.protocols import WRITER, Clock, Intent, Stage, StageError, StageReport
 from trimtab_controller.sense import Eyes, Sight
 from trimtab_guard.guard import judge
 from trimtab_guard.model import Proposal, Verdict, Want
-from trimtab_guard.modes import Mode
+from trimtab_guard.modes import Mode, lower
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class Service:
         return TickRecord(
             service=self.name,
             time_s=sight.state.time_s,
-            mode=mandate.mode(self.name),
+            mode=mandate.mode(self.name, self.clock()),
             outcome=Outcome.HELD,
             error=sight.error or failure or mandate.alarm(self.name),
             state=sight.state if sight.report else None,
@@ -88,11 +88,14 @@ class Service:
         intent, now_s = tick.intent, self.clock()
         if intent is None or tick.outcome is not Outcome.APPLIED:
             return tick
-        if self.board.mandate.stopped:
-            self._conclude(act.withdraw(intent, now_s, "stopped"))
-            return replace(tick, outcome=Outcome.STOPPED)
+        if refusal := self._revoked(tick, intent, now_s):
+            self._conclude(act.withdraw(intent, now_s, refusal))
+            stopped = self.board.mandate.stopped
+            return replace(
+                tick, outcome=Outcome.STOPPED if stopped else Outcome.FAILED, error=refusal
+            )
         try:
-            outcome = act.send(self.stage, intent, now_s, self.config.limits.stale_s)
+            outcome = act.send(self.stage, intent, now_s)
         except StageError as error:
             return replace(tick, outcome=Outcome.FAILED, error=str(error))
         self._conclude(outcome)
@@ -104,6 +107,14 @@ class Service:
         """The tick with the counts as they are after it; trouble is logged as well."""
         self._log_news(tick.error)
         return replace(tick, decisions=self.memory.decisions, actions=self.memory.actions)
+
+    def _revoked(self, tick: TickRecord, intent: Intent, now_s: float) -> str:
+        """Why the mode that a decision was made under does not hold any more; empty if it does."""
+        deadline_s = intent.time_s + self.config.limits.stale_s
+        standing = self.board.mandate.standing(self.name, now_s, deadline_s)
+        if lower(standing.mode, tick.mode) is tick.mode:
+            return ""
+        return "; ".join(reason.why for reason in standing.reasons) or f"now in {standing.mode}"
 
     def _judge(self, sight: Sight, proposal: Proposal) -> Verdict:
         rule = baseline(sight.known, self.config.profile)
@@ -137,11 +148,10 @@ class Service:
         """Leave the service to whoever else writes to it, until a human says otherwise."""
         known, self.memory.version = self.memory.version, report.version
         moved = known not in ("", report.version) and not self.memory.intent
-        trusted = self.board.mandate.mode(self.name) is not Mode.SHADOW
-        if moved and report.writer and trusted:
+        mandate, now_s = self.board.mandate, self.clock()
+        if moved and report.writer and mandate.mode(self.name, now_s) is not Mode.SHADOW:
             who = "another trimtab" if report.writer == WRITER else report.writer
-            why = f"{who} changed {self.name}: in shadow until a human sets a mode"
-            self.board.mandate.demote(self.name, why, self.clock())
+            mandate.notice_writer(self.name, who, now_s)
 
     def _conclude(self, outcome: OutcomeRecord) -> None:
         write_outcome(self.journal, outcome)

@@ -147,7 +147,7 @@ def test_modes_stop_and_resume(client: Client) -> None:
     status = client.world.tick()
     assert (status.tick.mode, client.world.stage.calls) == (Mode.SHADOW, 0)
     kinds = [entry.kind for entry in client.world.journal.entries(kinds=("mode", "stop", "resume"))]
-    assert kinds == ["mode", "stop", "resume"]
+    assert kinds == ["mode", "mode", "stop", "resume"]  # the first from the command line
 
 
 @pytest.mark.parametrize(
@@ -158,6 +158,8 @@ def test_modes_stop_and_resume(client: Client) -> None:
         ("SetMode", mode(99), Code.INVALID_ARGUMENT, "mode: must be MODE_SHADOW"),
         ("SetMode", mode(pb.MODE_SHADOW, service="api"), Code.NOT_FOUND, "it has web"),
         ("SetMode", mode(pb.MODE_SHADOW, service=""), Code.INVALID_ARGUMENT, "service: is missing"),
+        ("Renew", pb.RenewRequest(service="web"), Code.INVALID_ARGUMENT, "who: is missing"),
+        ("Renew", pb.RenewRequest(service="api", who="ann"), Code.NOT_FOUND, "it has web"),
         ("Resume", pb.ResumeRequest(), Code.INVALID_ARGUMENT, "who: is missing"),
         ("Approve", pb.ApproveRequest(id="1"), Code.INVALID_ARGUMENT, "who: is missing"),
         ("Approve", pb.ApproveRequest(id="9", who="ann"), Code.NOT_FOUND, "no envelope '9'"),
@@ -174,7 +176,7 @@ def test_what_commands_refuse(
 
 
 def test_no_mode_above_the_ceiling(client: Client) -> None:
-    client.world.mandate._ceilings["web"] = Mode.ASSIST
+    client.world.reload("ceiling: guarded", "ceiling: assist")
     with pytest.raises(grpc.RpcError) as refused:
         client.call("SetMode", mode(pb.MODE_GUARDED))
     assert refused.value.code() is Code.FAILED_PRECONDITION
@@ -234,7 +236,7 @@ def test_what_is_shown_is_what_holds_now(client: Client) -> None:
     client.call("SetMode", mode(pb.MODE_ASSIST))
     assert now() == (pb.MODE_ASSIST, False, 0)
     client.call("Stop", pb.StopRequest(who="ann"))
-    assert now() == (pb.MODE_ASSIST, True, 0)
+    assert now() == (pb.MODE_SHADOW, True, 0)
     client.call("Resume", pb.ResumeRequest(who="ann"))
     assert now() == (pb.MODE_SHADOW, False, 0)
 

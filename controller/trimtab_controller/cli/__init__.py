@@ -35,6 +35,7 @@ class LazyGroup(click.Group):
         "status": "trimtab_controller.cli.watching:status",
         "watch": "trimtab_controller.cli.watching:watch",
         "mode": "trimtab_controller.cli.control:mode",
+        "renew": "trimtab_controller.cli.control:renew",
         "stop": "trimtab_controller.cli.control:stop",
         "resume": "trimtab_controller.cli.control:resume",
         "pending": "trimtab_controller.cli.approvals:pending",

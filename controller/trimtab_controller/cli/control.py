@@ -11,7 +11,7 @@ from trimtab_controller.cli.connection import (
     who_option,
     why_option,
 )
-from trimtab_controller.up.words import mode_name
+from trimtab_controller.up.words import clock_time, mode_name
 from trimtab_guard.modes import Mode
 from trimtab_proto.v1 import controller_pb2
 
@@ -33,7 +33,23 @@ def mode(service: str, mode: str, who: str, address: str | None) -> None:
             controller_pb2.SetModeRequest(service=service, mode=wanted, who=who),
             timeout=DEADLINE_S,
         )
-    click.echo(f"{service}: {mode_name(reply.mode)}")
+    until = clock_time(reply.lease_until_s)
+    click.echo(f"{service}: {mode_name(reply.mode)}; `trimtab renew {service}` before {until}")
+
+
+@click.command()
+@click.argument("service")
+@who_option
+@address_option
+def renew(service: str, who: str, address: str | None) -> None:
+    """Let trimtab go on with SERVICE for another lease.
+
+    When a lease ends, the service falls to approve.
+    """
+    with controller(address) as stub:
+        request = controller_pb2.RenewRequest(service=service, who=who)
+        reply = stub.Renew(request, timeout=DEADLINE_S)
+    click.echo(f"{service}: the lease holds until {clock_time(reply.lease_until_s)}")
 
 
 @click.command()

@@ -49,6 +49,11 @@ class ControllerStub:
                 request_serializer=trimtab__proto_dot_v1_dot_controller__pb2.SetModeRequest.SerializeToString,
                 response_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.SetModeReply.FromString,
                 _registered_method=True)
+        self.Renew = channel.unary_unary(
+                '/trimtab.v1.Controller/Renew',
+                request_serializer=trimtab__proto_dot_v1_dot_controller__pb2.RenewRequest.SerializeToString,
+                response_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.RenewReply.FromString,
+                _registered_method=True)
         self.Stop = channel.unary_unary(
                 '/trimtab.v1.Controller/Stop',
                 request_serializer=trimtab__proto_dot_v1_dot_controller__pb2.StopRequest.SerializeToString,
@@ -96,8 +101,16 @@ class ControllerServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SetMode(self, request, context):
-        """Sets the mode of one service. Never above the ceiling in the configuration
+        """Sets the mode of one service and starts its lease. Never above the ceiling in the configuration
         (FAILED_PRECONDITION). While stopped: FAILED_PRECONDITION, restart after `trimtab resume`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Renew(self, request, context):
+        """Starts the lease of one service anew. Modes above approve hold until the lease ends; then the
+        service falls to approve. FAILED_PRECONDITION once it has ended: set a mode.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -154,6 +167,11 @@ def add_ControllerServicer_to_server(servicer, server):
                     servicer.SetMode,
                     request_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.SetModeRequest.FromString,
                     response_serializer=trimtab__proto_dot_v1_dot_controller__pb2.SetModeReply.SerializeToString,
+            ),
+            'Renew': grpc.unary_unary_rpc_method_handler(
+                    servicer.Renew,
+                    request_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.RenewRequest.FromString,
+                    response_serializer=trimtab__proto_dot_v1_dot_controller__pb2.RenewReply.SerializeToString,
             ),
             'Stop': grpc.unary_unary_rpc_method_handler(
                     servicer.Stop,
@@ -262,6 +280,33 @@ class Controller:
             '/trimtab.v1.Controller/SetMode',
             trimtab__proto_dot_v1_dot_controller__pb2.SetModeRequest.SerializeToString,
             trimtab__proto_dot_v1_dot_controller__pb2.SetModeReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Renew(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trimtab.v1.Controller/Renew',
+            trimtab__proto_dot_v1_dot_controller__pb2.RenewRequest.SerializeToString,
+            trimtab__proto_dot_v1_dot_controller__pb2.RenewReply.FromString,
             options,
             channel_credentials,
             insecure,
