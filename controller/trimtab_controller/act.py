@@ -70,7 +70,8 @@ def intend(service: str, now_s: float, report: StageReport, wants: Iterable[Want
     if not asks:
         return None
     # One decision per version and moment: this names the action, also after a restart.
-    return Intent(f"{service}@{report.version}@{now_s!r}", service, now_s, report.version, asks)
+    request_id = f"{service}@{report.version}@{now_s!r}"
+    return Intent(request_id, service, now_s, report.version, asks, before=fields(report))
 
 
 def send(stage: Stage, intent: Intent, now_s: float) -> OutcomeRecord:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from trimtab_controller.config import ServiceSpec
-from trimtab_controller.journal import Journal
+from trimtab_controller.journal import Journal, JournalError
 from trimtab_guard.authority import NO_LEASE, Facts, Lease, Standing, effective
 from trimtab_guard.modes import Mode, lower
 from trimtab_guard.reasons import Code
@@ -22,6 +22,8 @@ from trimtab_guard.reasons import Code
 OURSELVES = "trimtab"
 # Who set the mode of a service that the journal did not know.
 COMMAND_LINE = "command line"
+# An abort that has not undone everything by then stops all the same.
+ABORT_S = 10.0
 
 
 class Refusal(Exception):  # noqa: N818  # not an error of the program but its answer
@@ -30,6 +32,14 @@ class Refusal(Exception):  # noqa: N818  # not an error of the program but its a
 
 class UnknownError(LookupError):
     """A service or an envelope that does not exist."""
+
+
+class Abort(NamedTuple):
+    """A stop that first undoes what is running: by whom, why and since when."""
+
+    who: str
+    why: str
+    since_s: float
 
 
 class Mandate:
@@ -55,9 +65,12 @@ class Mandate:
         self._writers: dict[str, str] = {}
         self._demotions: dict[str, str] = {}
         self._stop = False
+        self._abort: Abort | None = None
+        # What the last abort has not undone (yet), and why.
+        self.not_undone = ""
         # Who halted and why; set by one assignment, which is all that a signal handler may do.
         self._halted: tuple[str, str] | None = None
-        for entry in journal.entries(kinds=("mode", "renew", "writer", "stop", "resume")):
+        for entry in journal.entries(kinds=("mode", "renew", "writer", "stop", "abort", "resume")):
             self._follow(entry.kind, entry.body, entry.time_s)
         for service in specs.keys() - self._modes.keys():
             self._set(service, start, COMMAND_LINE, now_s)
@@ -134,12 +147,35 @@ class Mandate:
         if not self._stop:
             self._record("stop", {"who": who, "why": why}, now_s)
 
+    def abort(self, who: str, why: str, now_s: float) -> None:
+        """Have the next tick undo what is running, and stop; raises `Refusal` while stopped."""
+        self._refuse_while_stopped()
+        try:
+            self._record("abort", {"who": who, "why": why}, now_s)
+        except JournalError:
+            self.halt(who, why)
+            raise
+
+    @property
+    def aborting(self) -> bool:
+        """Whether nothing may be written but what undoes."""
+        return self._abort is not None and not self.stopped
+
+    def end_abort(self, not_undone: str, now_s: float) -> None:
+        """Stop once everything is undone, or the time for it is over."""
+        if self._abort and self.aborting:
+            self.not_undone = not_undone
+            if not (not_undone and self._abort.since_s <= now_s < self._abort.since_s + ABORT_S):
+                self.stop(self._abort.who, self._abort.why, now_s)
+
     def keep(self, now_s: float) -> None:
         """Make durable what happened by itself: a halt, a stop file, the end of a lease."""
         if self._stop_file.exists():
             self.stop("stop file", "", now_s)
         elif self._halted:
             self.stop(*self._halted, now_s)
+        elif self._abort and abs(now_s - self._abort.since_s) > ABORT_S:
+            self.end_abort("too late", now_s)
         for service in self.specs:
             codes = {reason.code for reason in self.standing(service, now_s).reasons}
             if Code.LEASE in codes:
@@ -181,6 +217,11 @@ class Mandate:
             self._leases[body["service"]] = Lease(time_s, body["until_s"])
         elif kind == "writer":
             self._writers[body["service"]] = body["writer"]
+        elif kind == "abort":
+            self._abort = Abort(body["who"], body["why"], time_s)
+            self.not_undone = "stopped before anything was undone"
+        elif kind == "stop":
+            self._abort = None
         elif kind == "resume":
             self._modes = dict.fromkeys(self._modes, Mode.SHADOW)
         self._stop = kind == "stop" or (self._stop and kind != "resume")

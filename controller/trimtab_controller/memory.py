@@ -20,6 +20,9 @@ from trimtab_guard.limits import LONGEST_WINDOW_S
 from trimtab_guard.model import Proposal, State, Verdict
 from trimtab_guard.modes import Mode
 
+# For this long after it was written a change may still be what hurts: an abort undoes it.
+RUNNING_S = 60.0
+
 
 class Outcome(StrEnum):
     """What became of a tick's decision."""
@@ -67,12 +70,14 @@ class OutcomeRecord:
 class Memory:
     """One service's past. ``version`` is the last that is known to be ours or adopted.
 
-    ``intent`` is a write whose outcome is unknown; the counts are since the journal began.
+    ``intent`` is a write whose outcome is unknown; ``applied`` are the recent ones that arrived,
+    as long as nobody else has written; the counts are since the journal began.
     """
 
     history: History
     version: str = ""
     intent: Intent | None = None
+    applied: tuple[Intent, ...] = ()
     decisions: int = 0
     actions: int = 0
 
@@ -82,7 +87,8 @@ class Memory:
             self.history = self.history.with_state(tick.state)
         if tick.proposal:
             self.history = self.history.with_proposal(tick.proposal)
-        self.version, self.intent = tick.version, tick.intent
+        self.adopt(tick.version)
+        self.intent = tick.intent
         self.decisions = tick.decisions + (tick.verdict is not None)
         self.actions = tick.actions
 
@@ -92,7 +98,20 @@ class Memory:
         self.version = outcome.version
         if outcome.applied and intent:
             self.actions += 1
+            self.applied = (*self._since(outcome.time_s - LONGEST_WINDOW_S), intent)
             self._remember_raises(intent)
+
+    def adopt(self, version: str) -> None:
+        """Take what is for granted: what others wrote, we neither keep nor undo."""
+        if version != self.version:
+            self.version, self.applied = version, ()
+
+    def running(self, now_s: float) -> tuple[Intent, ...]:
+        """What was written so lately that it may still be undone, oldest first."""
+        return self._since(now_s - RUNNING_S)
+
+    def _since(self, since_s: float) -> tuple[Intent, ...]:
+        return tuple(intent for intent in self.applied if intent.time_s >= since_s)
 
     def _remember_raises(self, intent: Intent) -> None:
         # A raised floor starts replicas at once. A lowered one only permits the autoscaler

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass, replace
 
 from trimtab_agents.rules.baseline import baseline
-from trimtab_controller import act
+from trimtab_controller import act, undo
 from trimtab_controller.approvals import Request
 from trimtab_controller.board import Board
 from trimtab_controller.config import ServiceConfig
@@ -51,6 +51,8 @@ class Service:
         failure = self._settle(sight.report) or failure
         self._notice_writer(sight.report)
         tick = self.held(sight, failure)
+        if self.board.mandate.aborting:
+            return self._undo(tick, sight.report)
         if proposal is None or self.memory.intent:
             return tick
         verdict = self._judge(sight, proposal)
@@ -116,6 +118,15 @@ class Service:
             return ""
         return "; ".join(reason.why for reason in standing.reasons) or f"now in {standing.mode}"
 
+    def _undo(self, tick: TickRecord, report: StageReport) -> TickRecord:
+        """Bring back what the running changes replaced, in whatever mode: a human said so."""
+        if self.memory.intent:
+            return tick
+        wants = undo.undone(report, self.memory.running(tick.time_s))
+        intent = act.intend(self.name, tick.time_s, report, wants)
+        outcome = Outcome.APPLIED if intent else Outcome.UNCHANGED
+        return replace(tick, intent=intent, outcome=outcome)
+
     def _judge(self, sight: Sight, proposal: Proposal) -> Verdict:
         rule = baseline(sight.known, self.config.profile)
         limits, history = self.config.limits, self.memory.history
@@ -146,7 +157,8 @@ class Service:
 
     def _notice_writer(self, report: StageReport) -> None:
         """Leave the service to whoever else writes to it, until a human says otherwise."""
-        known, self.memory.version = self.memory.version, report.version
+        known = self.memory.version
+        self.memory.adopt(report.version)
         moved = known not in ("", report.version) and not self.memory.intent
         mandate, now_s = self.board.mandate, self.clock()
         if moved and report.writer and mandate.mode(self.name, now_s) is not Mode.SHADOW:

@@ -163,6 +163,9 @@ def test_modes_stop_and_resume(client: Client) -> None:
         ("Resume", pb.ResumeRequest(), Code.INVALID_ARGUMENT, "who: is missing"),
         ("Approve", pb.ApproveRequest(id="1"), Code.INVALID_ARGUMENT, "who: is missing"),
         ("Approve", pb.ApproveRequest(id="9", who="ann"), Code.NOT_FOUND, "no envelope '9'"),
+        ("Abort", pb.AbortRequest(), Code.INVALID_ARGUMENT, "who: is missing"),
+        ("Revoke", pb.RevokeRequest(id="1"), Code.INVALID_ARGUMENT, "who: is missing"),
+        ("Revoke", pb.RevokeRequest(id="9", who="ann"), Code.NOT_FOUND, "no envelope '9'"),
         ("Reject", pb.RejectRequest(id="", who="ann"), Code.NOT_FOUND, "no envelope ''"),
     ],
 )
@@ -201,6 +204,72 @@ def test_approvals(client: Client) -> None:
     assert refused.value.code() is Code.FAILED_PRECONDITION
     client.world.tick()
     assert client.world.floors == (3, 1)
+
+
+def test_of_many_who_answer_at_once_exactly_one_wins(client: Client) -> None:
+    client.world.want(a=3)
+    client.world.tick()
+    calls = [client.stub.Approve, client.stub.Reject] * 6
+    requests = [
+        (pb.ApproveRequest if call is client.stub.Approve else pb.RejectRequest)(
+            id="1", who=f"p{n}"
+        )
+        for n, call in enumerate(calls)
+    ]
+    together = threading.Barrier(len(calls))
+    codes: list[Code] = []
+
+    def say(call: Any, request: Any) -> None:
+        together.wait(5.0)
+        answer = call.future(request, timeout=5.0)
+        codes.append(answer.code())
+
+    people = [threading.Thread(target=say, args=pair) for pair in zip(calls, requests, strict=True)]
+    for person in people:
+        person.start()
+    for person in people:
+        person.join()
+    assert sorted(map(str, codes)) == sorted(
+        map(str, [Code.OK] + [Code.FAILED_PRECONDITION] * (len(calls) - 1))
+    )
+    kept = [entry.body["envelope"] for entry in client.world.journal.entries(kinds=("envelope",))]
+    assert len(kept) == 2  # asked, and answered once
+
+
+def test_revoke(client: Client) -> None:
+    client.world.want(a=3)
+    client.world.tick()
+    client.call("Approve", pb.ApproveRequest(id="1", who="ann"))
+    listed = client.call("ListPending", pb.ListPendingRequest())
+    assert ([e.id for e in listed.granted], len(listed.pending)) == (["1"], 0)
+    client.call("Revoke", pb.RevokeRequest(id="1", who="bob"))
+    assert len(client.call("ListPending", pb.ListPendingRequest()).granted) == 0
+    client.world.tick()
+    assert client.world.floors == (1, 1)
+
+
+def test_abort_answers_when_it_has_stopped(client: Client) -> None:
+    client.call("SetMode", mode(pb.MODE_GUARDED))
+    client.world.want(a=1, b=1, share_a=0.45)
+    client.world.tick()
+    assert client.world.stage.spec.weights["a"] == 0.45
+    aborting = client.stub.Abort.future(pb.AbortRequest(who="ann", why="it smells"), timeout=5.0)
+    while not client.world.mandate.aborting:
+        pass
+    client.world.tick()
+    assert aborting.result() == pb.AbortReply(stopped=True)
+    assert client.world.stage.spec.weights["a"] == 0.5
+    assert client.world.journal.last("abort").body == {"who": "ann", "why": "it smells"}
+
+
+def test_a_stop_does_not_wait_for_an_abort(client: Client) -> None:
+    aborting = client.stub.Abort.future(pb.AbortRequest(who="ann"), timeout=5.0)
+    while not client.world.mandate.aborting:
+        pass
+    client.call("Stop", pb.StopRequest(who="bob"))
+    client.world.tick()
+    reply = aborting.result()
+    assert (reply.stopped, reply.not_undone) == (True, "stopped before anything was undone")
 
 
 def test_watching_starts_at_once_and_follows(client: Client) -> None:

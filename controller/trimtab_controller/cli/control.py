@@ -15,6 +15,9 @@ from trimtab_controller.up.words import clock_time, mode_name
 from trimtab_guard.modes import Mode
 from trimtab_proto.v1 import controller_pb2
 
+# The daemon takes up to 10 s to undo.
+ABORT_DEADLINE_S = 15.0
+
 
 @click.command()
 @click.argument("service")
@@ -64,6 +67,25 @@ def stop(who: str, why: str, address: str | None) -> None:
     with controller(address) as stub:
         stub.Stop(controller_pb2.StopRequest(who=who, why=why), timeout=DEADLINE_S)
     click.echo("stopped: nothing is written any more; undo with `trimtab resume`")
+
+
+@click.command()
+@who_option
+@why_option
+@address_option
+def abort(who: str, why: str, address: str | None) -> None:
+    """Undo what trimtab changed in the last minute, then stop.
+
+    Replicas come back to the most there were before or are now, the route to what it was.
+    """
+    with controller(address) as stub:
+        request = controller_pb2.AbortRequest(who=who, why=why)
+        reply = stub.Abort(request, timeout=ABORT_DEADLINE_S)
+    if not reply.stopped:
+        raise click.ClickException("the daemon is not done yet: `trimtab stop` stops it now")
+    if reply.not_undone:
+        raise click.ClickException(f"stopped, but not everything is undone: {reply.not_undone}")
+    click.echo("undone and stopped: nothing is written any more; go on with `trimtab resume`")
 
 
 @click.command()

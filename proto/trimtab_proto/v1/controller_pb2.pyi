@@ -208,6 +208,22 @@ class StopReply(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class AbortRequest(_message.Message):
+    __slots__ = ("who", "why")
+    WHO_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    who: str
+    why: str
+    def __init__(self, who: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
+
+class AbortReply(_message.Message):
+    __slots__ = ("stopped", "not_undone")
+    STOPPED_FIELD_NUMBER: _ClassVar[int]
+    NOT_UNDONE_FIELD_NUMBER: _ClassVar[int]
+    stopped: bool
+    not_undone: str
+    def __init__(self, stopped: _Optional[bool] = ..., not_undone: _Optional[str] = ...) -> None: ...
+
 class ResumeRequest(_message.Message):
     __slots__ = ("who",)
     WHO_FIELD_NUMBER: _ClassVar[int]
@@ -247,10 +263,12 @@ class Envelope(_message.Message):
     def __init__(self, id: _Optional[str] = ..., service: _Optional[str] = ..., backend: _Optional[str] = ..., min_replicas: _Optional[int] = ..., max_replicas: _Optional[int] = ..., min_weight: _Optional[float] = ..., max_weight: _Optional[float] = ..., expires_s: _Optional[float] = ..., why: _Optional[str] = ..., change: _Optional[str] = ...) -> None: ...
 
 class ListPendingReply(_message.Message):
-    __slots__ = ("pending",)
+    __slots__ = ("pending", "granted")
     PENDING_FIELD_NUMBER: _ClassVar[int]
+    GRANTED_FIELD_NUMBER: _ClassVar[int]
     pending: _containers.RepeatedCompositeFieldContainer[Envelope]
-    def __init__(self, pending: _Optional[_Iterable[_Union[Envelope, _Mapping]]] = ...) -> None: ...
+    granted: _containers.RepeatedCompositeFieldContainer[Envelope]
+    def __init__(self, pending: _Optional[_Iterable[_Union[Envelope, _Mapping]]] = ..., granted: _Optional[_Iterable[_Union[Envelope, _Mapping]]] = ...) -> None: ...
 
 class ApproveRequest(_message.Message):
     __slots__ = ("id", "who", "why")
@@ -279,5 +297,19 @@ class RejectRequest(_message.Message):
     def __init__(self, id: _Optional[str] = ..., who: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
 
 class RejectReply(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class RevokeRequest(_message.Message):
+    __slots__ = ("id", "who", "why")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    WHO_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    who: str
+    why: str
+    def __init__(self, id: _Optional[str] = ..., who: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
+
+class RevokeReply(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
