@@ -36,8 +36,12 @@ class Row(NamedTuple):
 
 
 def rows(journal: Path) -> list[Row]:
-    """All records, as they are."""
+    """All records, as they are; none when the daemon died before it had made its file."""
+    if not journal.exists():
+        return []
     with closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True)) as database:
+        if not database.execute("SELECT * FROM sqlite_master").fetchall():
+            return []
         found = database.execute("SELECT seq, time_s, kind, body, hash FROM entries ORDER BY seq")
         return [Row(*row) for row in found]
 
