@@ -44,23 +44,23 @@ def limits_kept(life: Life) -> Iterator[str]:
         before = floors[tick.state.replicas_time_s]
         for ask in decision.intent.asks:
             if ask.floor is not None and ask.floor > ask.wanted:
-                broken = _rise(past, ask, now_s)
+                broken = rise(past, ask, now_s)
             elif ask.floor is not None and ask.floor < before[ask.backend]:
-                broken = (*_fall(past, ask, now_s), *_unremembered(past, now_s))
+                broken = (*fall(past, ask, now_s), *unremembered(past, now_s))
             else:
                 broken = ()
-            route = _route(past, ask, now_s) if ask.weight is not None else ()
-            yield from (f"{decision.intent.request_id}: {fault}" for fault in (*broken, *route))
+            shares = route(past, ask, now_s) if ask.weight is not None else ()
+            yield from (f"{decision.intent.request_id}: {fault}" for fault in (*broken, *shares))
 
 
-def _rise(past: Past, ask: Ask, now_s: float) -> Iterator[str]:
+def rise(past: Past, ask: Ask, now_s: float) -> Iterator[str]:
     limits, levels = past.limits, past.replicas[ask.backend]
     for level in _in_force(levels, now_s - limits.rate_window_s, now_s):
         if ask.floor > level + max(level * limits.up_percent // 100, limits.up_replicas):
             yield f"{ask} grows from {level} within {limits.rate_window_s} s"
 
 
-def _fall(past: Past, ask: Ask, now_s: float) -> Iterator[str]:
+def fall(past: Past, ask: Ask, now_s: float) -> Iterator[str]:
     limits, levels = past.limits, past.replicas[ask.backend]
     highest = max(_in_force(levels, now_s - limits.rate_window_s, now_s))
     allowed = highest - max(highest * limits.down_percent // 100, limits.down_replicas)
@@ -76,7 +76,7 @@ def _fall(past: Past, ask: Ask, now_s: float) -> Iterator[str]:
         yield f"{ask} shrinks below the proposal of {peak} within {limits.hold_s} s"
 
 
-def _unremembered(past: Past, now_s: float) -> Iterator[str]:
+def unremembered(past: Past, now_s: float) -> Iterator[str]:
     """Nothing shrinks unless a whole hold window was watched without a long hole."""
     since_s = now_s - past.limits.hold_s
     times = [tick.time_s for tick in past.ticks if tick.time_s <= now_s]
@@ -87,7 +87,7 @@ def _unremembered(past: Past, now_s: float) -> Iterator[str]:
             yield f"shrinks {now_s - later_s:.1f} s after a hole of {later_s - earlier_s:.1f} s"
 
 
-def _route(past: Past, ask: Ask, now_s: float) -> Iterator[str]:
+def route(past: Past, ask: Ask, now_s: float) -> Iterator[str]:
     since_s = now_s - past.limits.weight_interval_s
     if any(since_s <= time_s <= now_s for time_s in past.unready_s):
         return  # leaving a backend that cannot serve is not slowed down
