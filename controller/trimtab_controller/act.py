@@ -83,7 +83,9 @@ def send(stage: Stage, intent: Intent, now_s: float) -> OutcomeRecord:
     return _outcome(intent, now_s, applied=True, version=version)
 
 
-def settle(stage: Stage, intent: Intent, report: StageReport, now_s: float) -> OutcomeRecord:
+def settle(
+    stage: Stage, intent: Intent, report: StageReport, now_s: float, stale_s: float
+) -> OutcomeRecord:
     """Find out what became of an intent without ever acting on it anew; raises `StageError`.
 
     While the version is still the intent's, nothing has arrived. Once it has moved on, asking
@@ -91,7 +93,8 @@ def settle(stage: Stage, intent: Intent, report: StageReport, now_s: float) -> O
     """
     if report.version != intent.version:
         return send(stage, intent, now_s)
-    if abs(now_s - intent.time_s) < SETTLE_S:
+    # It may have been sent up to ``stale_s`` after it was decided, by a daemon that then died.
+    if abs(now_s - intent.time_s) < stale_s + SETTLE_S:
         raise StageError("waiting for a write that was not answered")
     return withdraw(intent, now_s, "the stage never had it")
 

@@ -149,7 +149,8 @@ class Service:
         """Close the write that an earlier tick left open; returns why it still is."""
         if self.memory.intent:
             try:
-                outcome = act.settle(self.stage, self.memory.intent, report, self.clock())
+                stale_s = self.config.limits.stale_s
+                outcome = act.settle(self.stage, self.memory.intent, report, self.clock(), stale_s)
             except StageError as error:
                 return str(error)
             self._conclude(outcome)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from itertools import dropwhile
 
 from click.testing import CliRunner
 
@@ -61,15 +62,14 @@ def commands(life: Life) -> Iterator[str]:
 
 
 def envelopes(life: Life) -> Iterator[str]:
-    """Asked, answered at most once, and ended at most once; an id never means something else."""
+    """Asked, answered at most once, and ended at most once; an id means one thing for ever."""
     stories = defaultdict(list)
     for envelope in evidence.envelopes(life.records):
         stories[envelope.id].append(envelope)
     for name, story in stories.items():
         answers = [envelope.answer.name for envelope in story]
-        ended = [answer for answer in answers if answer != "PENDING"]
-        order = ["PENDING"] * (len(answers) - len(ended)) + ended
-        if answers != order or ended not in ([], ["EXPIRED"], *([a] for a in ANSWERS), *LAPSED):
+        ended = list(dropwhile("PENDING".__eq__, answers))
+        if ended not in (*STORIES, *([*told, "EXPIRED"] for told in STORIES)):
             yield f"envelope {name}: {answers}"
         if len({(e.service, e.backend, e.change, e.terms) for e in story}) != 1:
             yield f"envelope {name} was used again for something else: {story}"
@@ -110,9 +110,7 @@ def remembered(life: Life) -> Iterator[str]:
 
 def unblamed(life: Life) -> Iterator[str]:
     """A daemon does not take its own earlier writes for another's."""
-    for row in life.records:
-        if row.kind == "mode" and "changed" in row.said["why"]:
-            yield row.body
+    yield from (row.body for row in life.records if row.kind == "writer")
 
 
 CHECKS: tuple[Callable[[Life], Iterator[str]], ...] = (
@@ -127,8 +125,8 @@ CHECKS: tuple[Callable[[Life], Iterator[str]], ...] = (
     limits_kept,
 )
 
-ANSWERS = ("GRANTED", "REJECTED")
-LAPSED = tuple([answer, "EXPIRED"] for answer in ANSWERS)
+ANSWERS = ("GRANTED", "REJECTED", "REVOKED")
+STORIES = ([], ["GRANTED"], ["REJECTED"], ["GRANTED", "REVOKED"])
 # What each mode does without asking.
 ACTS = {
     "shadow": (),

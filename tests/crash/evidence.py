@@ -65,12 +65,12 @@ class Present:
     stopped: bool = False
 
     def after(self, row: Row) -> Present:
-        """A stop keeps the mode; a resume is back in shadow."""
+        """Stopped is in shadow, and so is resumed."""
         match row.kind:
             case "mode":
                 return replace(self, mode=row.said["mode"])
             case "stop":
-                return replace(self, stopped=True)
+                return Present(stopped=True)
             case "resume":
                 return Present()
         return self

@@ -1,4 +1,5 @@
-"""The people around a daemon that keeps dying: they set modes, stop, resume, approve and reject.
+"""The people around a daemon that keeps dying: they set modes, stop, resume, approve, reject
+and revoke.
 
 Every command goes out under a name of its own, so that the journal can be searched for it.
 """
@@ -108,9 +109,12 @@ class Human:
         for envelope in pending:
             approve = ("approve", envelope.id, stub.Approve, pb.ApproveRequest(id=envelope.id))
             reject = ("reject", envelope.id, stub.Reject, pb.RejectRequest(id=envelope.id))
+            revoke = ("revoke", envelope.id, stub.Revoke, pb.RevokeRequest(id=envelope.id))
             said = self._rng.choices([[approve], [reject], [approve, reject]], [8, 1, 2])[0]
             for conclude in [self._send(*command) for command in said]:
                 conclude()
+            if self._rng.random() < 0.1:
+                self._command(*revoke)
 
     def _command(self, *command: Any) -> None:
         self._send(*command)()

@@ -103,7 +103,7 @@ PLANTED: list[tuple[str, str, Callable[[Life], Life]]] = [
     (
         "its own write taken for another's",
         "unblamed",
-        lambda life: with_record(life, "mode", mode="shadow", why="another trimtab changed web"),
+        lambda life: with_record(life, "writer", service="web", writer="another trimtab"),
     ),
     (
         "a share that moves too far",
