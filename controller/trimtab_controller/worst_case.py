@@ -116,7 +116,7 @@ def _calm(level: int, limits: Limits, backend: BackendLimits) -> Sight:
     """One backend at ``level`` for a whole window, with nothing but the rates in its way."""
     return Sight(
         present=level,
-        share=0.0,
+        needed=0,
         peak=0,
         recent=(level,),
         churn=0,

@@ -38,7 +38,8 @@ class Facts:
 
     ``foreign_writer`` is who else changed a field of ours and was not answered yet; ``epoch``
     is the leadership that we write under and ``newest_epoch`` the newest that was seen;
-    nothing may be sent after ``deadline_s``. The defaults change nothing; the lease has none.
+    nothing may be sent after ``deadline_s``; a rollback cools down until ``cooling_until_s``.
+    The defaults change nothing; the lease has none.
     """
 
     lease: Lease
@@ -47,6 +48,7 @@ class Facts:
     epoch: int = 0
     newest_epoch: int = 0
     deadline_s: float = math.inf
+    cooling_until_s: float = -math.inf
 
 
 class Ceiling(NamedTuple):
@@ -93,6 +95,9 @@ def _ceilings(facts: Facts, schedule: Schedule, now_s: float) -> Iterator[Ceilin
         yield Ceiling(Code.LATE, Mode.SHADOW, why)
     if not facts.lease.holds(now_s):
         yield Ceiling(Code.LEASE, Mode.APPROVE, "the autonomy lease does not hold: renew it")
+    if not now_s >= facts.cooling_until_s:
+        why = f"cooling down for {facts.cooling_until_s - now_s:.0f} s after a rollback"
+        yield Ceiling(Code.COOLING, Mode.APPROVE, why)
     yield from _by_calendar(schedule, now_s)
 
 

@@ -43,7 +43,11 @@ class Code(StrEnum):
     # Route.
     WEIGHT_SUM = "WEIGHT_SUM"
     NOT_READY = "NOT_READY"
+    CAPACITY = "CAPACITY"
     WEIGHT_STEP = "WEIGHT_STEP"
+
+    # After an action: what it changed is put back.
+    REGRESSION = "REGRESSION"
 
     # Authority: the mode that was set is lowered, to shadow or to approve.
     STOPPED = "STOPPED"
@@ -51,5 +55,6 @@ class Code(StrEnum):
     DEPOSED = "DEPOSED"
     LATE = "LATE"
     LEASE = "LEASE"
+    COOLING = "COOLING"
     FREEZE = "FREEZE"
     CLOSED = "CLOSED"

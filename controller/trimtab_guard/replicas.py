@@ -7,6 +7,7 @@ the present and the range, and a limit can be read without the others in mind.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,21 +15,23 @@ from trimtab_guard.history import History
 from trimtab_guard.limits import BackendLimits, Limits
 from trimtab_guard.model import BackendState, Reason, State
 from trimtab_guard.reasons import Code
+from trimtab_guard.senses import possible
 from trimtab_guard.series import Peaks, Steps
 from trimtab_guard.trust import Wish
 
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What the limits see of one backend: replicas, its share of the route, and the windows.
+    """What the limits see of one backend: replicas, what its share needs, and the windows.
 
-    ``peak`` is the highest proposal of the hold window, ``recent`` every level of the rate
-    window, ``churn`` the starts + stops of the flap window; ``remembered``: the memory covers
-    the whole hold window; ``in_doubt``: no signal may be taken for a reason to shrink.
+    ``needed`` is how many its present load takes, at least one while it has a share; ``peak``
+    is the highest proposal of the hold window, ``recent`` every level of the rate window,
+    ``churn`` the starts + stops of the flap window; ``remembered``: the memory covers the
+    whole hold window; ``in_doubt``: no signal may be taken for a reason to shrink.
     """
 
     present: int
-    share: float
+    needed: int
     peak: int
     recent: tuple[int, ...]
     churn: int
@@ -50,8 +53,8 @@ def max_replicas(want: int, at: Sight) -> int:
 
 
 def routed(want: int, at: Sight) -> int:
-    """A backend that still has a share of the route keeps its last replica."""
-    return max(want, min(at.present, 1)) if at.share > 0 else want
+    """A share must leave before its replicas do: what the load takes stays, and the last one."""
+    return max(want, min(at.present, at.needed, at.backend.max_replicas))
 
 
 def no_history(want: int, at: Sight) -> int:
@@ -134,14 +137,22 @@ def _sight(
     present = int(state.wanted)
     steps = history.replicas.get(state.name, Steps())
     proposals = history.proposals.get(state.name, Peaks())
+    backend = next(backend for backend in limits.backends if backend.name == state.name)
     return Sight(
         present=present,
-        share=state.weight,
+        needed=_needed(state, backend, limits),
         peak=int(max(proposed, proposals.highest(now_s - limits.hold_s))),
         recent=(present, *map(int, steps.levels(now_s - limits.rate_window_s))),
         churn=int(steps.churn(now_s - limits.flap_window_s)),
         remembered=history.dark_s.highest(now_s - limits.hold_s) <= limits.memory_gap_s,
         in_doubt=in_doubt,
-        backend=next(backend for backend in limits.backends if backend.name == state.name),
+        backend=backend,
         limits=limits,
     )
+
+
+def _needed(state: BackendState, backend: BackendLimits, limits: Limits) -> int:
+    if state.weight == 0:
+        return 0
+    load_rps = state.rate_rps.value if possible(state.rate_rps.value) else 0.0
+    return max(1, math.ceil(load_rps * (1 + limits.headroom) / backend.capacity_rps))

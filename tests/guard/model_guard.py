@@ -175,7 +175,8 @@ class SlowGuard:
                     count, share = wishes[want.name]
                     wishes[want.name] = (max(count, want.replicas), share)
         up_only = doubt != "none"
-        shares = self._route([wishes[b.name][1] for b in state.backends], state, limits, now_s)
+        wish = [wishes[b.name][1] for b in state.backends]
+        shares = self._route(wish, up_only, state, limits, now_s)
         return {
             b.name: (self._replicas(wishes[b.name][0], b, up_only, limits, now_s), share)
             for b, share in zip(state.backends, shares, strict=True)
@@ -242,9 +243,14 @@ class SlowGuard:
         recent = _in_force(self.levels[backend.name], now_s - limits.rate_window_s)
         moves = _in_force(self.levels[backend.name], now_s - limits.flap_window_s)
         churn = sum(abs(after - before) for before, after in pairwise(moves))
+        (bounds,) = (b for b in limits.backends if b.name == backend.name)
+        needed = 1
+        while needed * bounds.capacity_rps < backend.rate_rps.value * (1 + limits.headroom):
+            needed += 1
+        needed = min(needed, bounds.max_replicas)
         dark_s = max(dark for time_s, dark in self.dark if time_s >= now_s - limits.hold_s)
         return (
-            (count > 0 or backend.weight == 0)
+            (backend.weight == 0 or count >= min(top, needed))
             and dark_s <= max(limits.gap_s, limits.stale_s)
             and all(
                 level - count <= max(limits.down_replicas, level * limits.down_percent // 100)
@@ -253,13 +259,18 @@ class SlowGuard:
             and churn + (backend.wanted - count) + (top - count) <= int(limits.flap_budget * top)
         )
 
-    def _route(self, wish: list[float], state: State, limits: Limits, now_s: float) -> list[float]:
+    def _route(
+        self, wish: list[float], up_only: bool, state: State, limits: Limits, now_s: float
+    ) -> list[float]:
         ready = [backend.ready for backend in state.backends]
         present = [backend.weight for backend in state.backends]
         if not any(ready):
             return _to_one(present if any(present) else [1.0] * len(present))
-        base = _served(present, ready)
-        goal = _served(wish, ready)
+        each = {b.name: b.capacity_rps for b in limits.backends}
+        able = [b.ready * each[b.name] for b in state.backends]
+        load = 0 if up_only else sum(b.rate_rps.value for b in state.backends)
+        base = _carried(_served(present, able), able, load * (1 + limits.headroom))
+        goal = _carried(_served(wish, able), able, load * (1 + limits.headroom))
         spans = [
             [here, *_in_force(self.shares[backend.name], now_s - limits.weight_interval_s)]
             for here, backend in zip(base, state.backends, strict=True)
@@ -291,9 +302,23 @@ def _in_force(log: Log, since_s: float) -> list[float]:
     return before + [value for time_s, value in log if time_s >= since_s]
 
 
-def _served(shares: Sequence[float], ready: Sequence[int]) -> list[float]:
-    able = [share if count else 0.0 for share, count in zip(shares, ready, strict=True)]
-    return _to_one(able if any(able) else [float(count) for count in ready])
+def _served(shares: Sequence[float], able: Sequence[float]) -> list[float]:
+    kept = [share if can else 0.0 for share, can in zip(shares, able, strict=True)]
+    return _to_one(kept if any(kept) else able)
+
+
+def _carried(shares: list[float], able: Sequence[float], load: float) -> list[float]:
+    """Two backends: all that is too much for one goes to the other, if there is room."""
+    if sum(able) <= load:
+        return _to_one(able)
+    for one, other in ((0, 1), (1, 0)):
+        too_much = shares[one] - able[one] / load if load else 0.0
+        if too_much > 1e-6:
+            moved = list(shares)
+            moved[one] -= too_much
+            moved[other] += too_much
+            return moved
+    return shares
 
 
 def _to_one(shares: Sequence[float]) -> list[float]:

@@ -63,6 +63,13 @@ def test_what_is_in_order_lowers_nothing() -> None:
             "the autonomy lease does not hold: renew it",
         ),
         ({"lease": FOREVER}, None, Mode.GUARDED, ""),
+        (
+            {"cooling_until_s": NOW_S + 90},
+            "COOLING",
+            Mode.APPROVE,
+            "cooling down for 90 s after a rollback",
+        ),
+        ({"cooling_until_s": NOW_S}, None, Mode.GUARDED, ""),
     ],
 )
 def test_every_fact_has_its_ceiling(
@@ -99,7 +106,8 @@ def test_outside_the_windows_nothing_is_autonomous_and_people_are_asked() -> Non
     standing = effective(Mode.GUARDED, CALM, NEVER_NOW, NOW_S)
     assert (standing.mode, names(standing)) == (Mode.APPROVE, ["CLOSED"])
     assert standing.reasons[0].why == "outside the allowed windows (UTC)"
-    assert effective(Mode.GUARDED, Facts(FOREVER), NEVER_NOW, NOW_S - 12 * 3600).mode is Mode.GUARDED
+    at_ten = effective(Mode.GUARDED, Facts(FOREVER), NEVER_NOW, NOW_S - 12 * 3600)
+    assert at_ten == Standing(Mode.GUARDED)
 
 
 def test_a_freeze_wins_over_an_open_window() -> None:
@@ -118,12 +126,19 @@ def test_without_a_believable_clock_nothing_is_done(now_s: float) -> None:
 
 
 def test_all_that_lowers_is_told() -> None:
-    facts = Facts(NO_LEASE, foreign_writer="hpa", stopped=True, newest_epoch=1, deadline_s=0.0)
+    facts = Facts(
+        NO_LEASE,
+        foreign_writer="hpa",
+        stopped=True,
+        newest_epoch=1,
+        deadline_s=0.0,
+        cooling_until_s=NOW_S + 1,
+    )
     both = replace(FROZEN, windows=NEVER_NOW.windows)
     standing = effective(Mode.GUARDED, facts, both, NOW_S)
     assert standing.mode is Mode.SHADOW
     assert names(standing) == [
-        "STOPPED", "FOREIGN_WRITER", "DEPOSED", "LATE", "LEASE", "FREEZE", "CLOSED",
+        "STOPPED", "FOREIGN_WRITER", "DEPOSED", "LATE", "LEASE", "COOLING", "FREEZE", "CLOSED",
     ]  # fmt: skip
 
 
@@ -134,6 +149,7 @@ facts = st.builds(
     st.booleans(),
     st.integers(0, 2),
     st.integers(0, 2),
+    st.floats(),
     st.floats(),
 )
 

@@ -202,13 +202,23 @@ class HostileLife(RuleBasedStateMachine):
         percent=st.sampled_from([10, 50, 100]),
         hold_s=st.sampled_from([2.0, 20.0]),
         blind_s=st.sampled_from([12.0, 45.0]),
+        capacity_rps=st.sampled_from([30.0, 70.0, 1e9]),
     )
     def limits_change(
-        self, least: int, most: int, percent: int, hold_s: float, blind_s: float
+        self,
+        least: int,
+        most: int,
+        percent: int,
+        hold_s: float,
+        blind_s: float,
+        capacity_rps: float,
     ) -> None:
         self.limits = replace(
             self.limits,
-            backends=tuple(BackendLimits(name, least, most) for name in NAMES),
+            backends=tuple(
+                BackendLimits(name, least, most, rps)
+                for name, rps in zip(NAMES, (capacity_rps, capacity_rps / 2), strict=True)
+            ),
             down_percent=percent,
             hold_s=hold_s,
             blind_s=blind_s,

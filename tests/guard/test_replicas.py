@@ -244,6 +244,28 @@ def test_the_last_replica_stays_while_it_has_a_share_of_the_route(
     assert ("ROUTED" in codes(result)) == (weight > 0 and present > 0)
 
 
+@pytest.mark.parametrize(
+    ("weight", "load_rps", "most", "allowed"),
+    [
+        pytest.param(0.5, 100.0, 10, 6, id="12 rps each, 2 of them headroom"),
+        pytest.param(0.5, 100.1, 10, 7, id="a bit more"),
+        pytest.param(0.5, 40.0, 10, 5, id="little load: as fast as the rate allows"),
+        pytest.param(0.5, 900.0, 10, 10, id="overloaded: all that is there"),
+        pytest.param(0.5, 900.0, 8, 8, id="a lowered maximum wins"),
+        pytest.param(0.0, 900.0, 10, 5, id="no share: what comes is a rest"),
+    ],
+)
+def test_a_share_leaves_before_the_replicas_that_it_needs(
+    weight: float, load_rps: float, most: int, allowed: int
+) -> None:
+    seen = od(10, weight=weight, rate_rps=Reading(load_rps, NOW_S))
+    backends = (BackendLimits("od", 1, most, 20.0), BackendLimits("spot"))
+    tolerant = limits(backends=backends, down_percent=50)
+    result = verdict(proposal(1), seen, steady(10, weight=weight), tolerant)
+    assert replicas(result)["od"] == allowed
+    assert ("ROUTED" in codes(result)) == (weight > 0)
+
+
 def test_backends_are_limited_each_on_its_own() -> None:
     past = watched().with_change(NOW_S - 10, "od", 2, 5)
     allowed = limits(backends=(BackendLimits("spot", 1, 8), BackendLimits("od", 1, 9)))

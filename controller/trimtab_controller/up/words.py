@@ -36,12 +36,15 @@ WORDS: dict[str, str] = {
     Code.FLAP: "too many starts and stops",
     Code.WEIGHT_SUM: "shares must add up to 1",
     Code.NOT_READY: "no share without ready replicas",
+    Code.CAPACITY: "no more load than its replicas carry",
     Code.WEIGHT_STEP: "share moves in small steps",
+    Code.REGRESSION: "put back after a regression",
     Code.STOPPED: "trimtab is stopped",
     Code.FOREIGN_WRITER: "somebody else changed what trimtab steers",
     Code.DEPOSED: "another trimtab leads",
     Code.LATE: "too late after the decision",
     Code.LEASE: "the autonomy lease does not hold",
+    Code.COOLING: "cooling down after a rollback",
     Code.FREEZE: "a freeze is on",
     Code.CLOSED: "outside the allowed windows",
 }
@@ -49,7 +52,7 @@ REPLICAS = {
     Code.MIN_REPLICAS, Code.MAX_REPLICAS, Code.ROUTED, Code.NO_HISTORY, Code.HOLD, Code.RATE_UP,
     Code.RATE_DOWN, Code.FLAP,
 }  # fmt: skip
-SHARES = {Code.NOT_READY, Code.WEIGHT_STEP}
+SHARES = {Code.NOT_READY, Code.CAPACITY, Code.WEIGHT_STEP}
 
 
 def mode_name(mode: int) -> str:
