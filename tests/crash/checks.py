@@ -43,8 +43,8 @@ def exactly_once(life: Life) -> Iterator[str]:
             yield f"{name} has {outcomes[name]} outcomes"
         if applied[name] != (name in took):
             yield f"{name} was applied {applied[name]} times; the journal says {name in took}"
-    if _number(_last_version(life)) - _number(life.version) != applied.total():
-        yield f"{applied.total()} writes led from {life.version} to {_last_version(life)}"
+    if _number(life.ended) - _number(life.began) != applied.total():
+        yield f"{applied.total()} writes led from {life.began} to {life.ended}"
     if life.human.seen[-1].actions != applied.total():
         yield f"it counts {life.human.seen[-1].actions} actions, not {applied.total()}"
 
@@ -168,10 +168,6 @@ def _granted(decision: evidence.Decision, backend: str, change: str, after: floa
         and decision.intent.time_s < e.expires_s
         for e in decision.envelopes.values()
     )
-
-
-def _last_version(life: Life) -> str:
-    return str(life.proxy.polls[-1].resource_version)
 
 
 def _number(version: str) -> int:

@@ -39,6 +39,8 @@ LIMITS = """\
 """
 GAP_S = 8.0
 POINTS = (Point.ANY, *Point)
+# How each life begins, so that none is without a write and an approval that allowed it.
+SCRIPT = ((Point.AFTER, pb.MODE_APPROVE), (Point.BETWEEN, pb.MODE_GUARDED))
 MODES = {pb.MODE_GUARDED: 5, pb.MODE_APPROVE: 4, pb.MODE_ASSIST: 1}
 
 
@@ -50,7 +52,8 @@ class Life:
     journal: Path
     proxy: Proxy
     human: Human
-    version: str
+    began: str  # the stage's version
+    ended: str = ""
     records: list[Row] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     woken: list[tuple[Present, pb.ServiceStatus]] = field(default_factory=list)
@@ -81,9 +84,12 @@ class Worlds:
     def live(self, number: int, deaths: int) -> Life:
         """A life with so many deaths, and then a calm end."""
         with self._born(self.folder / f"life-{number}.db") as life:
-            for _ in range(deaths):
-                self._die(life)
+            for point, mode in SCRIPT:
+                self._die(life, point, Wish(mode, resume=True, stop_s=None), PATIENCE_S)
+            for _ in range(deaths - len(SCRIPT)):
+                self._die(life, self.rng.choice(POINTS), self._wish(), LONGEST_S)
             self._calm(life)
+            life.ended = _status(life.proxy).resource_version
         return life
 
     def _start_stage(self) -> None:
@@ -134,17 +140,16 @@ class Worlds:
             time.sleep(0.1)
         return str(proxy.stage.Apply(request, timeout=PATIENCE_S).resource_version)
 
-    def _die(self, life: Life) -> None:
+    def _die(self, life: Life, point: Point, wish: Wish, longest_s: float) -> None:
         expected = present(life.records)
-        point = Point.ANY if expected.stopped else self.rng.choice(POINTS)
-        lasts_s = self.rng.uniform(0.0, LONGEST_S) if point is Point.ANY else LONGEST_S
+        lasts_s = self.rng.uniform(0.0, longest_s) if point is Point.ANY else longest_s
         daemon = self._start_daemon(life)
         if point is not Point.ANY:
             late_s = 0.01 if point is Point.AFTER else 2.5
             life.proxy.trap = Trap(point, daemon.kill, self.rng.uniform(0.0, late_s))
         bomb = threading.Timer(lasts_s, daemon.kill)
         bomb.start()
-        first = life.human.attend(daemon, self._wish(), until=lambda: False)
+        first = life.human.attend(daemon, wish, until=lambda: False)
         bomb.cancel()
         ended = daemon.wait(PATIENCE_S)
         assert ended == -signal.SIGKILL, f"a daemon ended by itself: see {self.folder}/*.log"
