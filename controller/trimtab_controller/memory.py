@@ -9,17 +9,19 @@ the open write that the old one had.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 
-from trimtab_controller.journal import Journal
+from trimtab_controller.journal import Entry, Journal
 from trimtab_controller.protocols import Intent
 from trimtab_controller.records import pack, unpack
 from trimtab_guard.history import History
-from trimtab_guard.limits import LONGEST_WINDOW_S
-from trimtab_guard.model import Proposal, State, Verdict
+from trimtab_guard.limits import LONGEST_WINDOW_S, Limits
+from trimtab_guard.model import Proposal, State, Verdict, Want
 from trimtab_guard.modes import Mode
 
+# The kinds of records that a memory is folded from.
+REMEMBERED = ("tick", "outcome")
 # For this long after it was written a change may still be what hurts: an abort undoes it.
 RUNNING_S = 60.0
 
@@ -38,7 +40,11 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TickRecord:
-    """One service's tick. ``outcome`` is final unless there is an ``intent`` to write."""
+    """One service's tick. ``outcome`` is final unless there is an ``intent`` to write.
+
+    ``baseline`` is what the plain rule wanted: with state, proposal, limits and memory it is all
+    that the verdict was made of.
+    """
 
     service: str
     time_s: float
@@ -52,6 +58,7 @@ class TickRecord:
     version: str = ""
     decisions: int = 0
     actions: int = 0
+    baseline: tuple[Want, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +148,31 @@ def write_outcome(journal: Journal, outcome: OutcomeRecord) -> None:
     journal.append("outcome", {"service": pack(outcome)}, outcome.time_s)
 
 
+def write_limits(journal: Journal, limits: Limits, now_s: float, *, recalled: bool) -> None:
+    """Make durable which limits a service is judged by from now on.
+
+    ``recalled``: just before, its memory was rebuilt from the journal.
+    """
+    journal.append("limits", {"limits": asdict(limits), "recalled": recalled}, now_s)
+
+
 def recall(journal: Journal, services: Iterable[str]) -> Recollection:
     """Rebuild every service's memory; a service the journal does not know starts empty."""
     last = journal.last("tick")
-    since_s = last.time_s - LONGEST_WINDOW_S if last else 0.0
+    since_s = remembered_since_s(last.time_s if last else None)
+    return refold(journal.entries(kinds=REMEMBERED, since_s=since_s), services)
+
+
+def remembered_since_s(last_tick_s: float | None) -> float:
+    """From when on records count for a memory that ends with this tick."""
+    return 0.0 if last_tick_s is None else last_tick_s - LONGEST_WINDOW_S
+
+
+def refold(entries: Iterable[Entry], services: Iterable[str]) -> Recollection:
+    """What these `REMEMBERED` records leave behind."""
     memories = {name: Memory(History.empty(0.0)) for name in services}
     recollection = Recollection(memories)
-    for entry in journal.entries(kinds=("tick", "outcome"), since_s=since_s):
+    for entry in entries:
         if entry.kind == "outcome":
             outcome = unpack(OutcomeRecord, entry.body["service"])
             if outcome.service in memories:

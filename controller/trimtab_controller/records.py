@@ -48,7 +48,8 @@ def _unpack(kind: Any, packed: Any) -> Any:
         return kind(*(_unpack(hint, item) for hint, item in zip(hints, packed, strict=False)))
     if issubclass(kind, enum.Enum):
         return kind[packed]
-    return math.nan if packed is None and kind is float else packed
+    # A policy may have proposed NaN replicas, too, and the guard must find that again.
+    return math.nan if packed is None and kind in (int, float) else packed
 
 
 @cache

@@ -12,10 +12,18 @@ from trimtab_controller.board import Board
 from trimtab_controller.config import ServiceConfig
 from trimtab_controller.gate import Permit, permit
 from trimtab_controller.journal import Journal
-from trimtab_controller.memory import Memory, Outcome, OutcomeRecord, TickRecord, write_outcome
+from trimtab_controller.memory import (
+    Memory,
+    Outcome,
+    OutcomeRecord,
+    TickRecord,
+    write_limits,
+    write_outcome,
+)
 from trimtab_controller.protocols import WRITER, Clock, Intent, Stage, StageError, StageReport
 from trimtab_controller.sense import Eyes, Sight
 from trimtab_guard.guard import judge
+from trimtab_guard.limits import Limits
 from trimtab_guard.model import Proposal, Verdict, Want
 from trimtab_guard.modes import Mode, lower
 
@@ -34,6 +42,7 @@ class Service:
     board: Board
     clock: Clock
     _told: str = ""
+    _declared: Limits | None = None
 
     @property
     def name(self) -> str:
@@ -46,6 +55,7 @@ class Service:
 
     def gate(self, sight: Sight, proposal: Proposal | None, failure: str) -> TickRecord:
         """What of the proposal may be done now; what must be asked is asked."""
+        self._declare_limits()
         if sight.report is None:
             return self.held(sight, failure)
         failure = self._settle(sight.report) or failure
@@ -55,8 +65,9 @@ class Service:
             return self._undo(tick, sight.report)
         if proposal is None or self.memory.intent:
             return tick
-        verdict = self._judge(sight, proposal)
-        tick = replace(tick, proposal=proposal, verdict=verdict)
+        rule = baseline(sight.known, self.config.profile)
+        verdict = self._judge(sight, proposal, rule)
+        tick = replace(tick, proposal=proposal, baseline=rule, verdict=verdict)
         if self.board.mandate.stopped:
             return replace(tick, outcome=Outcome.STOPPED)
         if not verdict.backends:
@@ -127,8 +138,15 @@ class Service:
         outcome = Outcome.APPLIED if intent else Outcome.UNCHANGED
         return replace(tick, intent=intent, outcome=outcome)
 
-    def _judge(self, sight: Sight, proposal: Proposal) -> Verdict:
-        rule = baseline(sight.known, self.config.profile)
+    def _declare_limits(self) -> None:
+        """Journal the limits that verdicts are made with from now on: a replay needs them."""
+        limits = self.config.limits
+        if limits != self._declared:
+            recalled = self._declared is None
+            write_limits(self.journal, limits, self.clock(), recalled=recalled)
+            self._declared = limits
+
+    def _judge(self, sight: Sight, proposal: Proposal, rule: tuple[Want, ...]) -> Verdict:
         limits, history = self.config.limits, self.memory.history
         return judge(proposal, rule, sight.state, limits, history, self.clock())
 

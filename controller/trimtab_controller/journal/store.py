@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from trimtab_controller.journal import file, lines
+from trimtab_controller.journal import export, file
 from trimtab_controller.journal.chain import (
     DamagedError,
     Entry,
@@ -76,7 +76,7 @@ def _opened(location: Location) -> AbstractContextManager[Snapshot]:
         raise JournalError(f"{path}: no journal here; the daemon creates one when it starts")
     with path.open("rb") as start:
         is_export = start.read(1) == b"{"
-    return lines.reading(path) if is_export else file.reading(path)
+    return export.reading(path) if is_export else file.reading(path)
 
 
 def _postgres() -> ModuleType:

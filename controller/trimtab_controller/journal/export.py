@@ -61,7 +61,7 @@ def _start(snapshot: Snapshot, since_s: float | None) -> Link:
     return Link(first.seq - 1, before.hash) if before != first else snapshot.after
 
 
-class LinesSnapshot:
+class ExportSnapshot:
     """An export, read like the journal that it came from."""
 
     def __init__(self, path: Path) -> None:
@@ -93,10 +93,10 @@ class LinesSnapshot:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[LinesSnapshot]:
+def reading(path: Path) -> Iterator[ExportSnapshot]:
     """An exported journal; `JournalError` when it is something else."""
     with explained(str(path), OSError, _ADVICE):
-        yield LinesSnapshot(path)
+        yield ExportSnapshot(path)
 
 
 def _header(after: Link, head: Link) -> str:
