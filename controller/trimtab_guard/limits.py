@@ -78,6 +78,10 @@ class Limits:
 
     hold_s: Window = 300.0
     """Scale down only to the highest proposal of this long, and not before it has passed."""
+    drop_s: Window = 600.0
+    """The load is compared with its highest level of this long."""
+    drop_share: Annotated[float, Bound(0, 1, "share")] = 0.4
+    """Below this share of that level nothing is scaled down: an outage looks like no load."""
     gap_s: Window = 60.0
     """Longest hole in the memory that still counts as memory."""
 
@@ -105,6 +109,8 @@ class Limits:
     """One tick."""
     stale_intervals: Annotated[int, Bound(1, 100, "ticks")] = 3
     """A signal older than this is stale: the present is held."""
+    envelope_s: Window = 120.0
+    """The policy must have been inside its training envelope for this long."""
     blind_s: Annotated[float, Bound(0.01, LONGEST_WINDOW_S, "s")] = 60.0
     """A signal or proposal older than this is gone: the baseline takes over, upward only."""
 

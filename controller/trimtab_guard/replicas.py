@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from trimtab_guard.history import History
+from trimtab_guard.history import History, load_rps
 from trimtab_guard.limits import BackendLimits, Limits
 from trimtab_guard.model import BackendState, Reason, State
 from trimtab_guard.reasons import Code
@@ -27,7 +27,8 @@ class Sight:
     ``needed`` is how many its present load takes, at least one while it has a share; ``peak``
     is the highest proposal of the hold window, ``recent`` every level of the rate window,
     ``churn`` the starts + stops of the flap window; ``remembered``: the memory covers the
-    whole hold window; ``in_doubt``: no signal may be taken for a reason to shrink.
+    whole hold window; ``in_doubt``: no signal may be taken for a reason to shrink;
+    ``dropped``: the load is far below what it was.
     """
 
     present: int
@@ -39,6 +40,9 @@ class Sight:
     in_doubt: bool
     backend: BackendLimits
     limits: Limits
+    disruption_min: int = 0
+    rollout: bool = False
+    dropped: bool = False
 
 
 def min_replicas(want: int, at: Sight) -> int:
@@ -57,6 +61,16 @@ def routed(want: int, at: Sight) -> int:
     return max(want, min(at.present, at.needed, at.backend.max_replicas))
 
 
+def disruption(want: int, at: Sight) -> int:
+    """Not below what a PodDisruptionBudget allows: what stops there would be fought over."""
+    return max(want, min(at.present, at.disruption_min))
+
+
+def rollout(want: int, at: Sight) -> int:
+    """No scale-down while replicas are being replaced: some of those there may not last."""
+    return max(want, at.present) if at.rollout else want
+
+
 def no_history(want: int, at: Sight) -> int:
     """No scale-down before a full hold window has been watched without a hole."""
     return want if at.remembered else max(want, at.present)
@@ -65,6 +79,11 @@ def no_history(want: int, at: Sight) -> int:
 def hold(want: int, at: Sight) -> int:
     """Down only to the highest recent proposal; one above the maximum counts as the maximum."""
     return max(want, min(at.present, at.peak, at.backend.max_replicas))
+
+
+def drop(want: int, at: Sight) -> int:
+    """No scale-down after a sudden drop: in an outage those who wait will all come back."""
+    return max(want, min(at.present, at.backend.max_replicas)) if at.dropped else want
 
 
 def rate_up(want: int, at: Sight) -> int:
@@ -101,7 +120,10 @@ LIMITS: tuple[tuple[Code, Callable[[int, Sight], int]], ...] = (
     (Code.MIN_REPLICAS, min_replicas),
     (Code.MAX_REPLICAS, max_replicas),
     (Code.ROUTED, routed),
+    (Code.DISRUPTION, disruption),
+    (Code.ROLLOUT, rollout),
     (Code.NO_HISTORY, no_history),
+    (Code.DROP, drop),
     (Code.HOLD, hold),
     (Code.RATE_UP, rate_up),
     (Code.RATE_DOWN, rate_down),
@@ -115,7 +137,7 @@ def limited(
     """The replicas of every want after every limit, and a reason for each change."""
     counts, reasons = [], []
     for want, backend in zip(wish.wants, state.backends, strict=True):
-        at = _sight(backend, want.replicas, wish.in_doubt, limits, history, now_s)
+        at = _sight(state, backend, want.replicas, wish.in_doubt, limits, history, now_s)
         count = int(want.replicas)
         for code, limit in LIMITS:
             allowed = limit(count, at)
@@ -127,6 +149,7 @@ def limited(
 
 
 def _sight(
+    service: State,
     state: BackendState,
     proposed: int,
     in_doubt: bool,
@@ -148,7 +171,14 @@ def _sight(
         in_doubt=in_doubt,
         backend=backend,
         limits=limits,
+        disruption_min=int(state.disruption_min),
+        rollout=service.rollout,
+        dropped=_dropped(service, limits, history, now_s),
     )
+
+
+def _dropped(state: State, limits: Limits, history: History, now_s: float) -> bool:
+    return load_rps(state) < limits.drop_share * history.load.highest(now_s - limits.drop_s)
 
 
 def _needed(state: BackendState, backend: BackendLimits, limits: Limits) -> int:

@@ -23,12 +23,13 @@ ROUNDING = 1e-6
 class Sight:
     """What the limits see of the route, per backend in the order of the state.
 
-    ``able`` is what the ready replicas can serve, in any unit, and ``most`` the share that each
-    backend can carry. ``base`` is the present without what cannot be served or carried: where
-    a move starts. ``lowest`` and ``highest`` are how far it may go, the last weight interval
-    in mind.
+    ``held``: it stays as it is. ``able`` is what the ready replicas can serve, in any unit,
+    and ``most`` the share that each backend can carry. ``base`` is the present without what
+    cannot be served or carried: where a move starts. ``lowest`` and ``highest`` are how far it
+    may go, the last weight interval in mind.
     """
 
+    held: bool
     able: Shares
     most: Shares
     base: Shares
@@ -39,6 +40,11 @@ class Sight:
 def weight_sum(wish: Shares, at: Sight) -> Shares:
     """Shares sum to one; the present may be all zero before the first route is written."""
     return normalised(wish) if any(wish) else at.base
+
+
+def rollout(wish: Shares, at: Sight) -> Shares:
+    """The route stays while replicas are being replaced, but for what cannot be served."""
+    return at.base if at.held else wish
 
 
 def not_ready(wish: Shares, at: Sight) -> Shares:
@@ -100,6 +106,7 @@ def carried(shares: Shares, most: Shares) -> Shares:
 
 LIMITS: tuple[tuple[Code, Callable[[Shares, Sight], Shares]], ...] = (
     (Code.WEIGHT_SUM, weight_sum),
+    (Code.ROLLOUT, rollout),
     (Code.NOT_READY, not_ready),
     (Code.CAPACITY, capacity),
     (Code.WEIGHT_STEP, weight_step),
@@ -134,6 +141,7 @@ def _sight(wish: Wish, state: State, limits: Limits, history: History, now_s: fl
     ]
     step = 1.0 if wish.at_once else limits.weight_step
     return Sight(
+        held=state.rollout and not wish.at_once,
         able=able,
         most=most,
         base=base,

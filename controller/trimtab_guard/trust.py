@@ -57,7 +57,8 @@ def refusals(state: State, limits: Limits, history: History, now_s: float) -> It
 
 
 def _impossible(backend: BackendState) -> Iterator[Reason]:
-    for count in (backend.wanted, backend.starting, backend.ready, backend.draining):
+    counts = (backend.wanted, backend.starting, backend.ready, backend.draining)
+    for count in (*counts, backend.disruption_min):
         if not countable(count):
             yield Reason(Code.UNSEEN, backend.name, count, LARGEST)
     if not possible(backend.weight, WHOLE_SHARE):
@@ -80,8 +81,9 @@ def choose(
     """The proposal where everything is in order; else hold, or the baseline, upward only.
 
     A doubtful signal holds the present; when it has been doubtful for longer than
-    ``blind_s``, or when the signals are fine and the proposal is broken, the baseline may
-    still add. ``history`` has learned from ``state``.
+    ``blind_s``, or when the signals are fine and the proposal is broken or was made outside
+    of what its policy was trained on, the baseline may still add. ``history`` has learned
+    from ``state``.
     """
     refused = tuple(_refused(proposal, state, limits, history, now_s))
     doubted = {doubt.code for doubt in doubts(state, history.senses, limits, now_s)}
@@ -123,6 +125,9 @@ def _refused(
     age_s = now_s - proposal.time_s
     if age_s > limits.blind_s:
         yield Reason(Code.EXPIRED, "", age_s, limits.blind_s)
+    inside_s = now_s - history.strayed_s if proposal.in_envelope else 0.0
+    if inside_s < limits.envelope_s:
+        yield Reason(Code.ENVELOPE, "", inside_s, limits.envelope_s)
 
 
 def _ordered(proposal: Proposal, state: State) -> Wants:

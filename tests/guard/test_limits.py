@@ -93,6 +93,7 @@ def test_speed_shrinks_the_policys_windows_and_leaves_the_sensors() -> None:
     assert shrunk == {
         "rate_window_s", "flap_window_s", "hold_s", "gap_s", "weight_interval_s", "verify_s",
         "cool_s",
+        "drop_s", "envelope_s",
     }  # fmt: skip
     assert (fast.rate_window_s, fast.hold_s) == (2.0, 10.0)
     assert fast.backends == slow.backends
