@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test check stubs format clean
+.PHONY: run test check crash stubs format clean
 
 run: $(VENV)/.run
 	$(BIN)/trimtab up $(ARGS)
@@ -19,6 +19,10 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tools/stubs.py --check
+
+# The daemon, killed 200 times on the real stage: about a quarter of an hour.
+crash: $(VENV)/.dev
+	TRIMTAB_KILLS=200 $(BIN)/pytest tests/crash --log-cli-level=INFO $(ARGS)
 
 stubs: $(VENV)/.dev
 	$(BIN)/python tools/stubs.py

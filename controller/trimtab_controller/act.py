@@ -70,38 +70,33 @@ def intend(service: str, now_s: float, report: StageReport, wants: Iterable[Want
     if not asks:
         return None
     # One decision per version and moment: this names the action, also after a restart.
-    return Intent(f"{service}@{report.version}@{now_s!r}", service, now_s, report.version, asks)
+    request_id = f"{service}@{report.version}@{now_s!r}"
+    return Intent(request_id, service, now_s, report.version, asks, before=fields(report))
 
 
-def send(stage: Stage, intent: Intent, now_s: float, stale_s: float) -> OutcomeRecord:
-    """Send a journalled intent, unless it is older than ``stale_s``.
+def send(stage: Stage, intent: Intent, now_s: float) -> OutcomeRecord:
+    """Send a journalled intent; raises `StageError` when it stays open whether it arrived."""
+    try:
+        version = stage.apply(intent)
+    except StageRefusedError as error:
+        return _outcome(intent, now_s, applied=False, version=intent.version, error=str(error))
+    return _outcome(intent, now_s, applied=True, version=version)
 
-    Raises `StageError` when it stays open whether it arrived.
-    """
-    if now_s > intent.time_s + stale_s:
-        return withdraw(intent, now_s, "decided too late")
-    return _ask(stage, intent, now_s)
 
-
-def settle(stage: Stage, intent: Intent, report: StageReport, now_s: float) -> OutcomeRecord:
+def settle(
+    stage: Stage, intent: Intent, report: StageReport, now_s: float, stale_s: float
+) -> OutcomeRecord:
     """Find out what became of an intent without ever acting on it anew; raises `StageError`.
 
     While the version is still the intent's, nothing has arrived. Once it has moved on, asking
     again with the same request_id can only be answered from the stage's own memory.
     """
     if report.version != intent.version:
-        return _ask(stage, intent, now_s)
-    if abs(now_s - intent.time_s) < SETTLE_S:
+        return send(stage, intent, now_s)
+    # It may have been sent up to ``stale_s`` after it was decided, by a daemon that then died.
+    if abs(now_s - intent.time_s) < stale_s + SETTLE_S:
         raise StageError("waiting for a write that was not answered")
     return withdraw(intent, now_s, "the stage never had it")
-
-
-def _ask(stage: Stage, intent: Intent, now_s: float) -> OutcomeRecord:
-    try:
-        version = stage.apply(intent)
-    except StageRefusedError as error:
-        return _outcome(intent, now_s, applied=False, version=intent.version, error=str(error))
-    return _outcome(intent, now_s, applied=True, version=version)
 
 
 def withdraw(intent: Intent, now_s: float, why: str) -> OutcomeRecord:

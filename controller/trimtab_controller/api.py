@@ -12,7 +12,7 @@ from trimtab_controller import messages
 from trimtab_controller.approvals import Answer
 from trimtab_controller.board import Board
 from trimtab_controller.journal import JournalError
-from trimtab_controller.mandate import Refusal, UnknownError
+from trimtab_controller.mandate import ABORT_S, Refusal, UnknownError
 from trimtab_controller.messages import InvalidRequest
 from trimtab_controller.protocols import Clock, PolicyError
 from trimtab_controller.recommend import Recommender
@@ -80,8 +80,21 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
         """Set a service's mode, never above its ceiling."""
         with _answering(context), self._board.lock:
             service, mode = self._listed(request.service), messages.mode_of(request.mode)
-            self._board.mandate.set_mode(service, mode, _named(request.who), self._clock())
-            return pb.SetModeReply(mode=messages.mode_name(self._board.mandate.mode(service)))
+            mandate, now_s = self._board.mandate, self._clock()
+            mandate.set_mode(service, mode, _named(request.who), now_s)
+            return pb.SetModeReply(
+                mode=messages.mode_name(mandate.mode(service, now_s)),
+                lease_until_s=mandate.lease(service).until_s,
+            )
+
+    def Renew(  # noqa: N802  # gRPC's name
+        self, request: pb.RenewRequest, context: grpc.ServicerContext
+    ) -> pb.RenewReply:
+        """Start a service's lease anew, before it has ended."""
+        with _answering(context), self._board.lock:
+            service, mandate = self._listed(request.service), self._board.mandate
+            mandate.renew(service, _named(request.who), self._clock())
+            return pb.RenewReply(lease_until_s=mandate.lease(service).until_s)
 
     def Stop(  # noqa: N802  # gRPC's name
         self, request: pb.StopRequest, context: grpc.ServicerContext
@@ -91,6 +104,16 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
         with _answering(context), self._board.lock:
             self._board.mandate.stop(request.who, request.why, self._clock())
             return pb.StopReply()
+
+    def Abort(  # noqa: N802  # gRPC's name
+        self, request: pb.AbortRequest, context: grpc.ServicerContext
+    ) -> pb.AbortReply:
+        """Undo what is running, and stop; answers when it has."""
+        mandate = self._board.mandate
+        with _answering(context), self._board.lock:
+            mandate.abort(_named(request.who), request.why, self._clock())
+            self._board.lock.wait_for(lambda: mandate.stopped, ABORT_S)
+            return pb.AbortReply(stopped=mandate.stopped, not_undone=mandate.not_undone)
 
     def Resume(  # noqa: N802  # gRPC's name
         self, request: pb.ResumeRequest, context: grpc.ServicerContext
@@ -105,10 +128,13 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
         request: pb.ListPendingRequest,  # noqa: ARG002  # it has no fields
         context: grpc.ServicerContext,  # noqa: ARG002  # nothing can go wrong
     ) -> pb.ListPendingReply:
-        """List the envelopes that wait for a human."""
+        """List the envelopes that wait for a human, and those that were granted."""
         with self._board.lock:
             pending = self._board.approvals.pending(self._clock())
-        return pb.ListPendingReply(pending=map(messages.envelope, pending))
+            granted = self._board.approvals.standing(self._clock())
+        return pb.ListPendingReply(
+            pending=map(messages.envelope, pending), granted=map(messages.envelope, granted)
+        )
 
     def Approve(  # noqa: N802  # gRPC's name
         self, request: pb.ApproveRequest, context: grpc.ServicerContext
@@ -123,6 +149,15 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
         """Refuse an envelope."""
         self._answer(request, Answer.REJECTED, context)
         return pb.RejectReply()
+
+    def Revoke(  # noqa: N802  # gRPC's name
+        self, request: pb.RevokeRequest, context: grpc.ServicerContext
+    ) -> pb.RevokeReply:
+        """Take a grant back."""
+        with _answering(context), self._board.lock:
+            who, now_s = _named(request.who), self._clock()
+            self._board.approvals.revoke(request.id, who, request.why, now_s)
+            return pb.RevokeReply()
 
     def _answer(
         self,

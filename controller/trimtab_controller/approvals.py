@@ -25,7 +25,11 @@ class Answer(StrEnum):
     PENDING = "pending"
     GRANTED = "granted"
     REJECTED = "rejected"
+    REVOKED = "revoked"
     EXPIRED = "expired"
+
+
+DENIED = {Answer.REJECTED, Answer.REVOKED}
 
 
 class Move(NamedTuple):
@@ -114,10 +118,23 @@ class Approvals:
         What was rejected is not asked again for as long as a grant would hold.
         """
         envelope = self._waiting(envelope_id, now_s)
-        expires_s = now_s + self._grant_s
-        evidence = f"{envelope.why}; {who}: {why}" if why else envelope.why
-        answered = replace(envelope, answer=answer, who=who, why=evidence, expires_s=expires_s)
-        return self._record(answered, now_s)
+        answered = _signed(envelope, answer, who, why)
+        return self._record(replace(answered, expires_s=now_s + self._grant_s), now_s)
+
+    def standing(self, now_s: float) -> list[Envelope]:
+        """What was granted and still holds."""
+        envelopes = self._envelopes.values()
+        return [e for e in envelopes if e.answer is Answer.GRANTED and now_s < e.expires_s]
+
+    def revoke(self, envelope_id: str, who: str, why: str, now_s: float) -> Envelope:
+        """Take back a grant; raises `UnknownError` or `Refusal`.
+
+        Nor is it asked again before the grant would have ended.
+        """
+        envelope = self._living(envelope_id, now_s)
+        if envelope.answer is not Answer.GRANTED:
+            raise Refusal(f"envelope {envelope_id} is {envelope.answer}, not granted")
+        return self._record(_signed(envelope, Answer.REVOKED, who, why), now_s)
 
     def expire(self, now_s: float) -> None:
         """End what is past its time."""
@@ -167,13 +184,17 @@ class Approvals:
         )
 
     def _waiting(self, envelope_id: str, now_s: float) -> Envelope:
+        envelope = self._living(envelope_id, now_s)
+        if envelope.answer is not Answer.PENDING:
+            raise Refusal(f"envelope {envelope_id} was {envelope.answer} by {envelope.who} already")
+        return envelope
+
+    def _living(self, envelope_id: str, now_s: float) -> Envelope:
         envelope = self._envelopes.get(envelope_id)
         if envelope is None and envelope_id not in map(str, range(1, self._count + 1)):
             raise UnknownError(f"there is no envelope {envelope_id!r}: list what is pending")
         if envelope is None or envelope.expires_s <= now_s:
             raise Refusal(f"envelope {envelope_id} has expired: list what is pending now")
-        if envelope.answer is not Answer.PENDING:
-            raise Refusal(f"envelope {envelope_id} was {envelope.answer} by {envelope.who} already")
         return envelope
 
     def _record(self, envelope: Envelope, now_s: float) -> Envelope:
@@ -188,6 +209,11 @@ class Approvals:
             self._envelopes.pop(envelope.id, None)
         else:
             self._envelopes[envelope.id] = envelope
+
+
+def _signed(envelope: Envelope, answer: Answer, who: str, why: str) -> Envelope:
+    evidence = f"{envelope.why}; {who}: {why}" if why else envelope.why
+    return replace(envelope, answer=answer, who=who, why=evidence)
 
 
 def moves(request: Request) -> Iterator[Move]:

@@ -24,6 +24,7 @@ from trimtab_controller.schema import (
 )
 from trimtab_guard.limits import BackendLimits, Limits
 from trimtab_guard.modes import Mode
+from trimtab_guard.schedule import ALWAYS, Schedule
 from trimtab_sim.profile import BackendProfile, Profile
 
 
@@ -77,7 +78,8 @@ class ServiceSpec:
     """One service as written in the file.
 
     ``miss_price`` is lambda of the score; no mode above ``ceiling`` can be set; ``limits``
-    override the guard's defaults.
+    override the guard's defaults. Without asking, trimtab acts for ``lease_s`` after a human has
+    set a mode or renewed the lease, and only when ``schedule`` allows it.
     """
 
     name: str
@@ -88,6 +90,8 @@ class ServiceSpec:
     backends: tuple[BackendSpec, ...]
     timeout_s: Positive = 10.0
     metric_lag_s: NotNegative = 0.0
+    lease_s: Positive = 8 * 3600.0
+    schedule: Schedule = ALWAYS
     limits: Place | None = None
 
     def __post_init__(self) -> None:

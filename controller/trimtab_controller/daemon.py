@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import signal
-import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
@@ -35,7 +34,9 @@ from trimtab_controller.sense import Eyes
 from trimtab_controller.sensors.envoy import EnvoySensor
 from trimtab_controller.server import AddressError, Server
 from trimtab_controller.service import Service
+from trimtab_controller.signals import Inbox
 from trimtab_controller.stages.local import LocalStage
+from trimtab_controller.worst_case import described
 from trimtab_guard.modes import Mode
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ log = logging.getLogger(__name__)
 POLICY_SHARE = 0.5
 # How much of the past a policy watches again after a restart.
 REWATCHED_TICKS = 1000
+ENDINGS = (signal.SIGTERM, signal.SIGINT)
 REFUSALS = (ConfigError, BundleError, JournalError, AddressError)
 
 
@@ -59,9 +61,11 @@ class Options:
     stage_socket: str | None
 
 
-def serve(options: Options, ending: threading.Event) -> None:
-    """Run until ``ending`` is set; raises one of `REFUSALS`, which say what to do."""
+def serve(options: Options, inbox: Inbox) -> None:
+    """Run until a signal ends it; raises one of `REFUSALS`, which say what to do."""
     config = load_config(options.config)
+    for line in described(config):
+        log.info("%s", line)
     with ExitStack() as parts:
         journal = Journal.open(options.journal)
         parts.callback(journal.close)
@@ -85,7 +89,7 @@ def serve(options: Options, ending: threading.Event) -> None:
         parts.callback(server.close)
         log.info("policy %s steers %s", policy.name, ", ".join(each.name for each in services))
         log.info("listening at %s; journal %s", server.address, options.journal)
-        beat(loop.tick, config.tick_s, ending)
+        beat(loop.tick, config.tick_s, inbox)
 
 
 def next_due(due_s: float, now_s: float, tick_s: float) -> float:
@@ -93,24 +97,32 @@ def next_due(due_s: float, now_s: float, tick_s: float) -> float:
     return due_s + (max(0, math.floor((now_s - due_s) / tick_s)) + 1) * tick_s
 
 
-def beat(tick: Callable[[], None], tick_s: float, ending: threading.Event) -> None:
-    """Call ``tick`` every ``tick_s`` seconds until ``ending`` is set."""
+def beat(tick: Callable[[], None], tick_s: float, inbox: Inbox) -> None:
+    """Call ``tick`` every ``tick_s`` seconds until a signal ends it."""
     due_s = time.monotonic()
-    while not ending.is_set():
+    while not _ended(inbox, due_s):
         tick()
         due_s = next_due(due_s, time.monotonic(), tick_s)
-        ending.wait(due_s - time.monotonic())
+
+
+def _ended(inbox: Inbox, due_s: float) -> bool:
+    """Wait until ``due_s``, unless a signal ends it before."""
+    while (number := inbox.next(due_s)) is not None:
+        if number in ENDINGS:
+            return True
+    return False
 
 
 def _board(config: Config, journal: Journal, options: Options) -> Board:
     mandate = Mandate(
         journal,
-        ceilings={service.name: service.spec.ceiling for service in config.services},
+        specs={service.name: service.spec for service in config.services},
         start=Mode(options.mode),
         stop_file=options.journal.with_name(options.journal.name + ".stop"),
+        now_s=time.time(),
     )
     approvals = Approvals(journal, config.approval.wait_s, config.approval.grant_s)
-    return Board(mandate, approvals)
+    return Board(mandate, approvals, time.time)
 
 
 def _policy(config: Config, services: Sequence[ServiceConfig], bundle: Path | None) -> Budgeted:
@@ -176,11 +188,9 @@ def _service(
 def main(**options: Any) -> None:
     """Steer the services of a configuration until SIGTERM or Ctrl-C; SIGUSR1 stops all writes."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    ending = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ending.set())
     try:
-        serve(Options(**options), ending)
+        with Inbox(ENDINGS) as inbox:
+            serve(Options(**options), inbox)
     except REFUSALS as error:
         raise click.ClickException(str(error)) from error
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from trimtab_controller.board import Board
 from trimtab_controller.journal import Journal, JournalError
-from trimtab_controller.memory import TickRecord, write_ticks
+from trimtab_controller.memory import Outcome, TickRecord, write_ticks
 from trimtab_controller.protocols import Clock, Policy, PolicyError
 from trimtab_controller.sense import Sight
 from trimtab_controller.service import Service
@@ -44,6 +44,7 @@ class Loop:
                 ticks = self._gate(sights, proposals, failure)
                 self._remember(ticks)
                 ticks = self._act(ticks)
+                self._end_abort(ticks)
             except JournalError as error:
                 ticks = self._hold(sights, str(error))
             self._show(ticks)
@@ -72,10 +73,16 @@ class Loop:
         """Write what is intended; each outcome is remembered before the next write."""
         return [service.act(tick) for service, tick in zip(self._services, ticks, strict=True)]
 
+    def _end_abort(self, ticks: Sequence[TickRecord]) -> None:
+        """An abort ends in a stop, once everything is undone."""
+        undone = (Outcome.APPLIED, Outcome.UNCHANGED)
+        open_ = (f"{tick.service}: {tick.error}" for tick in ticks if tick.outcome not in undone)
+        self._board.mandate.end_abort("; ".join(open_), self._clock())
+
     def _hold(self, sights: Sequence[Sight], failure: str) -> list[TickRecord]:
         rows = zip(self._services, sights, strict=True)
         return [service.held(sight, failure) for service, sight in rows]
 
     def _show(self, ticks: Sequence[TickRecord]) -> None:
         rows = zip(self._services, ticks, strict=True)
-        self._board.publish([service.status(tick, self._policy.name) for service, tick in rows])
+        self._board.publish([service.shown(tick) for service, tick in rows], self._policy.name)

@@ -1,20 +1,29 @@
-"""What trimtab may do now: the mode of each service, and the stop.
+"""What trimtab may do now: the mode of each service, its lease, and the stop.
 
 The configuration is the ceiling, the journal remembers the present, and the lower wins.
-Nothing here ever rises by itself: only a human's `set_mode` does that.
+Nothing here ever rises by itself: only a human's `set_mode` does that. What lowers a mode from
+outside (a foreign writer, the end of a lease, the calendar) the guard decides.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from trimtab_controller.journal import Journal
-from trimtab_guard.modes import Mode
+from trimtab_controller.config import ServiceSpec
+from trimtab_controller.journal import Journal, JournalError
+from trimtab_guard.authority import NO_LEASE, Facts, Lease, Standing, effective
+from trimtab_guard.modes import Mode, lower
+from trimtab_guard.reasons import Code
 
 # Who acts when no human does; a mode set under this name is a demotion.
 OURSELVES = "trimtab"
+# Who set the mode of a service that the journal did not know.
+COMMAND_LINE = "command line"
+# An abort that has not undone everything by then stops all the same.
+ABORT_S = 10.0
 
 
 class Refusal(Exception):  # noqa: N818  # not an error of the program but its answer
@@ -25,40 +34,72 @@ class UnknownError(LookupError):
     """A service or an envelope that does not exist."""
 
 
-def lower(one: Mode, other: Mode) -> Mode:
-    """The one that trusts less."""
-    return min(one, other, key=list(Mode).index)
+class Abort(NamedTuple):
+    """A stop that first undoes what is running: by whom, why and since when."""
+
+    who: str
+    why: str
+    since_s: float
 
 
 class Mandate:
-    """Modes and stop, rebuilt from the journal. Callers hold the board's lock, but for `halt`."""
+    """Modes and stop, rebuilt from the journal. Callers hold the board's lock, but for `halt`.
+
+    ``specs`` are what the configuration says of each service; a reload replaces them.
+    """
 
     def __init__(
         self,
         journal: Journal,
-        ceilings: Mapping[str, Mode],
+        specs: Mapping[str, ServiceSpec],
         start: Mode,
         stop_file: Path,
+        now_s: float,
     ) -> None:
         """``start`` is the mode of services that the journal does not know yet."""
+        self.specs = specs
         self._journal = journal
-        self._ceilings = ceilings
         self._stop_file = stop_file
-        self._modes = dict.fromkeys(ceilings, start)
-        self._alarms: dict[str, str] = {}
+        self._modes: dict[str, Mode] = {}
+        self._leases: dict[str, Lease] = {}
+        self._writers: dict[str, str] = {}
+        self._demotions: dict[str, str] = {}
         self._stop = False
+        self._abort: Abort | None = None
+        # What the last abort has not undone (yet), and why.
+        self.not_undone = ""
         # Who halted and why; set by one assignment, which is all that a signal handler may do.
         self._halted: tuple[str, str] | None = None
-        for entry in journal.entries(kinds=("mode", "stop", "resume")):
-            self._follow(entry.kind, entry.body)
+        for entry in journal.entries(kinds=("mode", "renew", "writer", "stop", "abort", "resume")):
+            self._follow(entry.kind, entry.body, entry.time_s)
+        for service in specs.keys() - self._modes.keys():
+            self._set(service, start, COMMAND_LINE, now_s)
 
-    def mode(self, service: str) -> Mode:
-        """The present mode of a service, also while stopped."""
-        return lower(self._ceilings[service], self._modes[service])
+    def mode(self, service: str, now_s: float) -> Mode:
+        """The mode that holds now."""
+        return self.standing(service, now_s).mode
+
+    def standing(self, service: str, now_s: float, deadline_s: float = math.inf) -> Standing:
+        """The mode that holds now and what lowers it; for a decision, its deadline counts too."""
+        facts = Facts(
+            lease=self.lease(service),
+            foreign_writer=self._writers.get(service, ""),
+            stopped=self.stopped,
+            deadline_s=deadline_s,
+        )
+        spec = self.specs[service]
+        chosen = lower(spec.ceiling, self._modes[service])
+        return effective(chosen, facts, spec.schedule, now_s)
+
+    def lease(self, service: str) -> Lease:
+        """The time for which a human has entrusted the service to trimtab."""
+        return self._leases.get(service, NO_LEASE)
 
     def alarm(self, service: str) -> str:
-        """Why trimtab itself took the service down to shadow; empty once a human has answered."""
-        return self._alarms.get(service, "")
+        """Why trimtab itself took the service down; empty once a human has answered."""
+        if writer := self._writers.get(service):
+            return f"{writer} changed {service}: in shadow until a human sets a mode"
+        return self._demotions.get(service, "")
 
     @property
     def stopped(self) -> bool:
@@ -66,20 +107,35 @@ class Mandate:
         return self._stop or self._halted is not None or self._stop_file.exists()
 
     def set_mode(self, service: str, mode: Mode, who: str, now_s: float) -> None:
-        """A human's choice; raises `Refusal` above the ceiling or while stopped."""
-        if self.stopped:
-            raise Refusal("trimtab is stopped: `trimtab resume` first")
-        if lower(mode, self._ceilings[service]) is not mode:
+        """A human's choice, and the start of a lease.
+
+        Raises `Refusal` above the ceiling or while stopped.
+        """
+        self._refuse_while_stopped()
+        ceiling = self.specs[service].ceiling
+        if lower(mode, ceiling) is not mode:
             raise Refusal(
                 f"{service}: {mode} is above the ceiling in the configuration, "
-                f"{self._ceilings[service]}: choose a lower mode, or raise mode.ceiling and restart"
+                f"{ceiling}: choose a lower mode, or raise it in the file and reload"
             )
-        self._record("mode", {"service": service, "mode": mode, "who": who, "why": ""}, now_s)
+        self._set(service, mode, who, now_s)
 
-    def demote(self, service: str, why: str, now_s: float) -> None:
-        """Take a service down to shadow, loudly."""
-        body = {"service": service, "mode": Mode.SHADOW, "who": OURSELVES, "why": why}
-        self._record("mode", body, now_s)
+    def renew(self, service: str, who: str, now_s: float) -> None:
+        """Start the lease anew; raises `Refusal` when it has ended, for then the mode fell."""
+        self._refuse_while_stopped()
+        if not self.lease(service).holds(now_s):
+            raise Refusal(f"{service}: the lease has ended: `trimtab mode {service} MODE` first")
+        body = {"service": service, "who": who, "until_s": self._until_s(service, now_s)}
+        self._record("renew", body, now_s)
+
+    def notice_writer(self, service: str, writer: str, now_s: float) -> None:
+        """Somebody else changed what trimtab steers: in shadow until a human sets a mode."""
+        self._record("writer", {"service": service, "writer": writer}, now_s)
+
+    def demote(self, service: str, mode: Mode, why: str, now_s: float) -> None:
+        """Take a service down to ``mode``, loudly; the lease stays what it was."""
+        body = {"service": service, "mode": mode, "who": OURSELVES, "why": why}
+        self._record("mode", body | {"until_s": self.lease(service).until_s}, now_s)
 
     def halt(self, who: str = "signal", why: str = "") -> None:
         """Stop writing at once: safe in a signal handler and without the lock."""
@@ -91,12 +147,40 @@ class Mandate:
         if not self._stop:
             self._record("stop", {"who": who, "why": why}, now_s)
 
+    def abort(self, who: str, why: str, now_s: float) -> None:
+        """Have the next tick undo what is running, and stop; raises `Refusal` while stopped."""
+        self._refuse_while_stopped()
+        try:
+            self._record("abort", {"who": who, "why": why}, now_s)
+        except JournalError:
+            self.halt(who, why)
+            raise
+
+    @property
+    def aborting(self) -> bool:
+        """Whether nothing may be written but what undoes."""
+        return self._abort is not None and not self.stopped
+
+    def end_abort(self, not_undone: str, now_s: float) -> None:
+        """Stop once everything is undone, or the time for it is over."""
+        if self._abort and self.aborting:
+            self.not_undone = not_undone
+            if not (not_undone and self._abort.since_s <= now_s < self._abort.since_s + ABORT_S):
+                self.stop(self._abort.who, self._abort.why, now_s)
+
     def keep(self, now_s: float) -> None:
-        """Make a halt or a stop file durable, so that it outlives both."""
+        """Make durable what happened by itself: a halt, a stop file, the end of a lease."""
         if self._stop_file.exists():
             self.stop("stop file", "", now_s)
         elif self._halted:
             self.stop(*self._halted, now_s)
+        elif self._abort and abs(now_s - self._abort.since_s) > ABORT_S:
+            self.end_abort("too late", now_s)
+        for service in self.specs:
+            codes = {reason.code for reason in self.standing(service, now_s).reasons}
+            if Code.LEASE in codes:
+                why = f"the lease on {service} has ended: in approve until a human sets a mode"
+                self.demote(service, Mode.APPROVE, why, now_s)
 
     def resume(self, who: str, now_s: float) -> None:
         """Undo the stop; every service comes back in shadow."""
@@ -107,15 +191,37 @@ class Mandate:
             self._halted = None
             self._record("resume", {"who": who}, now_s)
 
+    def _refuse_while_stopped(self) -> None:
+        if self.stopped:
+            raise Refusal("trimtab is stopped: `trimtab resume` first")
+
+    def _set(self, service: str, mode: Mode, who: str, now_s: float) -> None:
+        body = {"service": service, "mode": mode, "who": who, "why": ""}
+        self._record("mode", body | {"until_s": self._until_s(service, now_s)}, now_s)
+
+    def _until_s(self, service: str, now_s: float) -> float:
+        return now_s + self.specs[service].lease_s
+
     def _record(self, kind: str, body: dict[str, Any], now_s: float) -> None:
         self._journal.append(kind, body, now_s)
-        self._follow(kind, body)
+        self._follow(kind, body, now_s)
 
-    def _follow(self, kind: str, body: Mapping[str, Any]) -> None:
+    def _follow(self, kind: str, body: Mapping[str, Any], time_s: float) -> None:
         """One journalled command: the only place where the present changes."""
         if kind == "mode":
             self._modes[body["service"]] = Mode(body["mode"])
-            self._alarms[body["service"]] = body["why"] if body["who"] == OURSELVES else ""
+            self._demotions[body["service"]] = body["why"]
+            if body["who"] != OURSELVES:
+                self._writers.pop(body["service"], None)
+        if kind in ("mode", "renew"):
+            self._leases[body["service"]] = Lease(time_s, body["until_s"])
+        elif kind == "writer":
+            self._writers[body["service"]] = body["writer"]
+        elif kind == "abort":
+            self._abort = Abort(body["who"], body["why"], time_s)
+            self.not_undone = "stopped before anything was undone"
+        elif kind == "stop":
+            self._abort = None
         elif kind == "resume":
             self._modes = dict.fromkeys(self._modes, Mode.SHADOW)
         self._stop = kind == "stop" or (self._stop and kind != "resume")

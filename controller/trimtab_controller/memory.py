@@ -9,16 +9,21 @@ the open write that the old one had.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 
-from trimtab_controller.journal import Journal
+from trimtab_controller.journal import Entry, Journal
 from trimtab_controller.protocols import Intent
 from trimtab_controller.records import pack, unpack
 from trimtab_guard.history import History
-from trimtab_guard.limits import LONGEST_WINDOW_S
-from trimtab_guard.model import Proposal, State, Verdict
+from trimtab_guard.limits import LONGEST_WINDOW_S, Limits
+from trimtab_guard.model import Proposal, State, Verdict, Want
 from trimtab_guard.modes import Mode
+
+# The kinds of records that a memory is folded from.
+REMEMBERED = ("tick", "outcome")
+# For this long after it was written a change may still be what hurts: an abort undoes it.
+RUNNING_S = 60.0
 
 
 class Outcome(StrEnum):
@@ -35,7 +40,11 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TickRecord:
-    """One service's tick. ``outcome`` is final unless there is an ``intent`` to write."""
+    """One service's tick. ``outcome`` is final unless there is an ``intent`` to write.
+
+    ``baseline`` is what the plain rule wanted: with state, proposal, limits and memory it is all
+    that the verdict was made of.
+    """
 
     service: str
     time_s: float
@@ -49,6 +58,7 @@ class TickRecord:
     version: str = ""
     decisions: int = 0
     actions: int = 0
+    baseline: tuple[Want, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +77,14 @@ class OutcomeRecord:
 class Memory:
     """One service's past. ``version`` is the last that is known to be ours or adopted.
 
-    ``intent`` is a write whose outcome is unknown; the counts are since the journal began.
+    ``intent`` is a write whose outcome is unknown; ``applied`` are the recent ones that arrived,
+    as long as nobody else has written; the counts are since the journal began.
     """
 
     history: History
     version: str = ""
     intent: Intent | None = None
+    applied: tuple[Intent, ...] = ()
     decisions: int = 0
     actions: int = 0
 
@@ -82,7 +94,8 @@ class Memory:
             self.history = self.history.with_state(tick.state)
         if tick.proposal:
             self.history = self.history.with_proposal(tick.proposal)
-        self.version, self.intent = tick.version, tick.intent
+        self.adopt(tick.version)
+        self.intent = tick.intent
         self.decisions = tick.decisions + (tick.verdict is not None)
         self.actions = tick.actions
 
@@ -92,7 +105,20 @@ class Memory:
         self.version = outcome.version
         if outcome.applied and intent:
             self.actions += 1
+            self.applied = (*self._since(outcome.time_s - LONGEST_WINDOW_S), intent)
             self._remember_raises(intent)
+
+    def adopt(self, version: str) -> None:
+        """Take what is for granted: what others wrote, we neither keep nor undo."""
+        if version != self.version:
+            self.version, self.applied = version, ()
+
+    def running(self, now_s: float) -> tuple[Intent, ...]:
+        """What was written so lately that it may still be undone, oldest first."""
+        return self._since(now_s - RUNNING_S)
+
+    def _since(self, since_s: float) -> tuple[Intent, ...]:
+        return tuple(intent for intent in self.applied if intent.time_s >= since_s)
 
     def _remember_raises(self, intent: Intent) -> None:
         # A raised floor starts replicas at once. A lowered one only permits the autoscaler
@@ -122,13 +148,31 @@ def write_outcome(journal: Journal, outcome: OutcomeRecord) -> None:
     journal.append("outcome", {"service": pack(outcome)}, outcome.time_s)
 
 
+def write_limits(journal: Journal, limits: Limits, now_s: float, *, recalled: bool) -> None:
+    """Make durable which limits a service is judged by from now on.
+
+    ``recalled``: just before, its memory was rebuilt from the journal.
+    """
+    journal.append("limits", {"limits": asdict(limits), "recalled": recalled}, now_s)
+
+
 def recall(journal: Journal, services: Iterable[str]) -> Recollection:
     """Rebuild every service's memory; a service the journal does not know starts empty."""
     last = journal.last("tick")
-    since_s = last.time_s - LONGEST_WINDOW_S if last else 0.0
+    since_s = remembered_since_s(last.time_s if last else None)
+    return refold(journal.entries(kinds=REMEMBERED, since_s=since_s), services)
+
+
+def remembered_since_s(last_tick_s: float | None) -> float:
+    """From when on records count for a memory that ends with this tick."""
+    return 0.0 if last_tick_s is None else last_tick_s - LONGEST_WINDOW_S
+
+
+def refold(entries: Iterable[Entry], services: Iterable[str]) -> Recollection:
+    """What these `REMEMBERED` records leave behind."""
     memories = {name: Memory(History.empty(0.0)) for name in services}
     recollection = Recollection(memories)
-    for entry in journal.entries(kinds=("tick", "outcome"), since_s=since_s):
+    for entry in entries:
         if entry.kind == "outcome":
             outcome = unpack(OutcomeRecord, entry.body["service"])
             if outcome.service in memories:

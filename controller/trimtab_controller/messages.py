@@ -90,12 +90,14 @@ def recommendation(service: str, made: Recommendation) -> pb.RecommendReply:
 
 
 def status(status: Status) -> pb.ServiceStatus:
-    """One service after a tick."""
+    """One service after a tick, with the mode that holds now."""
     tick = status.tick
     message = pb.ServiceStatus(
         service=tick.service,
         time_s=tick.time_s,
-        mode=mode_name(tick.mode),
+        mode=mode_name(status.standing.mode),
+        lowered="; ".join(ceiling.why for ceiling in status.standing.reasons),
+        lease_until_s=status.lease.until_s,
         stopped=status.stopped,
         outcome=tick.outcome,
         error=tick.error,

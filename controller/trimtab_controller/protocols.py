@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from trimtab_guard.model import Proposal, Reading, State
+from trimtab_guard.model import Proposal, Reading, State, Want
 
 # Wall-clock seconds since the epoch.
 Clock = Callable[[], float]
@@ -86,13 +86,17 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A write that is about to happen. The same ``request_id`` is never applied twice."""
+    """A write that is about to happen. The same ``request_id`` is never applied twice.
+
+    ``before`` are the fields, of all backends, that it finds.
+    """
 
     request_id: str
     service: str
     time_s: float
     version: str
     asks: tuple[Ask, ...]
+    before: tuple[Want, ...] = ()
 
 
 class Stage(Protocol):

@@ -30,7 +30,10 @@ def pack(value: Any) -> Any:
 
 
 def unpack(kind: type[T], packed: Any) -> T:
-    """Rebuild ``kind`` from what `pack` made of it; null numbers come back as NaN."""
+    """Rebuild ``kind`` from what `pack` made of it; null numbers come back as NaN.
+
+    Fields that an older journal did not have yet take their defaults.
+    """
     result: T = _unpack(kind, packed)
     return result
 
@@ -42,10 +45,11 @@ def _unpack(kind: Any, packed: Any) -> Any:
         return tuple(_unpack(get_args(kind)[0], item) for item in packed)
     if dataclasses.is_dataclass(kind) or hasattr(kind, "_fields"):
         hints = _hints(kind)
-        return kind(*(_unpack(hint, item) for hint, item in zip(hints, packed, strict=True)))
+        return kind(*(_unpack(hint, item) for hint, item in zip(hints, packed, strict=False)))
     if issubclass(kind, enum.Enum):
         return kind[packed]
-    return math.nan if packed is None and kind is float else packed
+    # A policy may have proposed NaN replicas, too, and the guard must find that again.
+    return math.nan if packed is None and kind in (int, float) else packed
 
 
 @cache

@@ -159,7 +159,12 @@ def _read_choice(place: Place, kind: type[enum.Enum]) -> enum.Enum:
 def _read_scalar(place: Place, kind: type) -> Any:
     tags = {str: ("str",), bool: ("bool",), int: ("int",), float: ("int", "float")}[kind]
     if place.node.tag.rpartition(":")[2] not in tags:
-        noun = {str: "text", bool: "true or false", int: "a whole number", float: "a number"}[kind]
+        noun = {
+            str: "text, in quotes",
+            bool: "true or false",
+            int: "a whole number",
+            float: "a number",
+        }[kind]
         shown = place.node.value if isinstance(place.node, yaml.ScalarNode) else "this"
         raise place.error(f"{shown!r} must be {noun}")
     value = kind(yaml.SafeLoader("").construct_object(place.node))

@@ -6,18 +6,26 @@ import logging
 from dataclasses import dataclass, replace
 
 from trimtab_agents.rules.baseline import baseline
-from trimtab_controller import act
+from trimtab_controller import act, undo
 from trimtab_controller.approvals import Request
-from trimtab_controller.board import Board, Status
+from trimtab_controller.board import Board
 from trimtab_controller.config import ServiceConfig
 from trimtab_controller.gate import Permit, permit
 from trimtab_controller.journal import Journal
-from trimtab_controller.memory import Memory, Outcome, OutcomeRecord, TickRecord, write_outcome
-from trimtab_controller.protocols import WRITER, Clock, Stage, StageError, StageReport
+from trimtab_controller.memory import (
+    Memory,
+    Outcome,
+    OutcomeRecord,
+    TickRecord,
+    write_limits,
+    write_outcome,
+)
+from trimtab_controller.protocols import WRITER, Clock, Intent, Stage, StageError, StageReport
 from trimtab_controller.sense import Eyes, Sight
 from trimtab_guard.guard import judge
+from trimtab_guard.limits import Limits
 from trimtab_guard.model import Proposal, Verdict, Want
-from trimtab_guard.modes import Mode
+from trimtab_guard.modes import Mode, lower
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +42,7 @@ class Service:
     board: Board
     clock: Clock
     _told: str = ""
+    _declared: Limits | None = None
 
     @property
     def name(self) -> str:
@@ -46,15 +55,19 @@ class Service:
 
     def gate(self, sight: Sight, proposal: Proposal | None, failure: str) -> TickRecord:
         """What of the proposal may be done now; what must be asked is asked."""
+        self._declare_limits()
         if sight.report is None:
             return self.held(sight, failure)
         failure = self._settle(sight.report) or failure
         self._notice_writer(sight.report)
         tick = self.held(sight, failure)
+        if self.board.mandate.aborting:
+            return self._undo(tick, sight.report)
         if proposal is None or self.memory.intent:
             return tick
-        verdict = self._judge(sight, proposal)
-        tick = replace(tick, proposal=proposal, verdict=verdict)
+        rule = baseline(sight.known, self.config.profile)
+        verdict = self._judge(sight, proposal, rule)
+        tick = replace(tick, proposal=proposal, baseline=rule, verdict=verdict)
         if self.board.mandate.stopped:
             return replace(tick, outcome=Outcome.STOPPED)
         if not verdict.backends:
@@ -73,7 +86,7 @@ class Service:
         return TickRecord(
             service=self.name,
             time_s=sight.state.time_s,
-            mode=mandate.mode(self.name),
+            mode=mandate.mode(self.name, self.clock()),
             outcome=Outcome.HELD,
             error=sight.error or failure or mandate.alarm(self.name),
             state=sight.state if sight.report else None,
@@ -88,11 +101,14 @@ class Service:
         intent, now_s = tick.intent, self.clock()
         if intent is None or tick.outcome is not Outcome.APPLIED:
             return tick
-        if self.board.mandate.stopped:
-            self._conclude(act.withdraw(intent, now_s, "stopped"))
-            return replace(tick, outcome=Outcome.STOPPED)
+        if refusal := self._revoked(tick, intent, now_s):
+            self._conclude(act.withdraw(intent, now_s, refusal))
+            stopped = self.board.mandate.stopped
+            return replace(
+                tick, outcome=Outcome.STOPPED if stopped else Outcome.FAILED, error=refusal
+            )
         try:
-            outcome = act.send(self.stage, intent, now_s, self.config.limits.stale_s)
+            outcome = act.send(self.stage, intent, now_s)
         except StageError as error:
             return replace(tick, outcome=Outcome.FAILED, error=str(error))
         self._conclude(outcome)
@@ -100,19 +116,37 @@ class Service:
             return tick
         return replace(tick, outcome=Outcome.FAILED, error=outcome.error)
 
-    def status(self, tick: TickRecord, policy: str) -> Status:
-        """What humans see of the tick; trouble is logged as well."""
+    def shown(self, tick: TickRecord) -> TickRecord:
+        """The tick with the counts as they are after it; trouble is logged as well."""
         self._log_news(tick.error)
-        memory, pending = self.memory, self.board.approvals.pending(self.clock())
-        return Status(
-            tick=replace(tick, decisions=memory.decisions, actions=memory.actions),
-            policy=policy,
-            stopped=self.board.mandate.stopped,
-            pending=sum(envelope.service == self.name for envelope in pending),
-        )
+        return replace(tick, decisions=self.memory.decisions, actions=self.memory.actions)
 
-    def _judge(self, sight: Sight, proposal: Proposal) -> Verdict:
-        rule = baseline(sight.known, self.config.profile)
+    def _revoked(self, tick: TickRecord, intent: Intent, now_s: float) -> str:
+        """Why the mode that a decision was made under does not hold any more; empty if it does."""
+        deadline_s = intent.time_s + self.config.limits.stale_s
+        standing = self.board.mandate.standing(self.name, now_s, deadline_s)
+        if lower(standing.mode, tick.mode) is tick.mode:
+            return ""
+        return "; ".join(reason.why for reason in standing.reasons) or f"now in {standing.mode}"
+
+    def _undo(self, tick: TickRecord, report: StageReport) -> TickRecord:
+        """Bring back what the running changes replaced, in whatever mode: a human said so."""
+        if self.memory.intent:
+            return tick
+        wants = undo.undone(report, self.memory.running(tick.time_s))
+        intent = act.intend(self.name, tick.time_s, report, wants)
+        outcome = Outcome.APPLIED if intent else Outcome.UNCHANGED
+        return replace(tick, intent=intent, outcome=outcome)
+
+    def _declare_limits(self) -> None:
+        """Journal the limits that verdicts are made with from now on: a replay needs them."""
+        limits = self.config.limits
+        if limits != self._declared:
+            recalled = self._declared is None
+            write_limits(self.journal, limits, self.clock(), recalled=recalled)
+            self._declared = limits
+
+    def _judge(self, sight: Sight, proposal: Proposal, rule: tuple[Want, ...]) -> Verdict:
         limits, history = self.config.limits, self.memory.history
         return judge(proposal, rule, sight.state, limits, history, self.clock())
 
@@ -133,7 +167,8 @@ class Service:
         """Close the write that an earlier tick left open; returns why it still is."""
         if self.memory.intent:
             try:
-                outcome = act.settle(self.stage, self.memory.intent, report, self.clock())
+                stale_s = self.config.limits.stale_s
+                outcome = act.settle(self.stage, self.memory.intent, report, self.clock(), stale_s)
             except StageError as error:
                 return str(error)
             self._conclude(outcome)
@@ -141,13 +176,13 @@ class Service:
 
     def _notice_writer(self, report: StageReport) -> None:
         """Leave the service to whoever else writes to it, until a human says otherwise."""
-        known, self.memory.version = self.memory.version, report.version
+        known = self.memory.version
+        self.memory.adopt(report.version)
         moved = known not in ("", report.version) and not self.memory.intent
-        trusted = self.board.mandate.mode(self.name) is not Mode.SHADOW
-        if moved and report.writer and trusted:
+        mandate, now_s = self.board.mandate, self.clock()
+        if moved and report.writer and mandate.mode(self.name, now_s) is not Mode.SHADOW:
             who = "another trimtab" if report.writer == WRITER else report.writer
-            why = f"{who} changed {self.name}: in shadow until a human sets a mode"
-            self.board.mandate.demote(self.name, why, self.clock())
+            mandate.notice_writer(self.name, who, now_s)
 
     def _conclude(self, outcome: OutcomeRecord) -> None:
         write_outcome(self.journal, outcome)

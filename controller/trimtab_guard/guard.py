@@ -6,7 +6,7 @@ from trimtab_guard import replicas, route
 from trimtab_guard.history import History
 from trimtab_guard.limits import Limits
 from trimtab_guard.model import Proposal, State, Verdict, Want
-from trimtab_guard.trust import choose, refusals
+from trimtab_guard.trust import Wish, choose, refusals, undo
 
 
 def judge(
@@ -42,6 +42,25 @@ def judge(
         return Verdict(limits.service, now_s, (), refused)
     known = history.with_state(state)
     wish = choose(proposal, baseline, state, limits, known, now_s)
+    return _limited(wish, state, limits, known, now_s)
+
+
+def restore(
+    before: tuple[Want, ...], state: State, limits: Limits, history: History, now_s: float
+) -> Verdict:
+    """What of ``before`` may be put back now: an action is taken back, not replaced by another.
+
+    Shares as they were, at once; replicas to the higher of before and now. All limits hold but
+    the step of the route, and backends that cannot serve or carry their share are left out.
+    """
+    refused = tuple(refusals(state, limits, history, now_s))
+    if refused:
+        return Verdict(limits.service, now_s, (), refused)
+    known = history.with_state(state)
+    return _limited(undo(before, state, limits, known, now_s), state, limits, known, now_s)
+
+
+def _limited(wish: Wish, state: State, limits: Limits, known: History, now_s: float) -> Verdict:
     counts, scaling = replicas.limited(wish, state, limits, known, now_s)
     shares, routing = route.limited(wish, state, limits, known, now_s)
     names = [backend.name for backend in state.backends]

@@ -40,16 +40,20 @@ class History:
     """What is known of one service's past hour.
 
     ``time_s`` is the last tick and ``backends`` who was there; ``recorded_s`` the last tick
-    with a sound proposal in force and ``proposed_s`` when that one was made. ``dark_s``
-    keeps, per tick, for how long nothing had been believable or proposed. ``proposals`` are
-    replicas proposed; ``replicas`` and ``shares`` what was in force, whoever changed it.
+    with a sound proposal in force and ``proposed_s`` when that one was made; ``strayed_s`` the
+    last tick with one from outside of its policy's envelope. ``dark_s`` keeps, per tick, for
+    how long nothing had been believable or proposed, and ``load`` the requests per second.
+    ``proposals`` are replicas proposed; ``replicas`` and ``shares`` what was in force, whoever
+    changed it.
     """
 
     time_s: float
     recorded_s: float
     proposed_s: float = 0.0
+    strayed_s: float = 0.0
     backends: tuple[str, ...] = ()
     dark_s: Peaks = field(default_factory=Peaks)
+    load: Peaks = field(default_factory=Peaks)
     proposals: Mapping[str, Peaks] = field(default_factory=dict)
     replicas: Mapping[str, Steps] = field(default_factory=dict)
     shares: Mapping[str, Band] = field(default_factory=dict)
@@ -78,8 +82,10 @@ class History:
             time_s=now_s,
             recorded_s=min(self.recorded_s, now_s),
             proposed_s=min(self.proposed_s, now_s),
+            strayed_s=min(self.strayed_s, now_s),
             backends=names,
             dark_s=self.dark_s.between(past_s, now_s).with_value(now_s, dark_s),
+            load=_with_load(self.load.between(past_s, now_s), state),
             proposals=_recent(self.proposals, past_s, now_s, names),
             replicas=_with_counts(_recent(self.replicas, past_s, now_s, names), state),
             shares=_with_shares(_recent(self.shares, past_s, now_s, names), state),
@@ -87,9 +93,14 @@ class History:
         )
 
     def with_proposal(self, proposal: Proposal) -> History:
-        """Remember the proposal in force at the last tick; a broken one is no evidence."""
+        """Remember the proposal in force at the last tick; a broken one is no evidence.
+
+        Nor is one from outside of its policy's envelope, but that it was outside is remembered.
+        """
         if any(flaws(proposal, self.backends, self.proposed_s, self.time_s)):
             return self
+        if not proposal.in_envelope:
+            return replace(self, proposed_s=proposal.time_s, strayed_s=self.time_s)
         seen = {
             want.name: self.proposals.get(want.name, Peaks()).with_value(self.time_s, want.replicas)
             for want in proposal.backends
@@ -113,8 +124,10 @@ class History:
             "time_s": self.time_s,
             "recorded_s": self.recorded_s,
             "proposed_s": self.proposed_s,
+            "strayed_s": self.strayed_s,
             "backends": list(self.backends),
             "dark_s": _lists(self.dark_s.points),
+            "load": _lists(self.load.points),
             "proposals": {name: _lists(peaks.points) for name, peaks in self.proposals.items()},
             "replicas": {name: _lists(steps.points) for name, steps in self.replicas.items()},
             "shares": {
@@ -132,8 +145,10 @@ class History:
                 time_s=_number(data["time_s"]),
                 recorded_s=_number(data["recorded_s"]),
                 proposed_s=_number(data["proposed_s"]),
+                strayed_s=_number(data["strayed_s"]),
                 backends=tuple(str(name) for name in data["backends"]),
                 dark_s=Peaks(_points(data["dark_s"])),
+                load=Peaks(_points(data["load"])),
                 proposals={name: Peaks(_points(p)) for name, p in data["proposals"].items()},
                 replicas={name: Steps(_points(p)) for name, p in data["replicas"].items()},
                 shares={name: _band(*raw) for name, raw in data["shares"].items()},
@@ -141,6 +156,16 @@ class History:
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not a guard history ({error!r}); start with an empty one") from error
+
+
+def load_rps(state: State) -> float:
+    """Requests per second at all backends, to two digits, so that a slow fall has few steps."""
+    return float(f"{sum(backend.rate_rps.value for backend in state.backends):.1e}")
+
+
+def _with_load(known: Peaks, state: State) -> Peaks:
+    rates = (backend.rate_rps.value for backend in state.backends)
+    return known.with_value(state.time_s, load_rps(state)) if all(map(possible, rates)) else known
 
 
 def _with_counts(known: Mapping[str, Steps], state: State) -> dict[str, Steps]:

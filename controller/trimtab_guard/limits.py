@@ -36,6 +36,8 @@ class BackendLimits:
     """Fewest that may be asked for."""
     max_replicas: Annotated[int, Bound(1, 100_000, "replicas")] = 10
     """Most that may be asked for."""
+    capacity_rps: Annotated[float, Bound(0.001, 1e9, "rps")] = 1e9
+    """What one ready replica can serve; the default is no limit."""
 
     def __post_init__(self) -> None:
         owner = f"backend {self.name!r}"
@@ -76,6 +78,10 @@ class Limits:
 
     hold_s: Window = 300.0
     """Scale down only to the highest proposal of this long, and not before it has passed."""
+    drop_s: Window = 600.0
+    """The load is compared with its highest level of this long."""
+    drop_share: Annotated[float, Bound(0, 1, "share")] = 0.4
+    """Below this share of that level nothing is scaled down: an outage looks like no load."""
     gap_s: Window = 60.0
     """Longest hole in the memory that still counts as memory."""
 
@@ -83,11 +89,28 @@ class Limits:
     """Moves of a backend's share are counted over this long, sliding."""
     weight_step: Annotated[float, Bound(0, 1, "share")] = 0.10
     """Largest move of a backend's share within the weight interval."""
+    headroom: Annotated[float, Bound(0, 10, "x load")] = 0.2
+    """What a backend must be able to serve beyond its load."""
+
+    verify_s: Window = 300.0
+    """An action is watched for a regression for this long."""
+    verify_margin: Annotated[float, Bound(0.001, 0.5, "share")] = 0.02
+    """Misses above the expected share that are no regression."""
+    verify_alpha: Annotated[float, Bound(1e-9, 0.1, "chance")] = 0.001
+    """Chance of rolling back a harmless action, however often one looks."""
+    verify_requests: Annotated[int, Bound(1, 10_000, "requests")] = 20
+    """Most that one tick weighs: requests that miss together are one piece of evidence."""
+    cool_s: Window = 600.0
+    """Nothing is autonomous for this long after a rollback."""
+    lease_s: Annotated[float, Bound(60, 604_800, "s")] = 28_800.0
+    """For how long a human entrusts a service at a time."""
 
     interval_s: Annotated[float, Bound(0.01, 600, "s")] = 1.0
     """One tick."""
     stale_intervals: Annotated[int, Bound(1, 100, "ticks")] = 3
     """A signal older than this is stale: the present is held."""
+    envelope_s: Window = 120.0
+    """The policy must have been inside its training envelope for this long."""
     blind_s: Annotated[float, Bound(0.01, LONGEST_WINDOW_S, "s")] = 60.0
     """A signal or proposal older than this is gone: the baseline takes over, upward only."""
 

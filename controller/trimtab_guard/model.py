@@ -24,6 +24,7 @@ class BackendState:
 
     The counts and the weight are what *is* (for weight: what the data plane has
     acknowledged), never what was asked for; ``wanted`` is what was asked for.
+    ``disruption_min`` is the fewest replicas that a PodDisruptionBudget allows.
     """
 
     name: str
@@ -34,11 +35,15 @@ class BackendState:
     weight: float
     rate_rps: Reading
     in_flight: Reading
+    disruption_min: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """One service at one tick. ``replicas_time_s`` is the event time of counts and weights."""
+    """One service at one tick. ``replicas_time_s`` is the event time of counts and weights.
+
+    ``rollout``: somebody is replacing the replicas right now.
+    """
 
     service: str
     time_s: float
@@ -47,6 +52,7 @@ class State:
     p50_ms: Reading
     p95_ms: Reading
     miss_share: Reading
+    rollout: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,7 @@ class Proposal:
     """What a policy wants for one service, in the order of the state's backends.
 
     ``why`` is one sentence with numbers for a human; the guard never reads it.
+    ``in_envelope``: the state is like those that the policy was trained on.
     """
 
     service: str
@@ -70,6 +77,7 @@ class Proposal:
     time_s: float
     backends: tuple[Want, ...]
     why: str = ""
+    in_envelope: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,17 @@ def authority(mode: Mode, change: Change) -> Authority:
     return LADDER[mode][change]
 
 
+def lower(mode: Mode, *others: Mode) -> Mode:
+    """The one of all these that trusts least."""
+    return min((mode, *others), key=list(Mode).index)
+
+
+def rung_below(mode: Mode) -> Mode:
+    """One rung down; there is nothing below shadow."""
+    rungs = list(Mode)
+    return rungs[max(0, rungs.index(mode) - 1)]
+
+
 def split(current: tuple[Want, ...], verdict: Verdict, mode: Mode) -> Gate:
     """Which part of ``verdict`` may be done now, be asked for, or only be recorded.
 

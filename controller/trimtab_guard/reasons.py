@@ -22,6 +22,7 @@ class Code(StrEnum):
     BAD_VALUE = "BAD_VALUE"  # impossible replicas or share
     OUT_OF_ORDER = "OUT_OF_ORDER"  # time of the proposal, and the time that it contradicts
     EXPIRED = "EXPIRED"  # age of the proposal
+    ENVELOPE = "ENVELOPE"  # seconds since the last proposal from outside of it
 
     # A signal is in doubt: hold, and after a while the baseline, upward only.
     STALE = "STALE"
@@ -34,7 +35,10 @@ class Code(StrEnum):
     MIN_REPLICAS = "MIN_REPLICAS"
     MAX_REPLICAS = "MAX_REPLICAS"
     ROUTED = "ROUTED"
+    DISRUPTION = "DISRUPTION"
+    ROLLOUT = "ROLLOUT"
     NO_HISTORY = "NO_HISTORY"
+    DROP = "DROP"
     HOLD = "HOLD"
     RATE_UP = "RATE_UP"
     RATE_DOWN = "RATE_DOWN"
@@ -43,4 +47,18 @@ class Code(StrEnum):
     # Route.
     WEIGHT_SUM = "WEIGHT_SUM"
     NOT_READY = "NOT_READY"
+    CAPACITY = "CAPACITY"
     WEIGHT_STEP = "WEIGHT_STEP"
+
+    # After an action: what it changed is put back.
+    REGRESSION = "REGRESSION"
+
+    # Authority: the mode that was set is lowered, to shadow or to approve.
+    STOPPED = "STOPPED"
+    FOREIGN_WRITER = "FOREIGN_WRITER"
+    DEPOSED = "DEPOSED"
+    LATE = "LATE"
+    LEASE = "LEASE"
+    COOLING = "COOLING"
+    FREEZE = "FREEZE"
+    CLOSED = "CLOSED"

@@ -7,28 +7,32 @@ the present and the range, and a limit can be read without the others in mind.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from trimtab_guard.history import History
+from trimtab_guard.history import History, load_rps
 from trimtab_guard.limits import BackendLimits, Limits
 from trimtab_guard.model import BackendState, Reason, State
 from trimtab_guard.reasons import Code
+from trimtab_guard.senses import possible
 from trimtab_guard.series import Peaks, Steps
 from trimtab_guard.trust import Wish
 
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What the limits see of one backend: replicas, its share of the route, and the windows.
+    """What the limits see of one backend: replicas, what its share needs, and the windows.
 
-    ``peak`` is the highest proposal of the hold window, ``recent`` every level of the rate
-    window, ``churn`` the starts + stops of the flap window; ``remembered``: the memory covers
-    the whole hold window; ``in_doubt``: no signal may be taken for a reason to shrink.
+    ``needed`` is how many its present load takes, at least one while it has a share; ``peak``
+    is the highest proposal of the hold window, ``recent`` every level of the rate window,
+    ``churn`` the starts + stops of the flap window; ``remembered``: the memory covers the
+    whole hold window; ``in_doubt``: no signal may be taken for a reason to shrink;
+    ``dropped``: the load is far below what it was.
     """
 
     present: int
-    share: float
+    needed: int
     peak: int
     recent: tuple[int, ...]
     churn: int
@@ -36,6 +40,9 @@ class Sight:
     in_doubt: bool
     backend: BackendLimits
     limits: Limits
+    disruption_min: int = 0
+    rollout: bool = False
+    dropped: bool = False
 
 
 def min_replicas(want: int, at: Sight) -> int:
@@ -50,8 +57,18 @@ def max_replicas(want: int, at: Sight) -> int:
 
 
 def routed(want: int, at: Sight) -> int:
-    """A backend that still has a share of the route keeps its last replica."""
-    return max(want, min(at.present, 1)) if at.share > 0 else want
+    """A share must leave before its replicas do: what the load takes stays, and the last one."""
+    return max(want, min(at.present, at.needed, at.backend.max_replicas))
+
+
+def disruption(want: int, at: Sight) -> int:
+    """Not below what a PodDisruptionBudget allows: what stops there would be fought over."""
+    return max(want, min(at.present, at.disruption_min))
+
+
+def rollout(want: int, at: Sight) -> int:
+    """No scale-down while replicas are being replaced: some of those there may not last."""
+    return max(want, at.present) if at.rollout else want
 
 
 def no_history(want: int, at: Sight) -> int:
@@ -62,6 +79,11 @@ def no_history(want: int, at: Sight) -> int:
 def hold(want: int, at: Sight) -> int:
     """Down only to the highest recent proposal; one above the maximum counts as the maximum."""
     return max(want, min(at.present, at.peak, at.backend.max_replicas))
+
+
+def drop(want: int, at: Sight) -> int:
+    """No scale-down after a sudden drop: in an outage those who wait will all come back."""
+    return max(want, min(at.present, at.backend.max_replicas)) if at.dropped else want
 
 
 def rate_up(want: int, at: Sight) -> int:
@@ -98,7 +120,10 @@ LIMITS: tuple[tuple[Code, Callable[[int, Sight], int]], ...] = (
     (Code.MIN_REPLICAS, min_replicas),
     (Code.MAX_REPLICAS, max_replicas),
     (Code.ROUTED, routed),
+    (Code.DISRUPTION, disruption),
+    (Code.ROLLOUT, rollout),
     (Code.NO_HISTORY, no_history),
+    (Code.DROP, drop),
     (Code.HOLD, hold),
     (Code.RATE_UP, rate_up),
     (Code.RATE_DOWN, rate_down),
@@ -112,7 +137,7 @@ def limited(
     """The replicas of every want after every limit, and a reason for each change."""
     counts, reasons = [], []
     for want, backend in zip(wish.wants, state.backends, strict=True):
-        at = _sight(backend, want.replicas, wish.in_doubt, limits, history, now_s)
+        at = _sight(state, backend, want.replicas, wish.in_doubt, limits, history, now_s)
         count = int(want.replicas)
         for code, limit in LIMITS:
             allowed = limit(count, at)
@@ -124,6 +149,7 @@ def limited(
 
 
 def _sight(
+    service: State,
     state: BackendState,
     proposed: int,
     in_doubt: bool,
@@ -134,14 +160,29 @@ def _sight(
     present = int(state.wanted)
     steps = history.replicas.get(state.name, Steps())
     proposals = history.proposals.get(state.name, Peaks())
+    backend = next(backend for backend in limits.backends if backend.name == state.name)
     return Sight(
         present=present,
-        share=state.weight,
+        needed=_needed(state, backend, limits),
         peak=int(max(proposed, proposals.highest(now_s - limits.hold_s))),
         recent=(present, *map(int, steps.levels(now_s - limits.rate_window_s))),
         churn=int(steps.churn(now_s - limits.flap_window_s)),
         remembered=history.dark_s.highest(now_s - limits.hold_s) <= limits.memory_gap_s,
         in_doubt=in_doubt,
-        backend=next(backend for backend in limits.backends if backend.name == state.name),
+        backend=backend,
         limits=limits,
+        disruption_min=int(state.disruption_min),
+        rollout=service.rollout,
+        dropped=_dropped(service, limits, history, now_s),
     )
+
+
+def _dropped(state: State, limits: Limits, history: History, now_s: float) -> bool:
+    return load_rps(state) < limits.drop_share * history.load.highest(now_s - limits.drop_s)
+
+
+def _needed(state: BackendState, backend: BackendLimits, limits: Limits) -> int:
+    if state.weight == 0:
+        return 0
+    load_rps = state.rate_rps.value if possible(state.rate_rps.value) else 0.0
+    return max(1, math.ceil(load_rps * (1 + limits.headroom) / backend.capacity_rps))

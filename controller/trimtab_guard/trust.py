@@ -29,12 +29,14 @@ Wants = tuple[Want, ...]
 class Wish:
     """What the limits are applied to, in the order of the state's backends.
 
-    ``in_doubt``: some signal is not trusted, so nothing may be taken away.
+    ``in_doubt``: some signal is not trusted, so nothing may be taken away. ``at_once``: the
+    route need not go there in steps, because it comes from there.
     """
 
     wants: Wants
     in_doubt: bool
     reasons: tuple[Reason, ...]
+    at_once: bool = False
 
 
 def refusals(state: State, limits: Limits, history: History, now_s: float) -> Iterator[Reason]:
@@ -55,7 +57,8 @@ def refusals(state: State, limits: Limits, history: History, now_s: float) -> It
 
 
 def _impossible(backend: BackendState) -> Iterator[Reason]:
-    for count in (backend.wanted, backend.starting, backend.ready, backend.draining):
+    counts = (backend.wanted, backend.starting, backend.ready, backend.draining)
+    for count in (*counts, backend.disruption_min):
         if not countable(count):
             yield Reason(Code.UNSEEN, backend.name, count, LARGEST)
     if not possible(backend.weight, WHOLE_SHARE):
@@ -78,8 +81,9 @@ def choose(
     """The proposal where everything is in order; else hold, or the baseline, upward only.
 
     A doubtful signal holds the present; when it has been doubtful for longer than
-    ``blind_s``, or when the signals are fine and the proposal is broken, the baseline may
-    still add. ``history`` has learned from ``state``.
+    ``blind_s``, or when the signals are fine and the proposal is broken or was made outside
+    of what its policy was trained on, the baseline may still add. ``history`` has learned
+    from ``state``.
     """
     refused = tuple(_refused(proposal, state, limits, history, now_s))
     doubted = {doubt.code for doubt in doubts(state, history.senses, limits, now_s)}
@@ -90,8 +94,25 @@ def choose(
     if refused:
         return Wish(wants, in_doubt=bool(doubted), reasons=refused)
     worst = max(doubted, key=list(Code).index)
-    reasons = tuple(_replaced(_ordered(proposal, state), wants, worst))
+    reasons = tuple(_replaced(_ordered(proposal, state), wants, worst, Code.ROUTE_HELD))
     return Wish(wants, in_doubt=True, reasons=reasons)
+
+
+def undo(before: Wants, state: State, limits: Limits, history: History, now_s: float) -> Wish:
+    """The shares of ``before``, and the higher replicas of then and now; in doubt just as well.
+
+    A backend that was not there then stays as it is.
+    """
+    then = {want.name: want for want in before}
+    now = present(state)
+    wants = tuple(
+        Want(want.name, max(want.replicas, was.replicas), was.weight)
+        for want in now
+        for was in (then.get(want.name, want),)
+    )
+    in_doubt = bool(doubts(state, history.senses, limits, now_s))
+    reasons = tuple(_replaced(now, wants, Code.REGRESSION, Code.REGRESSION))
+    return Wish(wants, in_doubt, reasons, at_once=True)
 
 
 def _refused(
@@ -104,6 +125,9 @@ def _refused(
     age_s = now_s - proposal.time_s
     if age_s > limits.blind_s:
         yield Reason(Code.EXPIRED, "", age_s, limits.blind_s)
+    inside_s = now_s - history.strayed_s if proposal.in_envelope else 0.0
+    if inside_s < limits.envelope_s:
+        yield Reason(Code.ENVELOPE, "", inside_s, limits.envelope_s)
 
 
 def _ordered(proposal: Proposal, state: State) -> Wants:
@@ -119,9 +143,9 @@ def _raised(wants: Wants, baseline: Wants) -> Wants:
     )
 
 
-def _replaced(proposed: Wants, wants: Wants, code: Code) -> Iterator[Reason]:
+def _replaced(proposed: Wants, wants: Wants, scaled: Code, routed: Code) -> Iterator[Reason]:
     for before, after in zip(proposed, wants, strict=True):
         if before.replicas != after.replicas:
-            yield Reason(code, after.name, before.replicas, after.replicas)
+            yield Reason(scaled, after.name, before.replicas, after.replicas)
         if before.weight != after.weight:
-            yield Reason(Code.ROUTE_HELD, after.name, before.weight, after.weight)
+            yield Reason(routed, after.name, before.weight, after.weight)

@@ -170,14 +170,22 @@ class World:
         (self.folder / "trimtab.yaml").write_text(text)
         self.config = load(self.folder / "trimtab.yaml")
 
+    def reload(self, old: str, new: str) -> None:
+        """Change the file while the world lives."""
+        self.configure((self.folder / "trimtab.yaml").read_text().replace(old, new))
+        self.mandate.specs = {service.name: service.spec for service in self.config.services}
+        for service, config in zip(self.services, self.config.services, strict=True):
+            service.config = config
+
     def boot(self) -> None:
         services = self.config.services
         self.journal = Journal.open(self.folder / "journal.db")
-        ceilings = {service.name: service.spec.ceiling for service in services}
-        self.mandate = Mandate(self.journal, ceilings, self.start, self.folder / "stop")
+        specs = {service.name: service.spec for service in services}
+        stop_file = self.folder / "stop"
+        self.mandate = Mandate(self.journal, specs, self.start, stop_file, self.clock())
         self.approvals = Approvals(self.journal, wait_s=900.0, grant_s=3600.0)
-        self.board = Board(self.mandate, self.approvals)
-        memories = recall(self.journal, list(ceilings)).memories
+        self.board = Board(self.mandate, self.approvals, self.clock)
+        memories = recall(self.journal, list(specs)).memories
         self.services = [self.service(service, memories[service.name]) for service in services]
         policy = Budgeted(self.policy, budget_s=0.2)
         self.loop = Loop(self.services, policy, self.journal, self.board, self.clock)

@@ -147,7 +147,7 @@ def test_modes_stop_and_resume(client: Client) -> None:
     status = client.world.tick()
     assert (status.tick.mode, client.world.stage.calls) == (Mode.SHADOW, 0)
     kinds = [entry.kind for entry in client.world.journal.entries(kinds=("mode", "stop", "resume"))]
-    assert kinds == ["mode", "stop", "resume"]
+    assert kinds == ["mode", "mode", "stop", "resume"]  # the first from the command line
 
 
 @pytest.mark.parametrize(
@@ -158,9 +158,14 @@ def test_modes_stop_and_resume(client: Client) -> None:
         ("SetMode", mode(99), Code.INVALID_ARGUMENT, "mode: must be MODE_SHADOW"),
         ("SetMode", mode(pb.MODE_SHADOW, service="api"), Code.NOT_FOUND, "it has web"),
         ("SetMode", mode(pb.MODE_SHADOW, service=""), Code.INVALID_ARGUMENT, "service: is missing"),
+        ("Renew", pb.RenewRequest(service="web"), Code.INVALID_ARGUMENT, "who: is missing"),
+        ("Renew", pb.RenewRequest(service="api", who="ann"), Code.NOT_FOUND, "it has web"),
         ("Resume", pb.ResumeRequest(), Code.INVALID_ARGUMENT, "who: is missing"),
         ("Approve", pb.ApproveRequest(id="1"), Code.INVALID_ARGUMENT, "who: is missing"),
         ("Approve", pb.ApproveRequest(id="9", who="ann"), Code.NOT_FOUND, "no envelope '9'"),
+        ("Abort", pb.AbortRequest(), Code.INVALID_ARGUMENT, "who: is missing"),
+        ("Revoke", pb.RevokeRequest(id="1"), Code.INVALID_ARGUMENT, "who: is missing"),
+        ("Revoke", pb.RevokeRequest(id="9", who="ann"), Code.NOT_FOUND, "no envelope '9'"),
         ("Reject", pb.RejectRequest(id="", who="ann"), Code.NOT_FOUND, "no envelope ''"),
     ],
 )
@@ -174,7 +179,7 @@ def test_what_commands_refuse(
 
 
 def test_no_mode_above_the_ceiling(client: Client) -> None:
-    client.world.mandate._ceilings["web"] = Mode.ASSIST
+    client.world.reload("ceiling: guarded", "ceiling: assist")
     with pytest.raises(grpc.RpcError) as refused:
         client.call("SetMode", mode(pb.MODE_GUARDED))
     assert refused.value.code() is Code.FAILED_PRECONDITION
@@ -201,6 +206,72 @@ def test_approvals(client: Client) -> None:
     assert client.world.floors == (3, 1)
 
 
+def test_of_many_who_answer_at_once_exactly_one_wins(client: Client) -> None:
+    client.world.want(a=3)
+    client.world.tick()
+    calls = [client.stub.Approve, client.stub.Reject] * 6
+    requests = [
+        (pb.ApproveRequest if call is client.stub.Approve else pb.RejectRequest)(
+            id="1", who=f"p{n}"
+        )
+        for n, call in enumerate(calls)
+    ]
+    together = threading.Barrier(len(calls))
+    codes: list[Code] = []
+
+    def say(call: Any, request: Any) -> None:
+        together.wait(5.0)
+        answer = call.future(request, timeout=5.0)
+        codes.append(answer.code())
+
+    people = [threading.Thread(target=say, args=pair) for pair in zip(calls, requests, strict=True)]
+    for person in people:
+        person.start()
+    for person in people:
+        person.join()
+    assert sorted(map(str, codes)) == sorted(
+        map(str, [Code.OK] + [Code.FAILED_PRECONDITION] * (len(calls) - 1))
+    )
+    kept = [entry.body["envelope"] for entry in client.world.journal.entries(kinds=("envelope",))]
+    assert len(kept) == 2  # asked, and answered once
+
+
+def test_revoke(client: Client) -> None:
+    client.world.want(a=3)
+    client.world.tick()
+    client.call("Approve", pb.ApproveRequest(id="1", who="ann"))
+    listed = client.call("ListPending", pb.ListPendingRequest())
+    assert ([e.id for e in listed.granted], len(listed.pending)) == (["1"], 0)
+    client.call("Revoke", pb.RevokeRequest(id="1", who="bob"))
+    assert len(client.call("ListPending", pb.ListPendingRequest()).granted) == 0
+    client.world.tick()
+    assert client.world.floors == (1, 1)
+
+
+def test_abort_answers_when_it_has_stopped(client: Client) -> None:
+    client.call("SetMode", mode(pb.MODE_GUARDED))
+    client.world.want(a=1, b=1, share_a=0.45)
+    client.world.tick()
+    assert client.world.stage.spec.weights["a"] == 0.45
+    aborting = client.stub.Abort.future(pb.AbortRequest(who="ann", why="it smells"), timeout=5.0)
+    while not client.world.mandate.aborting:
+        pass
+    client.world.tick()
+    assert aborting.result() == pb.AbortReply(stopped=True)
+    assert client.world.stage.spec.weights["a"] == 0.5
+    assert client.world.journal.last("abort").body == {"who": "ann", "why": "it smells"}
+
+
+def test_a_stop_does_not_wait_for_an_abort(client: Client) -> None:
+    aborting = client.stub.Abort.future(pb.AbortRequest(who="ann"), timeout=5.0)
+    while not client.world.mandate.aborting:
+        pass
+    client.call("Stop", pb.StopRequest(who="bob"))
+    client.world.tick()
+    reply = aborting.result()
+    assert (reply.stopped, reply.not_undone) == (True, "stopped before anything was undone")
+
+
 def test_watching_starts_at_once_and_follows(client: Client) -> None:
     stream = client.stub.WatchDecisions(pb.WatchDecisionsRequest(service="web"), timeout=5.0)
     first = next(stream)
@@ -218,6 +289,25 @@ def test_watching_starts_at_once_and_follows(client: Client) -> None:
     assert (third.outcome, len(third.backends)) == ("held", 0)
     assert "UNAVAILABLE" in third.error
     stream.cancel()
+
+
+def test_what_is_shown_is_what_holds_now(client: Client) -> None:
+    def now() -> tuple[int, bool, int]:
+        stream = client.stub.WatchDecisions(pb.WatchDecisionsRequest(), timeout=5.0)
+        status = next(stream)
+        stream.cancel()
+        return status.mode, status.stopped, status.pending
+
+    client.world.want(a=3)
+    client.world.tick()
+    assert now() == (pb.MODE_APPROVE, False, 1)
+    client.call("Approve", pb.ApproveRequest(id="1", who="ann"))
+    client.call("SetMode", mode(pb.MODE_ASSIST))
+    assert now() == (pb.MODE_ASSIST, False, 0)
+    client.call("Stop", pb.StopRequest(who="ann"))
+    assert now() == (pb.MODE_SHADOW, True, 0)
+    client.call("Resume", pb.ResumeRequest(who="ann"))
+    assert now() == (pb.MODE_SHADOW, False, 0)
 
 
 def test_too_many_watchers_and_an_unknown_service(client: Client) -> None:

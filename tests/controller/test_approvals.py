@@ -93,6 +93,35 @@ def test_shares_move_only_together(asking: World) -> None:
     assert asking.stage.spec.weights == pytest.approx({"a": 0.45, "b": 0.55})
 
 
+def test_what_is_revoked_ends_at_once_and_is_not_asked_again(asking: World) -> None:
+    answer(asking, "1", Answer.GRANTED)
+    assert [e.id for e in asking.approvals.standing(asking.clock())] == ["1"]
+    asking.approvals.revoke("1", "bob", "too dear", asking.clock())
+    asking.restart()
+    status = asking.tick(3)
+    assert (status.pending, asking.stage.calls) == (0, 0)
+    assert asking.approvals.standing(asking.clock()) == []
+    asking.clock.now_s += 3600.0
+    assert asking.tick().pending == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "message"),
+    [
+        (None, "is pending, not granted"),
+        (Answer.REJECTED, "is rejected, not granted"),
+        (Answer.EXPIRED, "has expired"),
+    ],
+)
+def test_only_a_grant_can_be_revoked(asking: World, before: Answer | None, message: str) -> None:
+    if before is Answer.EXPIRED:
+        asking.clock.now_s += 901.0
+    elif before:
+        answer(asking, "1", before)
+    with pytest.raises(Refusal, match=message):
+        asking.approvals.revoke("1", "bob", "", asking.clock())
+
+
 @pytest.mark.parametrize("given", [Answer.GRANTED, Answer.REJECTED])
 def test_answers_survive_a_restart(asking: World, given: Answer) -> None:
     answer(asking, "1", given)

@@ -79,7 +79,24 @@ def test_the_demonstration_describes_its_stage() -> None:
         ("    slo:\n      latency_s: 0.3\n      share: 0.99", "    slo: 1", 7, "must be a mapping"),
         ("max_replicas: 12", "max_replicas: 12.5", 17, "'12.5' must be a whole number"),
         ("min_replicas: 1", "min_replicas: 20", 12, "min_replicas 20 is above max_replicas 12"),
-        ("name: a", "name: 7", 12, "services[0].backends[0].name: '7' must be text"),
+        ("name: a", "name: 7", 12, "services[0].backends[0].name: '7' must be text, in quotes"),
+        ("ceiling: assist", "ceiling: assist\n    lease_s: 0", 7, "lease_s: 0 must be more than 0"),
+        *[
+            ("ceiling: assist", f"ceiling: assist\n    schedule:\n      {wrong}", 8, message)
+            for wrong, message in (
+                ("zone: Mars/Base", "services[0].schedule: zone is 'Mars/Base', which this"),
+                ("zones: UTC", "services[0].schedule.zones: unknown key: did you mean 'zone'?"),
+                ("windows: [{start: '9:00'}]", "schedule.windows[0]: '9:00' is no time of day"),
+                ("windows: [{end: 17:30}]", "windows[0].end: '17:30' must be text, in quotes"),
+                ("windows: [{days: [fri, son]}]", "windows[0].days[1]: 'son' must be one of mon"),
+                ("windows: []", "schedule.windows: must be a list with at least one entry"),
+                ("freezes: [{start: 2026-12-24T00:00}]", "freezes[0]: 'end' is missing: add it"),
+                (
+                    "freezes: [{start: 2026-12-24T00:00, end: 2026-12-23T00:00}]",
+                    "freezes[0]: a freeze starts at 2026-12-24T00:00 and ends at 2026-12-23T00:00",
+                ),
+            )
+        ],
         ("hold_s: 600", "hold: 600", 19, "limits.hold: unknown key: did you mean 'hold_s'?"),
         ("hold_s: 600", "hold_s: 9999", 19, "limits.hold_s: 9999 must be from 0.001 to 3600"),
         ("hold_s: 600", "interval_s: 1", 19, "limits.interval_s: unknown key"),

@@ -83,6 +83,29 @@ def test_the_memory_after_a_restart_is_the_memory_before_it(world: World) -> Non
     assert before.actions > 5
 
 
+def test_a_write_sent_at_its_deadline_may_arrive_after_the_restart(world: World) -> None:
+    """Sent as late as is allowed and killed: for a while nobody can know that it is lost."""
+
+    def hold_up(*_: object) -> None:
+        world.clock.now_s += world.config.services[0].limits.stale_s
+
+    late: list[Any] = []
+    append, apply = world.journal.append, world.stage.apply
+    world.journal.append = lambda *entry: (append(*entry), hold_up())[0]
+    world.stage.apply = lambda intent: (late.append(intent), crash())
+    world.want(a=4)
+    with pytest.raises(Crash):
+        world.tick()
+    world.stage.apply = apply
+    world.restart(after_s=0.5)
+    world.tick()
+    apply(late[0])
+    status = world.tick(4)
+    assert world.floors == (4, 1)
+    assert (world.stage.writes, status.tick.actions) == (1, 1)
+    assert status.tick.error == ""
+
+
 @pytest.mark.parametrize("arrived", [True, False])
 def test_a_lost_reply_is_settled_before_anything_new(world: World, arrived: bool) -> None:
     def lose() -> None:
@@ -97,7 +120,7 @@ def test_a_lost_reply_is_settled_before_anything_new(world: World, arrived: bool
     following = world.tick()
     assert following.tick.outcome is (Outcome.APPLIED if arrived else Outcome.HELD)
     assert following.tick.error == ("" if arrived else "waiting for a write that was not answered")
-    world.tick(4)
+    world.tick(6)
     assert world.floors == (4, 2)
     assert world.stage.writes == 1 + arrived
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from trimtab_controller.daemon import next_due
+from trimtab_controller.daemon import ENDINGS, beat, next_due
 from trimtab_controller.journal import read, verify
+from trimtab_controller.signals import Inbox
 from trimtab_proto.v1 import controller_pb2 as pb
 
 PATIENCE_S = 30.0
@@ -35,6 +36,34 @@ def test_beats_of_a_fraction_always_lie_ahead() -> None:
         due_s = next_due(due_s, now_s, 0.1)
         assert now_s < due_s < now_s + 0.1 + 1e-9
         now_s = due_s
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_the_tick_that_runs_is_ended_in_order_and_no_other_begins(ending: signal.Signals) -> None:
+    ticks = []
+
+    def tick() -> None:
+        signal.raise_signal(ending)
+        ticks.append(ending)
+
+    with Inbox(ENDINGS) as inbox:
+        beat(tick, 0.001, inbox)
+    assert ticks == [ending]
+
+
+def test_a_signal_before_the_first_tick_ends_it() -> None:
+    with Inbox(ENDINGS) as inbox:
+        signal.raise_signal(signal.SIGTERM)
+        beat(lambda: pytest.fail("ticked"), 0.001, inbox)
+
+
+def test_signals_are_told_in_order_and_the_old_handlers_come_back() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with Inbox((signal.SIGTERM, signal.SIGHUP)) as inbox:
+        signal.raise_signal(signal.SIGHUP)
+        signal.raise_signal(signal.SIGTERM)
+        assert [inbox.next(0.0) for _ in range(3)] == [signal.SIGHUP, signal.SIGTERM, None]
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 @pytest.mark.parametrize("module", ["trimtab_controller.loop", "trimtab_controller.daemon"])

@@ -235,7 +235,8 @@ def test_a_decision_that_took_too_long_is_not_sent(
     monkeypatch.setattr(world.journal, "append", slowly)
     world.want(a=4)
     status = world.tick()
-    assert (status.tick.outcome, status.tick.error) == (Outcome.FAILED, "decided too late")
+    late = "1.0 s after the decision's deadline"
+    assert (status.tick.outcome, status.tick.error) == (Outcome.FAILED, late)
     assert world.stage.calls == 0
 
 

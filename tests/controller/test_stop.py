@@ -66,9 +66,9 @@ def test_a_stop_file_that_is_still_there_forbids_to_resume(world: World) -> None
 def test_the_lower_of_ceiling_and_journal_wins(world: World) -> None:
     world.mandate.set_mode("web", Mode.ASSIST, "tester", world.clock())
     world.restart()
-    assert world.mandate.mode("web") is Mode.ASSIST
-    world.mandate._ceilings["web"] = Mode.APPROVE
-    assert world.mandate.mode("web") is Mode.APPROVE
+    assert world.mandate.mode("web", world.clock()) is Mode.ASSIST
+    world.reload("ceiling: guarded", "ceiling: approve")
+    assert world.mandate.mode("web", world.clock()) is Mode.APPROVE
     with pytest.raises(Refusal, match="above the ceiling"):
         world.mandate.set_mode("web", Mode.ASSIST, "tester", world.clock())
 

@@ -38,6 +38,8 @@ class SlowGuard:
         self.recorded_s = now_s - LONGEST_WINDOW_S
         self.names: list[str] = []
         self.dark: Log = []
+        self.loads: Log = []
+        self.strayed_s = -math.inf
         self.asked: dict[str, Log] = defaultdict(list)
         self.levels: dict[str, Log] = defaultdict(list)
         self.shares: dict[str, Log] = defaultdict(list)
@@ -68,9 +70,15 @@ class SlowGuard:
         needed = [f"{name}.{kind}" for name in self.names for kind in ("rate_rps", "in_flight")]
         known_s = min([self.recorded_s, *map(self._believed_s, needed)])
         self.dark.append((now_s, now_s - known_s))
+        if all(is_number(b.rate_rps.value, LARGEST) for b in state.backends):
+            self.loads.append((now_s, _two_digits(sum(b.rate_rps.value for b in state.backends))))
 
     def propose(self, proposal: Proposal) -> None:
-        if self._is_sound(proposal, self.names, self.now_s):
+        if not self._is_sound(proposal, self.names, self.now_s):
+            return
+        if not proposal.in_envelope:
+            self.strayed_s, self.proposed_s = self.now_s, proposal.time_s
+        else:
             self.recorded_s, self.proposed_s = self.now_s, proposal.time_s
             for want in proposal.backends:
                 self.asked[want.name].append((self.now_s, want.replicas))
@@ -82,11 +90,12 @@ class SlowGuard:
     def _clock_went_back(self, now_s: float) -> None:
         jump_s = self.recorded_s - now_s
         by_name = (self.asked, self.levels, self.shares, self.readings)
-        for log in (self.dark, *(log for logs in by_name for log in logs.values())):
+        for log in (self.dark, self.loads, *(log for logs in by_name for log in logs.values())):
             log[:] = [(min(time_s, now_s), value) for time_s, value in log]
         self.dark.append((now_s, jump_s))
         self.recorded_s = min(self.recorded_s, now_s)
         self.proposed_s = min(self.proposed_s, now_s)
+        self.strayed_s = min(self.strayed_s, now_s)
 
     # What it believes.
 
@@ -165,6 +174,8 @@ class SlowGuard:
             proposal.service == limits.service
             and self._is_sound(proposal, [b.name for b in state.backends], now_s)
             and now_s - proposal.time_s <= limits.blind_s
+            and proposal.in_envelope
+            and now_s - self.strayed_s >= limits.envelope_s
         )
         wishes = {b.name: (b.wanted, b.weight) for b in state.backends}
         if doubt == "none" and trusted:
@@ -175,9 +186,18 @@ class SlowGuard:
                     count, share = wishes[want.name]
                     wishes[want.name] = (max(count, want.replicas), share)
         up_only = doubt != "none"
-        shares = self._route([wishes[b.name][1] for b in state.backends], state, limits, now_s)
+        if state.rollout:
+            wishes = {b.name: (wishes[b.name][0], b.weight) for b in state.backends}
+        load = _two_digits(sum(b.rate_rps.value for b in state.backends))
+        recent = [rps for time_s, rps in self.loads if time_s >= now_s - limits.drop_s]
+        fell = any(load < limits.drop_share * rps for rps in recent)
+        wish = [wishes[b.name][1] for b in state.backends]
+        shares = self._route(wish, up_only, state, limits, now_s)
         return {
-            b.name: (self._replicas(wishes[b.name][0], b, up_only, limits, now_s), share)
+            b.name: (
+                self._replicas(wishes[b.name][0], b, up_only or state.rollout, fell, limits, now_s),
+                share,
+            )
             for b, share in zip(state.backends, shares, strict=True)
         }
 
@@ -193,6 +213,7 @@ class SlowGuard:
             and all(
                 is_share(b.weight)
                 and all(map(is_count, (b.wanted, b.starting, b.ready, b.draining)))
+                and is_count(b.disruption_min)
                 for b in state.backends
             )
         )
@@ -207,7 +228,13 @@ class SlowGuard:
         )
 
     def _replicas(
-        self, wish: int, backend: BackendState, up_only: bool, limits: Limits, now_s: float
+        self,
+        wish: int,
+        backend: BackendState,
+        up_only: bool,
+        fell: bool,
+        limits: Limits,
+        now_s: float,
     ) -> int:
         """The number nearest to the wish that breaks no rule, tried from the wish on."""
         (bounds,) = (b for b in limits.backends if b.name == backend.name)
@@ -220,7 +247,8 @@ class SlowGuard:
             return present
         top = max(present, bounds.max_replicas)
         peak = min(max([wish, *self._asked(backend, limits, now_s)]), bounds.max_replicas)
-        for count in range(max(goal, peak), present):
+        least = max(backend.disruption_min, bounds.max_replicas if fell else 0)
+        for count in range(max(goal, peak, least), present):
             if self._may_shrink(count, top, backend, limits, now_s):
                 return count
         return present
@@ -242,9 +270,14 @@ class SlowGuard:
         recent = _in_force(self.levels[backend.name], now_s - limits.rate_window_s)
         moves = _in_force(self.levels[backend.name], now_s - limits.flap_window_s)
         churn = sum(abs(after - before) for before, after in pairwise(moves))
+        (bounds,) = (b for b in limits.backends if b.name == backend.name)
+        needed = 1
+        while needed * bounds.capacity_rps < backend.rate_rps.value * (1 + limits.headroom):
+            needed += 1
+        needed = min(needed, bounds.max_replicas)
         dark_s = max(dark for time_s, dark in self.dark if time_s >= now_s - limits.hold_s)
         return (
-            (count > 0 or backend.weight == 0)
+            (backend.weight == 0 or count >= min(top, needed))
             and dark_s <= max(limits.gap_s, limits.stale_s)
             and all(
                 level - count <= max(limits.down_replicas, level * limits.down_percent // 100)
@@ -253,13 +286,18 @@ class SlowGuard:
             and churn + (backend.wanted - count) + (top - count) <= int(limits.flap_budget * top)
         )
 
-    def _route(self, wish: list[float], state: State, limits: Limits, now_s: float) -> list[float]:
+    def _route(
+        self, wish: list[float], up_only: bool, state: State, limits: Limits, now_s: float
+    ) -> list[float]:
         ready = [backend.ready for backend in state.backends]
         present = [backend.weight for backend in state.backends]
         if not any(ready):
             return _to_one(present if any(present) else [1.0] * len(present))
-        base = _served(present, ready)
-        goal = _served(wish, ready)
+        each = {b.name: b.capacity_rps for b in limits.backends}
+        able = [b.ready * each[b.name] for b in state.backends]
+        load = 0 if up_only else sum(b.rate_rps.value for b in state.backends)
+        base = _carried(_served(present, able), able, load * (1 + limits.headroom))
+        goal = _carried(_served(wish, able), able, load * (1 + limits.headroom))
         spans = [
             [here, *_in_force(self.shares[backend.name], now_s - limits.weight_interval_s)]
             for here, backend in zip(base, state.backends, strict=True)
@@ -277,6 +315,10 @@ class SlowGuard:
         return [b + high * (g - b) for b, g in zip(base, goal, strict=True)]
 
 
+def _two_digits(value: float) -> float:
+    return float(f"{value:.1e}")
+
+
 def _set(log: Log, time_s: float, value: float) -> None:
     if not log or log[-1][1] != value:
         log.append((max(time_s, _last_s(log)), value))
@@ -291,9 +333,23 @@ def _in_force(log: Log, since_s: float) -> list[float]:
     return before + [value for time_s, value in log if time_s >= since_s]
 
 
-def _served(shares: Sequence[float], ready: Sequence[int]) -> list[float]:
-    able = [share if count else 0.0 for share, count in zip(shares, ready, strict=True)]
-    return _to_one(able if any(able) else [float(count) for count in ready])
+def _served(shares: Sequence[float], able: Sequence[float]) -> list[float]:
+    kept = [share if can else 0.0 for share, can in zip(shares, able, strict=True)]
+    return _to_one(kept if any(kept) else able)
+
+
+def _carried(shares: list[float], able: Sequence[float], load: float) -> list[float]:
+    """Two backends: all that is too much for one goes to the other, if there is room."""
+    if sum(able) <= load:
+        return _to_one(able)
+    for one, other in ((0, 1), (1, 0)):
+        too_much = shares[one] - able[one] / load if load else 0.0
+        if too_much > 1e-6:
+            moved = list(shares)
+            moved[one] -= too_much
+            moved[other] += too_much
+            return moved
+    return shares
 
 
 def _to_one(shares: Sequence[float]) -> list[float]:

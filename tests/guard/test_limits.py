@@ -90,7 +90,11 @@ def test_bounds_may_touch() -> None:
 def test_speed_shrinks_the_policys_windows_and_leaves_the_sensors() -> None:
     slow, fast = limits(), limits().scaled(30)
     shrunk = {name for name in bounds(Limits) if getattr(fast, name) != getattr(slow, name)}
-    assert shrunk == {"rate_window_s", "flap_window_s", "hold_s", "gap_s", "weight_interval_s"}
+    assert shrunk == {
+        "rate_window_s", "flap_window_s", "hold_s", "gap_s", "weight_interval_s", "verify_s",
+        "cool_s",
+        "drop_s", "envelope_s",
+    }  # fmt: skip
     assert (fast.rate_window_s, fast.hold_s) == (2.0, 10.0)
     assert fast.backends == slow.backends
 

@@ -32,6 +32,8 @@ SHORT = {
     "gap_s": 6.0,
     "weight_interval_s": 8.0,
     "blind_s": 12.0,
+    "drop_s": 30.0,
+    "envelope_s": 6.0,
 }
 
 counts = st.one_of(
@@ -55,6 +57,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "silent": {"rate_rps": Reading(0.0, NOW_S)},
     "bad count": {"wanted": -2},
     "bad share": {"weight": math.nan},
+    "bad budget": {"disruption_min": math.nan},
 }
 
 
@@ -67,6 +70,7 @@ class HostileLife(RuleBasedStateMachine):
         self.ready = dict.fromkeys(NAMES, 3)
         self.weights = dict.fromkeys(NAMES, 0.5)
         self.fault = "none"
+        self.in_envelope, self.rollout, self.disruption_min, self.load_rps = True, False, 0, 100.0
         self.proposal = self.propose([(3, 0.5), (3, 0.5)])
         self.forget()
         self.insist([(3, 0.5), (3, 0.5)], ticks=25)
@@ -75,6 +79,7 @@ class HostileLife(RuleBasedStateMachine):
         backends = tuple(Want(n, *want) for n, want in zip(NAMES, wants, strict=True))  # type: ignore[arg-type]  # hostile on purpose
         return Proposal(
             **{"service": "web", "policy": "hostile", "time_s": self.now_s, "backends": backends}
+            | {"in_envelope": self.in_envelope}
             | fields
         )
 
@@ -94,12 +99,14 @@ class HostileLife(RuleBasedStateMachine):
                     "wanted": self.replicas[name],
                     "ready": self.ready[name],
                     "weight": self.weights[name],
+                    "disruption_min": self.disruption_min,
+                    "rate_rps": Reading(self.load_rps + self.now_s % 7, self.now_s),
                 }
                 | (fault if name == "spot" else {}),
             )
             for name in NAMES
         ]
-        return state(self.now_s, backends=tuple(backends))
+        return state(self.now_s, backends=tuple(backends), rollout=self.rollout)
 
     def tick(self, seconds: float, obey: bool) -> None:
         self.now_s += seconds
@@ -196,19 +203,49 @@ class HostileLife(RuleBasedStateMachine):
     def replicas_come_and_go(self, name: str, count: int) -> None:
         self.ready[name] = count
 
+    @rule(load_rps=st.sampled_from([0.0, 5.0, 30.0, 70.0, 100.0, 300.0]))
+    def load_changes(self, load_rps: float) -> None:
+        self.load_rps = load_rps
+
+    @rule(count=st.integers(0, 10))
+    def disruption_budget_changes(self, count: int) -> None:
+        self.disruption_min = count
+
+    @rule(wants=sane, ticks=st.integers(1, 20))
+    def roll_out(self, wants: list[tuple[float, float]], ticks: int) -> None:
+        self.rollout = True
+        self.insist(wants, ticks)
+        self.rollout = False
+
+    @rule(wants=sane, ticks=st.integers(1, 20))
+    def stray(self, wants: list[tuple[float, float]], ticks: int) -> None:
+        self.in_envelope = False
+        self.insist(wants, ticks)
+        self.in_envelope = True
+
     @rule(
         least=st.integers(0, 3),
         most=st.integers(3, 12),
         percent=st.sampled_from([10, 50, 100]),
         hold_s=st.sampled_from([2.0, 20.0]),
         blind_s=st.sampled_from([12.0, 45.0]),
+        capacity_rps=st.sampled_from([30.0, 70.0, 1e9]),
     )
     def limits_change(
-        self, least: int, most: int, percent: int, hold_s: float, blind_s: float
+        self,
+        least: int,
+        most: int,
+        percent: int,
+        hold_s: float,
+        blind_s: float,
+        capacity_rps: float,
     ) -> None:
         self.limits = replace(
             self.limits,
-            backends=tuple(BackendLimits(name, least, most) for name in NAMES),
+            backends=tuple(
+                BackendLimits(name, least, most, rps)
+                for name, rps in zip(NAMES, (capacity_rps, capacity_rps / 2), strict=True)
+            ),
             down_percent=percent,
             hold_s=hold_s,
             blind_s=blind_s,

@@ -201,6 +201,9 @@ TIGHTER: dict[str, Any] = {
     "flap_window_s": lambda value: value * 5,
     "hold_s": lambda value: value * 2,
     "gap_s": lambda value: value / 5,
+    "drop_s": lambda value: value * 5,
+    "drop_share": lambda value: value * 2,
+    "headroom": lambda value: value * 2,
     "weight_step": lambda value: value / 2,
     "weight_interval_s": lambda value: value * 5,
 }

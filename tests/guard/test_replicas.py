@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from trimtab_guard.guard import restore
 from trimtab_guard.history import History
 from trimtab_guard.limits import BackendLimits
 from trimtab_guard.model import Reading, State, Want
@@ -244,6 +245,28 @@ def test_the_last_replica_stays_while_it_has_a_share_of_the_route(
     assert ("ROUTED" in codes(result)) == (weight > 0 and present > 0)
 
 
+@pytest.mark.parametrize(
+    ("weight", "load_rps", "most", "allowed"),
+    [
+        pytest.param(0.5, 100.0, 10, 6, id="12 rps each, 2 of them headroom"),
+        pytest.param(0.5, 100.1, 10, 7, id="a bit more"),
+        pytest.param(0.5, 40.0, 10, 5, id="little load: as fast as the rate allows"),
+        pytest.param(0.5, 900.0, 10, 10, id="overloaded: all that is there"),
+        pytest.param(0.5, 900.0, 8, 8, id="a lowered maximum wins"),
+        pytest.param(0.0, 900.0, 10, 5, id="no share: what comes is a rest"),
+    ],
+)
+def test_a_share_leaves_before_the_replicas_that_it_needs(
+    weight: float, load_rps: float, most: int, allowed: int
+) -> None:
+    seen = od(10, weight=weight, rate_rps=Reading(load_rps, NOW_S))
+    backends = (BackendLimits("od", 1, most, 20.0), BackendLimits("spot"))
+    tolerant = limits(backends=backends, down_percent=50)
+    result = verdict(proposal(1), seen, steady(10, weight=weight), tolerant)
+    assert replicas(result)["od"] == allowed
+    assert ("ROUTED" in codes(result)) == (weight > 0)
+
+
 def test_backends_are_limited_each_on_its_own() -> None:
     past = watched().with_change(NOW_S - 10, "od", 2, 5)
     allowed = limits(backends=(BackendLimits("spot", 1, 8), BackendLimits("od", 1, 9)))
@@ -261,3 +284,72 @@ def test_the_baseline_is_limited_like_a_proposal() -> None:
     result = verdict(broken, od(10), steady(10), limits(1, 40), baseline)
     assert replicas(result) == {"od": 20, "spot": 5}
     assert codes(result) == {"BAD_VALUE", "MAX_REPLICAS", "RATE_UP"}
+
+
+@pytest.mark.parametrize(
+    ("now_rps", "was_rps", "ago_s", "held"),
+    [
+        pytest.param(100.0, 100.0, 10, False, id="as ever"),
+        pytest.param(80.0, 200.0, 10, False, id="40 % of what it was"),
+        pytest.param(78.0, 200.0, 10, True, id="below that"),
+        pytest.param(0.0, 200.0, 10, True, id="an outage"),
+        pytest.param(0.0, 200.0, 600, True, id="ten minutes ago"),
+        pytest.param(0.0, 200.0, 600.001, False, id="longer ago"),
+        pytest.param(0.0, 0.0, 10, False, id="never any load"),
+    ],
+)
+def test_a_sudden_drop_freezes_scale_downs(
+    now_rps: float, was_rps: float, ago_s: float, held: bool
+) -> None:
+    def loaded(age_s: float) -> State:
+        rps = was_rps if age_s == ago_s else now_rps
+        load = {
+            "rate_rps": Reading(rps / 2, NOW_S - age_s),
+            "in_flight": Reading(2.0, NOW_S - age_s),
+        }
+        return state(NOW_S - age_s, od=load, spot=load)
+
+    past = History.empty(NOW_S - 900)
+    for age_s in sorted({*range(5, 900, 5), ago_s}, reverse=True):
+        wish = proposal(1, 1, time_s=NOW_S - age_s)
+        past = past.with_state(loaded(age_s)).with_proposal(wish)
+    result = verdict(proposal(1, 1), loaded(0), past)
+    assert replicas(result) == ({"od": 5, "spot": 5} if held else {"od": 4, "spot": 4})
+    assert ("DROP" in codes(result)) == held
+
+
+def test_a_lowered_maximum_does_not_wait_for_the_load() -> None:
+    rate = {"rate_rps": Reading(1.0, NOW_S)}
+    result = verdict(proposal(1, 1), state(od=rate, spot=rate), allowed=limits(1, 4))
+    assert replicas(result) == {"od": 4, "spot": 4}
+    assert codes(result) == {"DROP"}
+
+
+@pytest.mark.parametrize(
+    ("least", "allowed"), [(0, 4), (4, 4), (5, 5), (9, 5)], ids=["none", "below", "at it", "above"]
+)
+def test_a_disruption_budget_is_a_floor(least: int, allowed: int) -> None:
+    seen = state(od={"disruption_min": least})
+    result = verdict(proposal(1, 5), seen)
+    assert replicas(result)["od"] == allowed
+    assert ("DISRUPTION" in codes(result)) == (least > 1)
+    lowered = verdict(proposal(1, 5), seen, allowed=limits(1, 3))
+    assert replicas(lowered)["od"] == allowed
+
+
+def test_a_rollout_stops_scale_downs_and_the_route() -> None:
+    result = verdict(proposal(1, 8, (0.55, 0.45)), state(rollout=True))
+    assert replicas(result) == {"od": 5, "spot": 8}
+    assert reasons(result) == [
+        ("ROLLOUT", "od", 1, 5),
+        ("ROLLOUT", "od", 0.55, 0.5),
+        ("ROLLOUT", "spot", 0.45, 0.5),
+    ]
+
+
+def test_in_a_rollout_what_cannot_serve_is_left_and_an_action_is_taken_back() -> None:
+    gone = verdict(proposal(), state(rollout=True, od={"ready": 0}))
+    assert [want.weight for want in gone.backends] == [0.0, 1.0]
+    before = (Want("od", 5, 0.9), Want("spot", 5, 0.1))
+    back = restore(before, state(rollout=True), limits(), watched(), NOW_S)
+    assert [want.weight for want in back.backends] == pytest.approx([0.9, 0.1])

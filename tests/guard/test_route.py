@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
+from trimtab_guard.guard import restore
 from trimtab_guard.history import History
-from trimtab_guard.limits import BackendLimits
-from trimtab_guard.model import Proposal, State, Verdict, Want
-from trimtab_guard.route import Shares
+from trimtab_guard.limits import BackendLimits, Limits
+from trimtab_guard.model import Proposal, Reading, State, Verdict, Want
+from trimtab_guard.route import Shares, carried, normalised
 
 from .world import NOW_S, backend, codes, limits, proposal, reasons, shares, state, verdict, watched
 
@@ -170,3 +175,118 @@ def test_a_route_that_nobody_has_written_yet_follows_ready_replicas(
 def test_a_step_of_zero_freezes_the_route() -> None:
     result = verdict(proposal(shares=(0.6, 0.4)), allowed=limits(weight_step=0))
     assert shares(result) == {"od": 0.5, "spot": 0.5}
+
+
+# No more load than the ready replicas can take: 100 + 100 rps, so 240 rps with headroom.
+
+
+def able(od_rps: float, spot_rps: float) -> Limits:
+    od, spot = (BackendLimits(n, capacity_rps=r) for n, r in (("od", od_rps), ("spot", spot_rps)))
+    return limits(backends=(od, spot))
+
+
+def loaded(od: float, spot: float, ready: tuple[int, int] = (5, 5)) -> State:
+    rate = Reading(100.0, NOW_S)
+    seen = route(od, spot, ready)
+    return replace(seen, backends=tuple(replace(b, rate_rps=rate) for b in seen.backends))
+
+
+@pytest.mark.parametrize(
+    ("rps", "present", "asked", "allowed"),
+    [
+        pytest.param((24.0, 60.0), 0.5, 0.5, 0.5, id="just enough"),
+        pytest.param((24.0, 60.0), 0.45, 0.55, 0.5, id="no more than it can take"),
+        pytest.param((24.0, 60.0), 0.7, 0.7, 0.5, id="what is too much leaves at once"),
+        pytest.param((24.0, 60.0), 0.7, 0.0, 0.5, id="but counts as a move"),
+        pytest.param((24.0, 60.0), 0.5, 0.0, 0.4, id="leaving more than that takes steps"),
+        pytest.param((24.0, 60.0), 0.5, 0.55, 0.5, id="a wish is cut too"),
+        pytest.param((60.0, 24.0), 0.2, 0.2, 0.5, id="the other way round"),
+        pytest.param((30.0, 10.0), 0.5, 0.5, 0.75, id="too small together: by what each can"),
+        pytest.param((30.0, 10.0), 0.9, 0.9, 0.75, id="and nothing else"),
+        pytest.param((30.0, 18.0), 0.5, 0.5, 0.625, id="exactly enough together"),
+    ],
+)
+def test_no_backend_gets_more_load_than_it_can_carry(
+    rps: tuple[float, float], present: float, asked: float, allowed: float
+) -> None:
+    seen, past = loaded(present, 1 - present), settled(present, 1 - present)
+    result = verdict(proposal(shares=(asked, 1 - asked)), seen, past, able(*rps))
+    assert shares(result) == pytest.approx({"od": allowed, "spot": 1 - allowed}, abs=1e-6)
+    cut = asked - 5 * rps[0] / 240 > 1e-6 or 1 - asked - 5 * rps[1] / 240 > 1e-6
+    assert ("CAPACITY" in codes(result)) == cut
+
+
+@pytest.mark.parametrize(
+    ("ready", "allowed"),
+    [((5, 5), 0.9), ((0, 5), 0.0), ((1, 5), 0.2), ((0, 0), 0.9)],
+    ids=["all", "none of it", "one of five", "none at all"],
+)
+def test_carrying_is_by_ready_replicas(ready: tuple[int, int], allowed: float) -> None:
+    seen = loaded(0.9, 0.1, ready)
+    result = verdict(proposal(shares=(0.9, 0.1)), seen, settled(0.9, 0.1), able(48.0, 240.0))
+    assert shares(result)["od"] == pytest.approx(allowed)
+
+
+def test_the_load_may_be_anything_while_it_is_unknown_or_nothing() -> None:
+    tiny = able(0.001, 0.001)
+    for reading in (Reading(0.0, NOW_S), Reading(math.nan, NOW_S)):
+        seen = loaded(0.9, 0.1)
+        seen = replace(seen, backends=tuple(replace(b, rate_rps=reading) for b in seen.backends))
+        result = verdict(proposal(shares=(0.9, 0.1)), seen, settled(0.9, 0.1), tiny)
+        assert shares(result)["od"] == pytest.approx(0.9)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1), st.floats(0.01, 2)), min_size=2, max_size=6),
+)
+def test_what_is_carried_is_never_too_much_and_nothing_is_lost(
+    rows: list[tuple[float, float]],
+) -> None:
+    wish, most = zip(*rows, strict=True)
+    assume(sum(wish) > 0)
+    before = normalised(wish)
+    after = carried(before, most)
+    assert sum(after) == pytest.approx(1, abs=1e-5)
+    if sum(most) > 1:
+        assert all(share <= limit + 2e-6 for share, limit in zip(after, most, strict=True))
+    else:
+        assert after == pytest.approx([limit / sum(most) for limit in most], abs=1e-5)
+    assert carried(after, most) == pytest.approx(after, abs=1e-5)
+
+
+# Taking back an action.
+
+
+def put_back(*before: Want, seen: State, past: History, allowed: Limits | None = None) -> Verdict:
+    return restore(before, seen, allowed or limits(), past, NOW_S)
+
+
+def test_a_route_is_put_back_at_once() -> None:
+    result = put_back(
+        Want("od", 5, 0.9), Want("spot", 5, 0.1), seen=route(0.5, 0.5), past=settled(0.5, 0.5)
+    )
+    assert shares(result) == pytest.approx({"od": 0.9, "spot": 0.1})
+    assert reasons(result) == [("REGRESSION", "od", 0.5, 0.9), ("REGRESSION", "spot", 0.5, 0.1)]
+
+
+def test_what_cannot_serve_or_carry_is_not_put_back() -> None:
+    before = (Want("od", 5, 0.9), Want("spot", 5, 0.1))
+    gone = put_back(*before, seen=route(0.0, 1.0, (0, 5)), past=settled(0.0, 1.0))
+    assert shares(gone) == {"od": 0.0, "spot": 1.0}
+    full = put_back(
+        *before, seen=loaded(0.3, 0.7), past=settled(0.3, 0.7), allowed=able(24.0, 240.0)
+    )
+    assert shares(full) == pytest.approx({"od": 0.5, "spot": 0.5})
+    assert {"REGRESSION", "CAPACITY"} == codes(full)
+
+
+def test_a_route_is_put_back_in_doubt_too() -> None:
+    seen = route(0.5, 0.5, p95_ms=Reading(-1.0, NOW_S))
+    result = put_back(Want("od", 5, 1.0), Want("spot", 5, 0.0), seen=seen, past=settled(0.5, 0.5))
+    assert shares(result) == {"od": 1.0, "spot": 0.0}
+
+
+def test_nothing_is_put_back_while_the_present_is_unknown() -> None:
+    seen = route(0.5, 0.5, replicas_time_s=NOW_S - 60)
+    result = put_back(Want("od", 5, 1.0), seen=seen, past=settled(0.5, 0.5))
+    assert (result.backends, codes(result)) == ((), {"UNSEEN"})

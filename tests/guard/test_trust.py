@@ -412,3 +412,40 @@ def test_a_reading_may_be_corrected_at_its_own_time() -> None:
 def test_only_listed_backends_are_ever_named() -> None:
     alone = limits(backends=(BackendLimits("od"),))
     assert verdict(allowed=alone).backends == ()
+
+
+# The policy itself says that it was not trained for this.
+
+
+def strayed(age_s: float) -> History:
+    """A memory in which the policy was outside of its envelope until ``age_s`` ago."""
+    return replace(watched(), strayed_s=NOW_S - age_s)
+
+
+@pytest.mark.parametrize(
+    ("inside", "age_s", "heard"),
+    [
+        pytest.param(True, 120, True, id="back for long"),
+        pytest.param(True, 119.9, False, id="back for a short while"),
+        pytest.param(False, 900, False, id="outside now"),
+    ],
+)
+def test_outside_its_envelope_a_policy_has_no_say(inside: bool, age_s: float, heard: bool) -> None:
+    wish = proposal(7, 4, (0.55, 0.45), in_envelope=inside)
+    result = verdict(wish, past=strayed(age_s), baseline=MORE)
+    if heard:
+        assert replicas(result)["od"] == 7
+        assert "ENVELOPE" not in codes(result)
+    else:
+        assert replicas(result) == {"od": 8, "spot": 7}
+        assert shares(result) == {"od": 0.5, "spot": 0.5}
+        assert reasons(result)[0] == ("ENVELOPE", "", age_s if inside else 0, 120)
+
+
+def test_what_is_proposed_outside_is_no_history() -> None:
+    past = watched()
+    outside = proposal(9, 9, time_s=NOW_S - 5, in_envelope=False)
+    after = past.with_proposal(outside)
+    assert (after.proposals, after.recorded_s) == (past.proposals, past.recorded_s)
+    assert after.strayed_s == past.time_s
+    assert past.with_proposal(replace(outside, time_s=NOW_S + 99)).strayed_s == 0.0

@@ -1,4 +1,4 @@
-"""The envelopes that wait for a human, and the two answers."""
+"""The envelopes that wait for a human, the two answers, and taking one back."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ from trimtab_proto.v1 import controller_pb2
 @click.command()
 @address_option
 def pending(address: str | None) -> None:
-    """List what waits for an approval."""
+    """List what waits for an approval, and what was granted."""
     with controller(address) as stub:
         reply = stub.ListPending(controller_pb2.ListPendingRequest(), timeout=DEADLINE_S)
     for envelope in reply.pending:
         click.echo(f"{envelope.id}  {asked(envelope)}")
         if envelope.why:
             click.echo(f"{'':{len(envelope.id)}}  {envelope.why}")
+    for envelope in reply.granted:
+        click.echo(f"{envelope.id}  granted: {asked(envelope)}")
     if not reply.pending:
         click.echo("nothing is pending")
 
@@ -58,3 +60,17 @@ def reject(envelopes: tuple[str, ...], who: str, why: str, address: str | None) 
             request = controller_pb2.RejectRequest(id=envelope, who=who, why=why)
             stub.Reject(request, timeout=DEADLINE_S)
             click.echo(f"rejected: {envelope}")
+
+
+@click.command()
+@click.argument("envelopes", metavar="ID...", nargs=-1, required=True)
+@who_option
+@why_option
+@address_option
+def revoke(envelopes: tuple[str, ...], who: str, why: str, address: str | None) -> None:
+    """Take back each granted envelope ID."""
+    with controller(address) as stub:
+        for envelope in envelopes:
+            request = controller_pb2.RevokeRequest(id=envelope, who=who, why=why)
+            stub.Revoke(request, timeout=DEADLINE_S)
+            click.echo(f"revoked: {envelope}")

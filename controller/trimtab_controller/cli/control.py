@@ -11,9 +11,12 @@ from trimtab_controller.cli.connection import (
     who_option,
     why_option,
 )
-from trimtab_controller.up.words import mode_name
+from trimtab_controller.up.words import clock_time, mode_name
 from trimtab_guard.modes import Mode
 from trimtab_proto.v1 import controller_pb2
+
+# The daemon takes up to 10 s to undo.
+ABORT_DEADLINE_S = 15.0
 
 
 @click.command()
@@ -33,7 +36,23 @@ def mode(service: str, mode: str, who: str, address: str | None) -> None:
             controller_pb2.SetModeRequest(service=service, mode=wanted, who=who),
             timeout=DEADLINE_S,
         )
-    click.echo(f"{service}: {mode_name(reply.mode)}")
+    until = clock_time(reply.lease_until_s)
+    click.echo(f"{service}: {mode_name(reply.mode)}; `trimtab renew {service}` before {until}")
+
+
+@click.command()
+@click.argument("service")
+@who_option
+@address_option
+def renew(service: str, who: str, address: str | None) -> None:
+    """Let trimtab go on with SERVICE for another lease.
+
+    When a lease ends, the service falls to approve.
+    """
+    with controller(address) as stub:
+        request = controller_pb2.RenewRequest(service=service, who=who)
+        reply = stub.Renew(request, timeout=DEADLINE_S)
+    click.echo(f"{service}: the lease holds until {clock_time(reply.lease_until_s)}")
 
 
 @click.command()
@@ -48,6 +67,25 @@ def stop(who: str, why: str, address: str | None) -> None:
     with controller(address) as stub:
         stub.Stop(controller_pb2.StopRequest(who=who, why=why), timeout=DEADLINE_S)
     click.echo("stopped: nothing is written any more; undo with `trimtab resume`")
+
+
+@click.command()
+@who_option
+@why_option
+@address_option
+def abort(who: str, why: str, address: str | None) -> None:
+    """Undo what trimtab changed in the last minute, then stop.
+
+    Replicas come back to the most there were before or are now, the route to what it was.
+    """
+    with controller(address) as stub:
+        request = controller_pb2.AbortRequest(who=who, why=why)
+        reply = stub.Abort(request, timeout=ABORT_DEADLINE_S)
+    if not reply.stopped:
+        raise click.ClickException("the daemon is not done yet: `trimtab stop` stops it now")
+    if reply.not_undone:
+        raise click.ClickException(f"stopped, but not everything is undone: {reply.not_undone}")
+    click.echo("undone and stopped: nothing is written any more; go on with `trimtab resume`")
 
 
 @click.command()

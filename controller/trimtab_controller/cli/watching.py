@@ -55,6 +55,8 @@ def _each_once(stub: controller_pb2_grpc.ControllerStub) -> Iterator[controller_
 def _described(tick: controller_pb2.ServiceStatus) -> Iterator[str]:
     mode = "STOPPED (undo: trimtab resume)" if tick.stopped else mode_name(tick.mode)
     yield f"{tick.service}: {mode}, policy {tick.policy}, {tick.pending} pending"
+    if tick.lowered and not tick.stopped:
+        yield f"  lowered: {tick.lowered}"
     for backend in tick.backends:
         yield (
             f"  {backend.name:12} {backend.ready} ready, {backend.starting} starting, "
@@ -70,8 +72,8 @@ def _described(tick: controller_pb2.ServiceStatus) -> Iterator[str]:
 
 
 def _outcome(tick: controller_pb2.ServiceStatus) -> str:
-    if tick.error:
+    if tick.error and not tick.decision:
         return f"no decision: {tick.error}"
-    parts = [f"{tick.outcome}: {change(tick)}", tick.why]
+    parts = [f"{tick.outcome}: {change(tick)}", tick.error, tick.why]
     parts += [f"guard: {reasons(tick.reasons)}"] if tick.reasons else []
     return "; ".join(part for part in parts if part)

@@ -2,18 +2,16 @@
 
 Every record is on the disk before `Journal.append` returns, and carries a SHA-256 over the
 record before it and its own canonical JSON: nothing can be altered, taken out or moved without
-breaking the chain. One process writes; anybody may read meanwhile.
+breaking the chain. One process writes; anybody may read meanwhile. It is kept in an SQLite
+file, or in PostgreSQL where the daemon has several replicas; an export is read like either.
 
-What the chain cannot show is that the whole file was put back to an older copy: for that, keep
+What the chain cannot show is that the whole was put back to an older copy: for that, keep
 the head's hash, which `verify` returns, somewhere else.
 """
 
-from trimtab_controller.journal.file import (
-    Entry,
-    JournalBusyError,
-    JournalError,
-    read,
-)
+from trimtab_controller.journal.chain import Entry, JournalBusyError, JournalError, Location
+from trimtab_controller.journal.export import lines
+from trimtab_controller.journal.store import is_url, read, reading
 from trimtab_controller.journal.verification import Verification, verify
 from trimtab_controller.journal.writer import Journal
 
@@ -22,7 +20,11 @@ __all__ = [
     "Journal",
     "JournalBusyError",
     "JournalError",
+    "Location",
     "Verification",
+    "is_url",
+    "lines",
     "read",
+    "reading",
     "verify",
 ]

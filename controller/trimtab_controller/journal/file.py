@@ -1,20 +1,27 @@
-"""The journal's file: SQLite in WAL mode, one table of chained records and their head."""
+"""A journal in a file: SQLite in WAL mode, one table of chained records and their head."""
 
 from __future__ import annotations
 
-import hashlib
+import fcntl
 import json
 import math
+import os
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO
 from urllib.parse import quote
 
-GENESIS = "0" * 64
-"""What the first record follows."""
+from trimtab_controller.journal.chain import (
+    GENESIS,
+    DamagedError,
+    JournalBusyError,
+    JournalError,
+    Link,
+    Row,
+    explained,
+)
 
 _APPLICATION_ID = 0x7472696D  # "trim"
 _SCHEMA = 1
@@ -27,6 +34,10 @@ _TABLES = """
         hash TEXT NOT NULL
     ) STRICT;
     CREATE INDEX entries_by_kind ON entries (kind);
+    CREATE TRIGGER entries_stay BEFORE UPDATE ON entries
+        BEGIN SELECT RAISE(ABORT, 'a journal only grows'); END;
+    CREATE TRIGGER entries_remain BEFORE DELETE ON entries
+        BEGIN SELECT RAISE(ABORT, 'a journal only grows'); END;
     CREATE TABLE head (
         only INTEGER PRIMARY KEY CHECK (only = 1),
         seq INTEGER NOT NULL,
@@ -43,134 +54,142 @@ _OF_KINDS = """
     SELECT seq, time_s, kind, body, hash FROM entries
     WHERE seq > ? AND time_s >= ? AND kind IN (SELECT value FROM json_each(?)) ORDER BY seq
 """
+_LAST = """
+    SELECT seq, time_s, kind, body, hash FROM entries WHERE kind = ? ORDER BY seq DESC LIMIT 1
+"""
+_END = "SELECT seq, hash FROM entries ORDER BY seq DESC LIMIT 1"
+_ADVICE = (
+    "If the disk is sound and has room, the file is damaged or no journal: `trimtab journal "
+    "verify` names the first bad record; move the file away to start a new one"
+)
 
 
-class JournalError(RuntimeError):
-    """The journal cannot be used; the message says why and what to do."""
+class FileStore:
+    """Open for writing: every commit is synced; an empty or missing file becomes a journal."""
 
-
-class JournalBusyError(JournalError):
-    """Another process, or another writer in this one, has the journal open."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One record. ``seq`` counts from 1; ``time_s`` is in seconds since the epoch."""
-
-    seq: int
-    time_s: float
-    kind: str
-    body: dict[str, Any]
-    hash: str
-
-
-class Row(NamedTuple):
-    """A record as it is stored: ``body`` is its canonical JSON."""
-
-    seq: int
-    time_s: float
-    kind: str
-    body: str
-    hash: str
-
-    def follows(self, previous: str) -> bool:
-        """Whether this is what was written after the record with the hash ``previous``."""
-        return self.hash == link(previous, self.time_s, self.kind, self.body)
-
-
-def canonical(body: Mapping[str, Any]) -> str:
-    """The one JSON text for ``body``. ``ValueError`` when it is not plain, finite JSON."""
-    try:
-        return json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"a journal record must be plain, finite JSON: {error}") from error
-
-
-def link(previous: str, time_s: float, kind: str, body: str) -> str:
-    """The hash of a record: SHA-256 over the hash before it and ``[time_s,kind,body]``."""
-    record = f"{previous}[{json.dumps(time_s)},{json.dumps(kind)},{body}]"
-    return hashlib.sha256(record.encode(errors="surrogateescape")).hexdigest()
-
-
-def writable(path: Path) -> sqlite3.Connection:
-    """A connection that syncs every commit; an empty or missing file becomes a journal."""
-    with explained(path):
-        database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    def __init__(self, path: Path) -> None:
+        self.name = str(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = _hold(path)
         try:
-            is_new = not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-            if not is_new:
-                _check_schema(database, path)
-            database.execute("PRAGMA journal_mode = WAL")
-            database.execute("PRAGMA synchronous = FULL")
-            if is_new:
-                database.executescript(f"BEGIN; {_TABLES} {_MARKS} COMMIT;")
+            with _explained(path):
+                self._database = _writable(path)
         except BaseException:
-            database.close()
+            self._lock.close()
             raise
-    return database
+
+    def ends(self) -> tuple[Link, Link]:
+        """The last record, and what the head says that it is."""
+        with _explained(self.name):
+            last = self._database.execute(_END).fetchone()
+            return Link(*last) if last else GENESIS, _head(self._database)
+
+    def add(self, row: Row, after: Link) -> None:
+        """Write ``row`` if the head is still ``after``; it is on the disk on return."""
+        with _explained(self.name), self._database:
+            self._database.execute("BEGIN IMMEDIATE")
+            if _head(self._database) != after:
+                raise JournalError(f"{self.name}: someone else wrote to it; restart the daemon")
+            self._database.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?)", row)
+            self._database.execute("UPDATE head SET seq = ?, hash = ?", row.link)
+
+    def close(self) -> None:
+        """Let another writer in."""
+        self._database.close()
+        self._lock.close()
+
+
+class FileSnapshot:
+    """One consistent state of the file; the writer may go on meanwhile."""
+
+    def __init__(self, name: str, database: sqlite3.Connection) -> None:
+        self.name = name
+        self.after, self.head = GENESIS, _head(database)
+        self._database = database
+
+    def rows(
+        self, kinds: Collection[str] | None = None, since_s: float | None = None, after: int = 0
+    ) -> Iterator[Row]:
+        """Records in order; `DamagedError` where one cannot be read."""
+        start = (after, -math.inf if since_s is None else since_s)
+        try:
+            if kinds is None:
+                yield from map(Row._make, self._database.execute(_ALL, start))
+            else:
+                chosen = (*start, json.dumps(list(kinds)))
+                yield from map(Row._make, self._database.execute(_OF_KINDS, chosen))
+        except sqlite3.DatabaseError as error:
+            raise DamagedError(str(error)) from error
+
+    def last(self, kind: str) -> Row | None:
+        """The newest record of a kind."""
+        row = self._database.execute(_LAST, (kind,)).fetchone()
+        return Row(*row) if row else None
+
+    def flaw(self) -> str:
+        """What SQLite finds wrong with its own pages, if anything."""
+        try:
+            (found,) = self._database.execute("PRAGMA integrity_check(1)").fetchone()
+        except sqlite3.DatabaseError as error:
+            found = str(error)
+        return "" if found == "ok" else f"the file is damaged: {found}"
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[sqlite3.Connection]:
-    """A read-only connection to one consistent state of the file; never waits for the writer."""
-    if not path.is_file():
-        raise JournalError(f"{path}: no journal here; the daemon creates one when it starts")
-    with explained(path):
+def reading(path: Path) -> Iterator[FileSnapshot]:
+    """A journal's file as it is now; `JournalError` when it is missing or something else."""
+    with _explained(path):
         uri = f"file:{quote(str(path.absolute()))}?mode=ro"
         with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as database:
             # A flipped bit may leave text that is not UTF-8; it must still reach the hash.
             database.text_factory = lambda text: text.decode(errors="surrogateescape")
             _check_schema(database, path)
             database.execute("BEGIN")
-            yield database
+            yield FileSnapshot(str(path), database)
 
 
-def read(
-    path: Path | str,
-    kinds: Collection[str] | None = None,
-    since_s: float | None = None,
-    after: int = 0,
-) -> Iterator[Entry]:
-    """Records in order: of these kinds, not before ``since_s``, with numbers above ``after``.
-
-    Needs no writer and hinders none. `JournalError` when the file is missing or damaged.
-    """
-    start = (after, -math.inf if since_s is None else since_s)
-    with reading(Path(path)) as database:
-        if kinds is None:
-            rows = database.execute(_ALL, start)
-        else:
-            rows = database.execute(_OF_KINDS, (*start, json.dumps(list(kinds))))
-        for row in rows:
-            yield entry(Row(*row))
-
-
-def entry(row: Row) -> Entry:
-    """The record with its body parsed. ``ValueError`` when that is no JSON any more."""
+def _writable(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
-        body = json.loads(row.body)
-    except ValueError as error:
-        raise ValueError(f"the body of record {row.seq} is not JSON") from error
-    return Entry(row.seq, row.time_s, row.kind, body, row.hash)
+        is_new = not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if not is_new:
+            _check_schema(database, path)
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = FULL")
+        if is_new:
+            database.executescript(f"BEGIN; {_TABLES} {_MARKS} COMMIT;")
+    except BaseException:
+        database.close()
+        raise
+    return database
 
 
-def head(database: sqlite3.Connection) -> tuple[int, str]:
-    """Number and hash of the last record that was written."""
+def _hold(path: Path) -> IO[str]:
+    """An exclusive lock beside the file, which ends with this process however it ends."""
+    lock = path.with_name(path.name + ".lock").open("a+")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.seek(0)
+        holder = lock.read().strip()
+        lock.close()
+        raise JournalBusyError(
+            f"{path}: process {holder} writes this journal; stop that daemon first, or give "
+            "this one a journal of its own"
+        ) from None
+    lock.truncate(0)
+    lock.write(f"{os.getpid()}\n")
+    lock.flush()
+    return lock
+
+
+def _head(database: sqlite3.Connection) -> Link:
     row = database.execute("SELECT seq, hash FROM head").fetchone()
-    return (row[0], row[1]) if row else (0, "")
+    return Link(*row) if row else Link(0, "")
 
 
-@contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Say which file is in trouble, and what to do about it."""
-    try:
-        yield
-    except (sqlite3.DatabaseError, ValueError) as error:
-        raise JournalError(
-            f"{path}: {error}. If the disk is sound and has room, the file is damaged or no "
-            "journal: `trimtab journal verify` names the first bad record; move the file away "
-            "to start a new one"
-        ) from error
+def _explained(path: Path | str) -> AbstractContextManager[None]:
+    return explained(str(path), sqlite3.DatabaseError, _ADVICE)
 
 
 def _check_schema(database: sqlite3.Connection, path: Path) -> None:

@@ -21,6 +21,7 @@ WORDS: dict[str, str] = {
     Code.BAD_VALUE: "the proposal holds an impossible number",
     Code.OUT_OF_ORDER: "the proposal is older than one already seen",
     Code.EXPIRED: "the proposal is too old",
+    Code.ENVELOPE: "the policy was not trained for this: baseline rule, upward only",
     Code.INVALID: "a signal is impossible",
     Code.FROZEN: "a signal has stopped moving",
     Code.STALE: "a signal is stale: hold",
@@ -29,20 +30,33 @@ WORDS: dict[str, str] = {
     Code.MIN_REPLICAS: "the least allowed",
     Code.MAX_REPLICAS: "the most allowed",
     Code.ROUTED: "its route share must go first",
+    Code.DISRUPTION: "the least that the disruption budget allows",
+    Code.ROLLOUT: "nothing moves during a rollout",
     Code.NO_HISTORY: "no scale-down before a full window of history",
+    Code.DROP: "the load fell too suddenly to scale down",
     Code.HOLD: "scale down only to the window's highest wish",
     Code.RATE_UP: "no faster up",
     Code.RATE_DOWN: "no faster down",
     Code.FLAP: "too many starts and stops",
     Code.WEIGHT_SUM: "shares must add up to 1",
     Code.NOT_READY: "no share without ready replicas",
+    Code.CAPACITY: "no more load than its replicas carry",
     Code.WEIGHT_STEP: "share moves in small steps",
+    Code.REGRESSION: "put back after a regression",
+    Code.STOPPED: "trimtab is stopped",
+    Code.FOREIGN_WRITER: "somebody else changed what trimtab steers",
+    Code.DEPOSED: "another trimtab leads",
+    Code.LATE: "too late after the decision",
+    Code.LEASE: "the autonomy lease does not hold",
+    Code.COOLING: "cooling down after a rollback",
+    Code.FREEZE: "a freeze is on",
+    Code.CLOSED: "outside the allowed windows",
 }
 REPLICAS = {
     Code.MIN_REPLICAS, Code.MAX_REPLICAS, Code.ROUTED, Code.NO_HISTORY, Code.HOLD, Code.RATE_UP,
     Code.RATE_DOWN, Code.FLAP,
 }  # fmt: skip
-SHARES = {Code.NOT_READY, Code.WEIGHT_STEP}
+SHARES = {Code.NOT_READY, Code.CAPACITY, Code.WEIGHT_STEP}
 
 
 def mode_name(mode: int) -> str:

@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!trimtab_proto/v1/controller.proto\x12\ntrimtab.v1\"\xba\x01\n\rBackendReport\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06wanted\x18\x02 \x01(\r\x12\x10\n\x08starting\x18\x03 \x01(\r\x12\r\n\x05ready\x18\x04 \x01(\r\x12\x10\n\x08\x64raining\x18\x05 \x01(\r\x12\x0e\n\x06weight\x18\x06 \x01(\x01\x12\x15\n\x08rate_rps\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12\x16\n\tin_flight\x18\x08 \x01(\x01H\x01\x88\x01\x01\x42\x0b\n\t_rate_rpsB\x0c\n\n_in_flight\"\xc8\x01\n\x10RecommendRequest\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0e\n\x06time_s\x18\x02 \x01(\x01\x12+\n\x08\x62\x61\x63kends\x18\x03 \x03(\x0b\x32\x19.trimtab.v1.BackendReport\x12\x13\n\x06p50_ms\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x13\n\x06p95_ms\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12\x17\n\nmiss_share\x18\x06 \x01(\x01H\x02\x88\x01\x01\x42\t\n\x07_p50_msB\t\n\x07_p95_msB\r\n\x0b_miss_share\"A\n\x0f\x42\x61\x63kendDecision\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08replicas\x18\x02 \x01(\r\x12\x0e\n\x06weight\x18\x03 \x01(\x01\"K\n\x0bGuardReason\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x02 \x01(\t\x12\x0e\n\x06\x62\x65\x66ore\x18\x03 \x01(\x01\x12\r\n\x05\x61\x66ter\x18\x04 \x01(\x01\"\xc6\x01\n\x0eRecommendReply\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0e\n\x06policy\x18\x02 \x01(\t\x12-\n\x08\x64\x65\x63ision\x18\x03 \x03(\x0b\x32\x1b.trimtab.v1.BackendDecision\x12-\n\x08proposal\x18\x04 \x03(\x0b\x32\x1b.trimtab.v1.BackendDecision\x12(\n\x07reasons\x18\x05 \x03(\x0b\x32\x17.trimtab.v1.GuardReason\x12\x0b\n\x03why\x18\x06 \x01(\t\"(\n\x15WatchDecisionsRequest\x12\x0f\n\x07service\x18\x01 \x01(\t\"\x95\x01\n\rBackendStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06wanted\x18\x02 \x01(\r\x12\x10\n\x08starting\x18\x03 \x01(\r\x12\r\n\x05ready\x18\x04 \x01(\r\x12\x10\n\x08\x64raining\x18\x05 \x01(\r\x12\x0e\n\x06weight\x18\x06 \x01(\x01\x12\x10\n\x08rate_rps\x18\x07 \x01(\x01\x12\x11\n\tin_flight\x18\x08 \x01(\x01\"\xbc\x03\n\rServiceStatus\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0e\n\x06time_s\x18\x02 \x01(\x01\x12\x1e\n\x04mode\x18\x03 \x01(\x0e\x32\x10.trimtab.v1.Mode\x12\x0f\n\x07stopped\x18\x04 \x01(\x08\x12+\n\x08\x62\x61\x63kends\x18\x05 \x03(\x0b\x32\x19.trimtab.v1.BackendStatus\x12\x0e\n\x06p50_ms\x18\x06 \x01(\x01\x12\x0e\n\x06p95_ms\x18\x07 \x01(\x01\x12\x12\n\nmiss_share\x18\x08 \x01(\x01\x12-\n\x08proposal\x18\t \x03(\x0b\x32\x1b.trimtab.v1.BackendDecision\x12-\n\x08\x64\x65\x63ision\x18\n \x03(\x0b\x32\x1b.trimtab.v1.BackendDecision\x12(\n\x07reasons\x18\x0b \x03(\x0b\x32\x17.trimtab.v1.GuardReason\x12\x0b\n\x03why\x18\x0c \x01(\t\x12\x0f\n\x07outcome\x18\r \x01(\t\x12\r\n\x05\x65rror\x18\x0e \x01(\t\x12\x11\n\tdecisions\x18\x0f \x01(\x04\x12\x0f\n\x07\x61\x63tions\x18\x10 \x01(\x04\x12\x0e\n\x06policy\x18\x11 \x01(\t\x12\x0f\n\x07pending\x18\x12 \x01(\r\"N\n\x0eSetModeRequest\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x1e\n\x04mode\x18\x02 \x01(\x0e\x32\x10.trimtab.v1.Mode\x12\x0b\n\x03who\x18\x03 \x01(\t\".\n\x0cSetModeReply\x12\x1e\n\x04mode\x18\x01 \x01(\x0e\x32\x10.trimtab.v1.Mode\"\'\n\x0bStopRequest\x12\x0b\n\x03who\x18\x01 \x01(\t\x12\x0b\n\x03why\x18\x02 \x01(\t\"\x0b\n\tStopReply\"\x1c\n\rResumeRequest\x12\x0b\n\x03who\x18\x01 \x01(\t\"\r\n\x0bResumeReply\"\x14\n\x12ListPendingRequest\"\xbc\x01\n\x08\x45nvelope\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x03 \x01(\t\x12\x14\n\x0cmin_replicas\x18\x04 \x01(\r\x12\x14\n\x0cmax_replicas\x18\x05 \x01(\r\x12\x12\n\nmin_weight\x18\x06 \x01(\x01\x12\x12\n\nmax_weight\x18\x07 \x01(\x01\x12\x11\n\texpires_s\x18\x08 \x01(\x01\x12\x0b\n\x03why\x18\t \x01(\t\x12\x0e\n\x06\x63hange\x18\n \x01(\t\"9\n\x10ListPendingReply\x12%\n\x07pending\x18\x01 \x03(\x0b\x32\x14.trimtab.v1.Envelope\"6\n\x0e\x41pproveRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0b\n\x03who\x18\x02 \x01(\t\x12\x0b\n\x03why\x18\x03 \x01(\t\"6\n\x0c\x41pproveReply\x12&\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x14.trimtab.v1.Envelope\"5\n\rRejectRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0b\n\x03who\x18\x02 \x01(\t\x12\x0b\n\x03why\x18\x03 \x01(\t\"\r\n\x0bRejectReply*b\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bMODE_SHADOW\x10\x01\x12\x10\n\x0cMODE_APPROVE\x10\x02\x12\x0f\n\x0bMODE_ASSIST\x10\x03\x12\x10\n\x0cMODE_GUARDED\x10\x04\x32\xa8\x04\n\nController\x12\x45\n\tRecommend\x12\x1c.trimtab.v1.RecommendRequest\x1a\x1a.trimtab.v1.RecommendReply\x12P\n\x0eWatchDecisions\x12!.trimtab.v1.WatchDecisionsRequest\x1a\x19.trimtab.v1.ServiceStatus0\x01\x12?\n\x07SetMode\x12\x1a.trimtab.v1.SetModeRequest\x1a\x18.trimtab.v1.SetModeReply\x12\x36\n\x04Stop\x12\x17.trimtab.v1.StopRequest\x1a\x15.trimtab.v1.StopReply\x12<\n\x06Resume\x12\x19.trimtab.v1.ResumeRequest\x1a\x17.trimtab.v1.ResumeReply\x12K\n\x0bListPending\x12\x1e.trimtab.v1.ListPendingRequest\x1a\x1c.trimtab.v1.ListPendingReply\x12?\n\x07\x41pprove\x12\x1a.trimtab.v1.ApproveRequest\x1a\x18.trimtab.v1.ApproveReply\x12<\n\x06Reject\x12\x19.trimtab.v1.RejectRequest\x1a\x17.trimtab.v1.RejectReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!trimtab_proto/v1/controller.proto\x12\ntrimtab.v1\"\xba\x01\n\rBackendReport\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06wanted\x18\x02 \x01(\r\x12\x10\n\x08starting\x18\x03 \x01(\r\x12\r\n\x05ready\x18\x04 \x01(\r\x12\x10\n\x08\x64raining\x18\x05 \x01(\r\x12\x0e\n\x06weight\x18\x06 \x01(\x01\x12\x15\n\x08rate_rps\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12\x16\n\tin_flight\x18\x08 \x01(\x01H\x01\x88\x01\x01\x42\x0b\n\t_rate_rpsB\x0c\n\n_in_flight\"\xc8\x01\n\x10RecommendRequest\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0e\n\x06time_s\x18\x02 \x01(\x01\x12+\n\x08\x62\x61\x63kends\x18\x03 \x03(\x0b\x32\x19.trimtab.v1.BackendReport\x12\x13\n\x06p50_ms\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x13\n\x06p95_ms\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12\x17\n\nmiss_share\x18\x06 \x01(\x01H\x02\x88\x01\x01\x42\t\n\x07_p50_msB\t\n\x07_p95_msB\r\n\x0b_miss_share\"A\n\x0f\x42\x61\x63kendDecision\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08replicas\x18\x02 \x01(\r\x12\x0e\n\x06weight\x18\x03 \x01(\x01\"K\n\x0bGuardReason\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x02 \x01(\t\x12\x0e\n\x06\x62\x65\x66ore\x18\x03 \x01(\x01\x12\r\n\x05\x61\x66ter\x18\x04 \x01(\x01\"\xc6\x01\n\x0eRecommendReply\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0e\n\x06policy\x18\x02 \x01(\t\x12-\n\x08\x64\x65\x63ision\x18\x03 \x03(\x0b\x32\x1b.trimtab.v1.BackendDecision\x12-\n\x08proposal\x18\x04 \x03(\x0b\x32\x1b.trimtab.v1.BackendDecision\x12(\n\x07reasons\x18\x05 \x03(\x0b\x32\x17.trimtab.v1.GuardReason\x12\x0b\n\x03why\x18\x06 \x01(\t\"(\n\x15WatchDecisionsRequest\x12\x0f\n\x07service\x18\x01 \x01(\t\"\x95\x01\n\rBackendStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06wanted\x18\x02 \x01(\r\x12\x10\n\x08starting\x18\x03 \x01(\r\x12\r\n\x05ready\x18\x04 \x01(\r\x12\x10\n\x08\x64raining\x18\x05 \x01(\r\x12\x0e\n\x06weight\x18\x06 \x01(\x01\x12\x10\n\x08rate_rps\x18\x07 \x01(\x01\x12\x11\n\tin_flight\x18\x08 \x01(\x01\"\xe4\x03\n\rServiceStatus\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0e\n\x06time_s\x18\x02 \x01(\x01\x12\x1e\n\x04mode\x18\x03 \x01(\x0e\x32\x10.trimtab.v1.Mode\x12\x0f\n\x07stopped\x18\x04 \x01(\x08\x12+\n\x08\x62\x61\x63kends\x18\x05 \x03(\x0b\x32\x19.trimtab.v1.BackendStatus\x12\x0e\n\x06p50_ms\x18\x06 \x01(\x01\x12\x0e\n\x06p95_ms\x18\x07 \x01(\x01\x12\x12\n\nmiss_share\x18\x08 \x01(\x01\x12-\n\x08proposal\x18\t \x03(\x0b\x32\x1b.trimtab.v1.BackendDecision\x12-\n\x08\x64\x65\x63ision\x18\n \x03(\x0b\x32\x1b.trimtab.v1.BackendDecision\x12(\n\x07reasons\x18\x0b \x03(\x0b\x32\x17.trimtab.v1.GuardReason\x12\x0b\n\x03why\x18\x0c \x01(\t\x12\x0f\n\x07outcome\x18\r \x01(\t\x12\r\n\x05\x65rror\x18\x0e \x01(\t\x12\x11\n\tdecisions\x18\x0f \x01(\x04\x12\x0f\n\x07\x61\x63tions\x18\x10 \x01(\x04\x12\x0e\n\x06policy\x18\x11 \x01(\t\x12\x0f\n\x07pending\x18\x12 \x01(\r\x12\x0f\n\x07lowered\x18\x13 \x01(\t\x12\x15\n\rlease_until_s\x18\x14 \x01(\x01\"N\n\x0eSetModeRequest\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x1e\n\x04mode\x18\x02 \x01(\x0e\x32\x10.trimtab.v1.Mode\x12\x0b\n\x03who\x18\x03 \x01(\t\"E\n\x0cSetModeReply\x12\x1e\n\x04mode\x18\x01 \x01(\x0e\x32\x10.trimtab.v1.Mode\x12\x15\n\rlease_until_s\x18\x02 \x01(\x01\",\n\x0cRenewRequest\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0b\n\x03who\x18\x02 \x01(\t\"#\n\nRenewReply\x12\x15\n\rlease_until_s\x18\x01 \x01(\x01\"\'\n\x0bStopRequest\x12\x0b\n\x03who\x18\x01 \x01(\t\x12\x0b\n\x03why\x18\x02 \x01(\t\"\x0b\n\tStopReply\"(\n\x0c\x41\x62ortRequest\x12\x0b\n\x03who\x18\x01 \x01(\t\x12\x0b\n\x03why\x18\x02 \x01(\t\"1\n\nAbortReply\x12\x0f\n\x07stopped\x18\x01 \x01(\x08\x12\x12\n\nnot_undone\x18\x02 \x01(\t\"\x1c\n\rResumeRequest\x12\x0b\n\x03who\x18\x01 \x01(\t\"\r\n\x0bResumeReply\"\x14\n\x12ListPendingRequest\"\xbc\x01\n\x08\x45nvelope\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x03 \x01(\t\x12\x14\n\x0cmin_replicas\x18\x04 \x01(\r\x12\x14\n\x0cmax_replicas\x18\x05 \x01(\r\x12\x12\n\nmin_weight\x18\x06 \x01(\x01\x12\x12\n\nmax_weight\x18\x07 \x01(\x01\x12\x11\n\texpires_s\x18\x08 \x01(\x01\x12\x0b\n\x03why\x18\t \x01(\t\x12\x0e\n\x06\x63hange\x18\n \x01(\t\"`\n\x10ListPendingReply\x12%\n\x07pending\x18\x01 \x03(\x0b\x32\x14.trimtab.v1.Envelope\x12%\n\x07granted\x18\x02 \x03(\x0b\x32\x14.trimtab.v1.Envelope\"6\n\x0e\x41pproveRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0b\n\x03who\x18\x02 \x01(\t\x12\x0b\n\x03why\x18\x03 \x01(\t\"6\n\x0c\x41pproveReply\x12&\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x14.trimtab.v1.Envelope\"5\n\rRejectRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0b\n\x03who\x18\x02 \x01(\t\x12\x0b\n\x03why\x18\x03 \x01(\t\"\r\n\x0bRejectReply\"5\n\rRevokeRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0b\n\x03who\x18\x02 \x01(\t\x12\x0b\n\x03why\x18\x03 \x01(\t\"\r\n\x0bRevokeReply*b\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bMODE_SHADOW\x10\x01\x12\x10\n\x0cMODE_APPROVE\x10\x02\x12\x0f\n\x0bMODE_ASSIST\x10\x03\x12\x10\n\x0cMODE_GUARDED\x10\x04\x32\xdc\x05\n\nController\x12\x45\n\tRecommend\x12\x1c.trimtab.v1.RecommendRequest\x1a\x1a.trimtab.v1.RecommendReply\x12P\n\x0eWatchDecisions\x12!.trimtab.v1.WatchDecisionsRequest\x1a\x19.trimtab.v1.ServiceStatus0\x01\x12?\n\x07SetMode\x12\x1a.trimtab.v1.SetModeRequest\x1a\x18.trimtab.v1.SetModeReply\x12\x39\n\x05Renew\x12\x18.trimtab.v1.RenewRequest\x1a\x16.trimtab.v1.RenewReply\x12\x36\n\x04Stop\x12\x17.trimtab.v1.StopRequest\x1a\x15.trimtab.v1.StopReply\x12\x39\n\x05\x41\x62ort\x12\x18.trimtab.v1.AbortRequest\x1a\x16.trimtab.v1.AbortReply\x12<\n\x06Resume\x12\x19.trimtab.v1.ResumeRequest\x1a\x17.trimtab.v1.ResumeReply\x12K\n\x0bListPending\x12\x1e.trimtab.v1.ListPendingRequest\x1a\x1c.trimtab.v1.ListPendingReply\x12?\n\x07\x41pprove\x12\x1a.trimtab.v1.ApproveRequest\x1a\x18.trimtab.v1.ApproveReply\x12<\n\x06Reject\x12\x19.trimtab.v1.RejectRequest\x1a\x17.trimtab.v1.RejectReply\x12<\n\x06Revoke\x12\x19.trimtab.v1.RevokeRequest\x1a\x17.trimtab.v1.RevokeReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'trimtab_proto.v1.controller_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MODE']._serialized_start=2108
-  _globals['_MODE']._serialized_end=2206
+  _globals['_MODE']._serialized_start=2456
+  _globals['_MODE']._serialized_end=2554
   _globals['_BACKENDREPORT']._serialized_start=50
   _globals['_BACKENDREPORT']._serialized_end=236
   _globals['_RECOMMENDREQUEST']._serialized_start=239
@@ -48,33 +48,45 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BACKENDSTATUS']._serialized_start=829
   _globals['_BACKENDSTATUS']._serialized_end=978
   _globals['_SERVICESTATUS']._serialized_start=981
-  _globals['_SERVICESTATUS']._serialized_end=1425
-  _globals['_SETMODEREQUEST']._serialized_start=1427
-  _globals['_SETMODEREQUEST']._serialized_end=1505
-  _globals['_SETMODEREPLY']._serialized_start=1507
-  _globals['_SETMODEREPLY']._serialized_end=1553
-  _globals['_STOPREQUEST']._serialized_start=1555
-  _globals['_STOPREQUEST']._serialized_end=1594
-  _globals['_STOPREPLY']._serialized_start=1596
-  _globals['_STOPREPLY']._serialized_end=1607
-  _globals['_RESUMEREQUEST']._serialized_start=1609
-  _globals['_RESUMEREQUEST']._serialized_end=1637
-  _globals['_RESUMEREPLY']._serialized_start=1639
-  _globals['_RESUMEREPLY']._serialized_end=1652
-  _globals['_LISTPENDINGREQUEST']._serialized_start=1654
-  _globals['_LISTPENDINGREQUEST']._serialized_end=1674
-  _globals['_ENVELOPE']._serialized_start=1677
-  _globals['_ENVELOPE']._serialized_end=1865
-  _globals['_LISTPENDINGREPLY']._serialized_start=1867
-  _globals['_LISTPENDINGREPLY']._serialized_end=1924
-  _globals['_APPROVEREQUEST']._serialized_start=1926
-  _globals['_APPROVEREQUEST']._serialized_end=1980
-  _globals['_APPROVEREPLY']._serialized_start=1982
-  _globals['_APPROVEREPLY']._serialized_end=2036
-  _globals['_REJECTREQUEST']._serialized_start=2038
-  _globals['_REJECTREQUEST']._serialized_end=2091
-  _globals['_REJECTREPLY']._serialized_start=2093
-  _globals['_REJECTREPLY']._serialized_end=2106
-  _globals['_CONTROLLER']._serialized_start=2209
-  _globals['_CONTROLLER']._serialized_end=2761
+  _globals['_SERVICESTATUS']._serialized_end=1465
+  _globals['_SETMODEREQUEST']._serialized_start=1467
+  _globals['_SETMODEREQUEST']._serialized_end=1545
+  _globals['_SETMODEREPLY']._serialized_start=1547
+  _globals['_SETMODEREPLY']._serialized_end=1616
+  _globals['_RENEWREQUEST']._serialized_start=1618
+  _globals['_RENEWREQUEST']._serialized_end=1662
+  _globals['_RENEWREPLY']._serialized_start=1664
+  _globals['_RENEWREPLY']._serialized_end=1699
+  _globals['_STOPREQUEST']._serialized_start=1701
+  _globals['_STOPREQUEST']._serialized_end=1740
+  _globals['_STOPREPLY']._serialized_start=1742
+  _globals['_STOPREPLY']._serialized_end=1753
+  _globals['_ABORTREQUEST']._serialized_start=1755
+  _globals['_ABORTREQUEST']._serialized_end=1795
+  _globals['_ABORTREPLY']._serialized_start=1797
+  _globals['_ABORTREPLY']._serialized_end=1846
+  _globals['_RESUMEREQUEST']._serialized_start=1848
+  _globals['_RESUMEREQUEST']._serialized_end=1876
+  _globals['_RESUMEREPLY']._serialized_start=1878
+  _globals['_RESUMEREPLY']._serialized_end=1891
+  _globals['_LISTPENDINGREQUEST']._serialized_start=1893
+  _globals['_LISTPENDINGREQUEST']._serialized_end=1913
+  _globals['_ENVELOPE']._serialized_start=1916
+  _globals['_ENVELOPE']._serialized_end=2104
+  _globals['_LISTPENDINGREPLY']._serialized_start=2106
+  _globals['_LISTPENDINGREPLY']._serialized_end=2202
+  _globals['_APPROVEREQUEST']._serialized_start=2204
+  _globals['_APPROVEREQUEST']._serialized_end=2258
+  _globals['_APPROVEREPLY']._serialized_start=2260
+  _globals['_APPROVEREPLY']._serialized_end=2314
+  _globals['_REJECTREQUEST']._serialized_start=2316
+  _globals['_REJECTREQUEST']._serialized_end=2369
+  _globals['_REJECTREPLY']._serialized_start=2371
+  _globals['_REJECTREPLY']._serialized_end=2384
+  _globals['_REVOKEREQUEST']._serialized_start=2386
+  _globals['_REVOKEREQUEST']._serialized_end=2439
+  _globals['_REVOKEREPLY']._serialized_start=2441
+  _globals['_REVOKEREPLY']._serialized_end=2454
+  _globals['_CONTROLLER']._serialized_start=2557
+  _globals['_CONTROLLER']._serialized_end=3289
 # @@protoc_insertion_point(module_scope)

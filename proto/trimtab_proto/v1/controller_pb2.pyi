@@ -121,7 +121,7 @@ class BackendStatus(_message.Message):
     def __init__(self, name: _Optional[str] = ..., wanted: _Optional[int] = ..., starting: _Optional[int] = ..., ready: _Optional[int] = ..., draining: _Optional[int] = ..., weight: _Optional[float] = ..., rate_rps: _Optional[float] = ..., in_flight: _Optional[float] = ...) -> None: ...
 
 class ServiceStatus(_message.Message):
-    __slots__ = ("service", "time_s", "mode", "stopped", "backends", "p50_ms", "p95_ms", "miss_share", "proposal", "decision", "reasons", "why", "outcome", "error", "decisions", "actions", "policy", "pending")
+    __slots__ = ("service", "time_s", "mode", "stopped", "backends", "p50_ms", "p95_ms", "miss_share", "proposal", "decision", "reasons", "why", "outcome", "error", "decisions", "actions", "policy", "pending", "lowered", "lease_until_s")
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     TIME_S_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
@@ -140,6 +140,8 @@ class ServiceStatus(_message.Message):
     ACTIONS_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
     PENDING_FIELD_NUMBER: _ClassVar[int]
+    LOWERED_FIELD_NUMBER: _ClassVar[int]
+    LEASE_UNTIL_S_FIELD_NUMBER: _ClassVar[int]
     service: str
     time_s: float
     mode: Mode
@@ -158,7 +160,9 @@ class ServiceStatus(_message.Message):
     actions: int
     policy: str
     pending: int
-    def __init__(self, service: _Optional[str] = ..., time_s: _Optional[float] = ..., mode: _Optional[_Union[Mode, str]] = ..., stopped: _Optional[bool] = ..., backends: _Optional[_Iterable[_Union[BackendStatus, _Mapping]]] = ..., p50_ms: _Optional[float] = ..., p95_ms: _Optional[float] = ..., miss_share: _Optional[float] = ..., proposal: _Optional[_Iterable[_Union[BackendDecision, _Mapping]]] = ..., decision: _Optional[_Iterable[_Union[BackendDecision, _Mapping]]] = ..., reasons: _Optional[_Iterable[_Union[GuardReason, _Mapping]]] = ..., why: _Optional[str] = ..., outcome: _Optional[str] = ..., error: _Optional[str] = ..., decisions: _Optional[int] = ..., actions: _Optional[int] = ..., policy: _Optional[str] = ..., pending: _Optional[int] = ...) -> None: ...
+    lowered: str
+    lease_until_s: float
+    def __init__(self, service: _Optional[str] = ..., time_s: _Optional[float] = ..., mode: _Optional[_Union[Mode, str]] = ..., stopped: _Optional[bool] = ..., backends: _Optional[_Iterable[_Union[BackendStatus, _Mapping]]] = ..., p50_ms: _Optional[float] = ..., p95_ms: _Optional[float] = ..., miss_share: _Optional[float] = ..., proposal: _Optional[_Iterable[_Union[BackendDecision, _Mapping]]] = ..., decision: _Optional[_Iterable[_Union[BackendDecision, _Mapping]]] = ..., reasons: _Optional[_Iterable[_Union[GuardReason, _Mapping]]] = ..., why: _Optional[str] = ..., outcome: _Optional[str] = ..., error: _Optional[str] = ..., decisions: _Optional[int] = ..., actions: _Optional[int] = ..., policy: _Optional[str] = ..., pending: _Optional[int] = ..., lowered: _Optional[str] = ..., lease_until_s: _Optional[float] = ...) -> None: ...
 
 class SetModeRequest(_message.Message):
     __slots__ = ("service", "mode", "who")
@@ -171,10 +175,26 @@ class SetModeRequest(_message.Message):
     def __init__(self, service: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., who: _Optional[str] = ...) -> None: ...
 
 class SetModeReply(_message.Message):
-    __slots__ = ("mode",)
+    __slots__ = ("mode", "lease_until_s")
     MODE_FIELD_NUMBER: _ClassVar[int]
+    LEASE_UNTIL_S_FIELD_NUMBER: _ClassVar[int]
     mode: Mode
-    def __init__(self, mode: _Optional[_Union[Mode, str]] = ...) -> None: ...
+    lease_until_s: float
+    def __init__(self, mode: _Optional[_Union[Mode, str]] = ..., lease_until_s: _Optional[float] = ...) -> None: ...
+
+class RenewRequest(_message.Message):
+    __slots__ = ("service", "who")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    WHO_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    who: str
+    def __init__(self, service: _Optional[str] = ..., who: _Optional[str] = ...) -> None: ...
+
+class RenewReply(_message.Message):
+    __slots__ = ("lease_until_s",)
+    LEASE_UNTIL_S_FIELD_NUMBER: _ClassVar[int]
+    lease_until_s: float
+    def __init__(self, lease_until_s: _Optional[float] = ...) -> None: ...
 
 class StopRequest(_message.Message):
     __slots__ = ("who", "why")
@@ -187,6 +207,22 @@ class StopRequest(_message.Message):
 class StopReply(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class AbortRequest(_message.Message):
+    __slots__ = ("who", "why")
+    WHO_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    who: str
+    why: str
+    def __init__(self, who: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
+
+class AbortReply(_message.Message):
+    __slots__ = ("stopped", "not_undone")
+    STOPPED_FIELD_NUMBER: _ClassVar[int]
+    NOT_UNDONE_FIELD_NUMBER: _ClassVar[int]
+    stopped: bool
+    not_undone: str
+    def __init__(self, stopped: _Optional[bool] = ..., not_undone: _Optional[str] = ...) -> None: ...
 
 class ResumeRequest(_message.Message):
     __slots__ = ("who",)
@@ -227,10 +263,12 @@ class Envelope(_message.Message):
     def __init__(self, id: _Optional[str] = ..., service: _Optional[str] = ..., backend: _Optional[str] = ..., min_replicas: _Optional[int] = ..., max_replicas: _Optional[int] = ..., min_weight: _Optional[float] = ..., max_weight: _Optional[float] = ..., expires_s: _Optional[float] = ..., why: _Optional[str] = ..., change: _Optional[str] = ...) -> None: ...
 
 class ListPendingReply(_message.Message):
-    __slots__ = ("pending",)
+    __slots__ = ("pending", "granted")
     PENDING_FIELD_NUMBER: _ClassVar[int]
+    GRANTED_FIELD_NUMBER: _ClassVar[int]
     pending: _containers.RepeatedCompositeFieldContainer[Envelope]
-    def __init__(self, pending: _Optional[_Iterable[_Union[Envelope, _Mapping]]] = ...) -> None: ...
+    granted: _containers.RepeatedCompositeFieldContainer[Envelope]
+    def __init__(self, pending: _Optional[_Iterable[_Union[Envelope, _Mapping]]] = ..., granted: _Optional[_Iterable[_Union[Envelope, _Mapping]]] = ...) -> None: ...
 
 class ApproveRequest(_message.Message):
     __slots__ = ("id", "who", "why")
@@ -259,5 +297,19 @@ class RejectRequest(_message.Message):
     def __init__(self, id: _Optional[str] = ..., who: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
 
 class RejectReply(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class RevokeRequest(_message.Message):
+    __slots__ = ("id", "who", "why")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    WHO_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    who: str
+    why: str
+    def __init__(self, id: _Optional[str] = ..., who: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
+
+class RevokeReply(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

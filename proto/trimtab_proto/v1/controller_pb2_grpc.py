@@ -49,10 +49,20 @@ class ControllerStub:
                 request_serializer=trimtab__proto_dot_v1_dot_controller__pb2.SetModeRequest.SerializeToString,
                 response_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.SetModeReply.FromString,
                 _registered_method=True)
+        self.Renew = channel.unary_unary(
+                '/trimtab.v1.Controller/Renew',
+                request_serializer=trimtab__proto_dot_v1_dot_controller__pb2.RenewRequest.SerializeToString,
+                response_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.RenewReply.FromString,
+                _registered_method=True)
         self.Stop = channel.unary_unary(
                 '/trimtab.v1.Controller/Stop',
                 request_serializer=trimtab__proto_dot_v1_dot_controller__pb2.StopRequest.SerializeToString,
                 response_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.StopReply.FromString,
+                _registered_method=True)
+        self.Abort = channel.unary_unary(
+                '/trimtab.v1.Controller/Abort',
+                request_serializer=trimtab__proto_dot_v1_dot_controller__pb2.AbortRequest.SerializeToString,
+                response_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.AbortReply.FromString,
                 _registered_method=True)
         self.Resume = channel.unary_unary(
                 '/trimtab.v1.Controller/Resume',
@@ -73,6 +83,11 @@ class ControllerStub:
                 '/trimtab.v1.Controller/Reject',
                 request_serializer=trimtab__proto_dot_v1_dot_controller__pb2.RejectRequest.SerializeToString,
                 response_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.RejectReply.FromString,
+                _registered_method=True)
+        self.Revoke = channel.unary_unary(
+                '/trimtab.v1.Controller/Revoke',
+                request_serializer=trimtab__proto_dot_v1_dot_controller__pb2.RevokeRequest.SerializeToString,
+                response_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.RevokeReply.FromString,
                 _registered_method=True)
 
 
@@ -96,8 +111,16 @@ class ControllerServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SetMode(self, request, context):
-        """Sets the mode of one service. Never above the ceiling in the configuration
+        """Sets the mode of one service and starts its lease. Never above the ceiling in the configuration
         (FAILED_PRECONDITION). While stopped: FAILED_PRECONDITION, restart after `trimtab resume`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Renew(self, request, context):
+        """Starts the lease of one service anew. Modes above approve hold until the lease ends; then the
+        service falls to approve. FAILED_PRECONDITION once it has ended: set a mode.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -105,6 +128,15 @@ class ControllerServicer:
 
     def Stop(self, request, context):
         """Stops all writes before the next one. Survives restarts; nothing re-arms by itself.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Abort(self, request, context):
+        """Has the next tick undo what trimtab changed in the last minute (replicas to the most there were
+        before or are now, shares to what they were), and stops. Whatever cannot be undone within 10 s
+        stays. Answers when it has stopped. FAILED_PRECONDITION while stopped.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -118,7 +150,7 @@ class ControllerServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListPending(self, request, context):
-        """Envelopes that wait for a human.
+        """Envelopes that wait for a human, and those that were granted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -133,6 +165,13 @@ class ControllerServicer:
 
     def Reject(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Revoke(self, request, context):
+        """Takes back what was approved. NOT_FOUND, or FAILED_PRECONDITION: expired or not granted.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -155,10 +194,20 @@ def add_ControllerServicer_to_server(servicer, server):
                     request_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.SetModeRequest.FromString,
                     response_serializer=trimtab__proto_dot_v1_dot_controller__pb2.SetModeReply.SerializeToString,
             ),
+            'Renew': grpc.unary_unary_rpc_method_handler(
+                    servicer.Renew,
+                    request_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.RenewRequest.FromString,
+                    response_serializer=trimtab__proto_dot_v1_dot_controller__pb2.RenewReply.SerializeToString,
+            ),
             'Stop': grpc.unary_unary_rpc_method_handler(
                     servicer.Stop,
                     request_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.StopRequest.FromString,
                     response_serializer=trimtab__proto_dot_v1_dot_controller__pb2.StopReply.SerializeToString,
+            ),
+            'Abort': grpc.unary_unary_rpc_method_handler(
+                    servicer.Abort,
+                    request_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.AbortRequest.FromString,
+                    response_serializer=trimtab__proto_dot_v1_dot_controller__pb2.AbortReply.SerializeToString,
             ),
             'Resume': grpc.unary_unary_rpc_method_handler(
                     servicer.Resume,
@@ -179,6 +228,11 @@ def add_ControllerServicer_to_server(servicer, server):
                     servicer.Reject,
                     request_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.RejectRequest.FromString,
                     response_serializer=trimtab__proto_dot_v1_dot_controller__pb2.RejectReply.SerializeToString,
+            ),
+            'Revoke': grpc.unary_unary_rpc_method_handler(
+                    servicer.Revoke,
+                    request_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.RevokeRequest.FromString,
+                    response_serializer=trimtab__proto_dot_v1_dot_controller__pb2.RevokeReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -273,6 +327,33 @@ class Controller:
             _registered_method=True)
 
     @staticmethod
+    def Renew(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trimtab.v1.Controller/Renew',
+            trimtab__proto_dot_v1_dot_controller__pb2.RenewRequest.SerializeToString,
+            trimtab__proto_dot_v1_dot_controller__pb2.RenewReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def Stop(request,
             target,
             options=(),
@@ -289,6 +370,33 @@ class Controller:
             '/trimtab.v1.Controller/Stop',
             trimtab__proto_dot_v1_dot_controller__pb2.StopRequest.SerializeToString,
             trimtab__proto_dot_v1_dot_controller__pb2.StopReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Abort(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trimtab.v1.Controller/Abort',
+            trimtab__proto_dot_v1_dot_controller__pb2.AbortRequest.SerializeToString,
+            trimtab__proto_dot_v1_dot_controller__pb2.AbortReply.FromString,
             options,
             channel_credentials,
             insecure,
@@ -397,6 +505,33 @@ class Controller:
             '/trimtab.v1.Controller/Reject',
             trimtab__proto_dot_v1_dot_controller__pb2.RejectRequest.SerializeToString,
             trimtab__proto_dot_v1_dot_controller__pb2.RejectReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Revoke(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trimtab.v1.Controller/Revoke',
+            trimtab__proto_dot_v1_dot_controller__pb2.RevokeRequest.SerializeToString,
+            trimtab__proto_dot_v1_dot_controller__pb2.RevokeReply.FromString,
             options,
             channel_credentials,
             insecure,

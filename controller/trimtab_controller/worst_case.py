@@ -1,0 +1,127 @@
+"""The most that trimtab could ever do within its limits, whatever its policy wants.
+
+For whoever has to answer for switching it on: computed with the guard's own functions from the
+limits alone, for a service in guarded mode whose replicas start anywhere from 0 to the maximum.
+Only a backend that has no ready replica left loses its share of the route faster than this.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from trimtab_controller.config import Config, ServiceConfig
+from trimtab_guard.limits import BackendLimits, Limits
+from trimtab_guard.replicas import Sight, max_replicas, min_replicas, rate_down, rate_up
+
+SPANS_S = {"a minute": 60.0, "ten minutes": 600.0, "an hour": 3600.0}
+
+
+class Worst(NamedTuple):
+    """What could happen to one backend within a span: replicas started and stopped, net, and
+    how far its share of the route could move.
+    """
+
+    up: int
+    down: int
+    share: float
+
+
+def worst(limits: Limits, backend: BackendLimits, span_s: float) -> Worst:
+    """The most within any ``span_s`` seconds."""
+    return Worst(
+        up=_most_up(limits, backend, span_s),
+        down=_most_down(limits, backend, span_s),
+        share=min(1.0, limits.weight_step * _windows(span_s, limits.weight_interval_s)),
+    )
+
+
+def described(config: Config) -> Iterator[str]:
+    """The worst case of every service, in lines for a human."""
+    for service in config.services:
+        yield f"{service.name}: the most that trimtab could do, whatever its policy wants"
+        for limits, price in zip(service.limits.backends, _prices(service), strict=True):
+            for span, span_s in SPANS_S.items():
+                most = worst(service.limits, limits, span_s)
+                yield (
+                    f"  {limits.name:12} within {span + ':':12} "
+                    f"+{most.up} replicas (+{most.up * price:g} an hour), "
+                    f"-{most.down} replicas, {most.share * 100:.0f} points of the route"
+                )
+        yield _left_behind(service)
+
+
+def _left_behind(service: ServiceConfig) -> str:
+    backends = service.limits.backends
+    floors = ", ".join(f"{backend.name} {backend.max_replicas}" for backend in backends)
+    spare = zip(backends, _prices(service), strict=True)
+    cost = sum((backend.max_replicas - backend.min_replicas) * price for backend, price in spare)
+    return (
+        f"  if it dies at the worst moment: the floors stay, at most {floors} replicas "
+        f"(+{cost:g} an hour over the minimum), and so does the route, at worst all on one "
+        "backend; the autoscaler underneath goes on above the floors, until somebody lowers them"
+    )
+
+
+def _prices(service: ServiceConfig) -> list[float]:
+    return [backend.price for backend in service.spec.backends]
+
+
+def _most_up(limits: Limits, backend: BackendLimits, span_s: float) -> int:
+    """Growth is steeper from a higher level, and cut short by the maximum.
+
+    So the most is gained from the lowest level that just reaches the maximum, or the one below.
+    """
+    top, windows = backend.max_replicas, _windows(span_s, limits.rate_window_s)
+
+    def grown(level: int) -> int:
+        return _repeated(lambda now: _grown(now, limits, backend), level, windows)
+
+    first = bisect_left(range(top), top, key=grown)
+    return max(grown(level) - level for level in {first, max(0, first - 1)})
+
+
+def _most_down(limits: Limits, backend: BackendLimits, span_s: float) -> int:
+    """Shrinking is steepest from the top."""
+    top, windows = backend.max_replicas, _windows(span_s, limits.rate_window_s)
+    return top - _repeated(lambda now: _shrunk(now, limits, backend), top, windows)
+
+
+def _windows(span_s: float, window_s: float) -> int:
+    """How many full steps a sliding window lets into a span: those it counts lie in both ends."""
+    return math.ceil(span_s / window_s)
+
+
+def _repeated(step: Callable[[int], int], level: int, times: int) -> int:
+    for _ in range(times):
+        before, level = level, step(level)
+        if level == before:
+            break
+    return level
+
+
+def _grown(level: int, limits: Limits, backend: BackendLimits) -> int:
+    at = _calm(level, limits, backend)
+    return rate_up(max_replicas(backend.max_replicas, at), at)
+
+
+def _shrunk(level: int, limits: Limits, backend: BackendLimits) -> int:
+    at = _calm(level, limits, backend)
+    return rate_down(min_replicas(0, at), at)
+
+
+def _calm(level: int, limits: Limits, backend: BackendLimits) -> Sight:
+    """One backend at ``level`` for a whole window, with nothing but the rates in its way."""
+    return Sight(
+        present=level,
+        needed=0,
+        peak=0,
+        recent=(level,),
+        churn=0,
+        remembered=True,
+        in_doubt=False,
+        backend=backend,
+        limits=limits,
+    )

@@ -1,0 +1,96 @@
+"""The recomputed limits, at their edges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from trimtab_controller.memory import Outcome, TickRecord
+from trimtab_controller.protocols import Ask
+from trimtab_guard.limits import BackendLimits, Limits
+from trimtab_guard.model import Proposal, Want
+from trimtab_guard.modes import Mode
+
+from .limits import Past, fall, rise, route, unremembered
+
+NOW_S = 1000.0
+LIMITS = Limits(
+    service="web",
+    backends=(BackendLimits("a", 1, 20),),
+    rate_window_s=60.0,
+    up_replicas=2,
+    up_percent=50,
+    hold_s=100.0,
+    gap_s=30.0,
+    weight_interval_s=40.0,
+    weight_step=0.1,
+)
+
+
+def watched(*ticks: tuple[float, int]) -> tuple[TickRecord, ...]:
+    """Ticks so many seconds ago, with what was proposed then."""
+    return tuple(
+        TickRecord(
+            service="web",
+            time_s=NOW_S - ago_s,
+            mode=Mode.GUARDED,
+            outcome=Outcome.UNCHANGED,
+            proposal=Proposal("web", "test", NOW_S - ago_s, (Want("a", replicas, 1.0),)),
+        )
+        for ago_s, replicas in ticks
+    )
+
+
+def past(
+    *levels: tuple[float, float], ticks: tuple[TickRecord, ...] = (), unready: float | None = None
+) -> Past:
+    """Levels from so many seconds ago on."""
+    known = [(NOW_S - ago_s, level) for ago_s, level in levels]
+    unready_s = () if unready is None else (NOW_S - unready,)
+    return Past(LIMITS, {"a": known}, {"a": known}, unready_s, ticks)
+
+
+def floor(replicas: int) -> Ask:
+    return Ask("a", 0, replicas, None)
+
+
+def share(weight: float) -> Ask:
+    return Ask("a", 0, None, weight)
+
+
+def always(_past: Past, _ask: Ask, now_s: float) -> Iterator[str]:
+    return unremembered(_past, now_s)
+
+
+WHOLE = watched(*((ago_s, 2) for ago_s in range(120, -1, -30)))
+
+EDGES: list[tuple[str, Callable[..., Iterator[str]], Past, Ask, bool]] = [
+    ("grows as allowed", rise, past((90, 2), (50, 4)), floor(4), False),
+    ("grows too far from the start of the window", rise, past((90, 2), (50, 4)), floor(5), True),
+    ("grows from what is long gone", rise, past((90, 2), (61, 4)), floor(6), False),
+    ("grows by the larger of share and number", rise, past((90, 10)), floor(15), False),
+    ("grows by more than both", rise, past((90, 10)), floor(16), True),
+    ("shrinks by one", fall, past((90, 8), ticks=WHOLE), floor(7), False),
+    ("shrinks by one more", fall, past((90, 8), (5, 7), ticks=WHOLE), floor(6), True),
+    ("shrinks below a proposal", fall, past((90, 8), ticks=watched((99, 8))), floor(7), True),
+    ("an old proposal", fall, past((90, 8), ticks=watched((101, 8), (0, 1))), floor(7), False),
+    ("watched all along", always, past(ticks=WHOLE), floor(1), False),
+    ("just started", always, past(ticks=watched((99, 1), (70, 1), (0, 1))), floor(1), True),
+    ("a hole", always, past(ticks=watched((150, 1), (99, 1), (70, 1), (0, 1))), floor(1), True),
+    ("a share within a step", route, past((90, 0.5), (10, 0.45)), share(0.4), False),
+    ("a share beyond it", route, past((90, 0.5), (10, 0.45)), share(0.39), True),
+    ("a new interval", route, past((90, 0.5), (41, 0.45)), share(0.35), False),
+    ("away from the dead", route, past((90, 0.5), unready=5.0), share(0.0), False),
+]
+
+
+@pytest.mark.parametrize(
+    ("check", "known", "ask", "broken"),
+    [edge[1:] for edge in EDGES],
+    ids=[edge[0] for edge in EDGES],
+)
+def test_a_broken_limit_is_seen(
+    check: Callable[..., Iterator[str]], known: Past, ask: Ask, broken: bool
+) -> None:
+    assert bool(list(check(known, ask, NOW_S))) == broken
