@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test check crash stubs format clean
+.PHONY: run test check crash mutate stubs format clean
 
 run: $(VENV)/.run
 	$(BIN)/trimtab up $(ARGS)
@@ -23,6 +23,10 @@ check: $(VENV)/.dev
 # The daemon, killed 200 times on the real stage: about a quarter of an hour.
 crash: $(VENV)/.dev
 	TRIMTAB_KILLS=200 $(BIN)/pytest tests/crash --log-cli-level=INFO $(ARGS)
+
+# Every small change of the guard, one at a time: do the tests notice? ARGS="series trust" for some.
+mutate: $(VENV)/.dev
+	$(BIN)/python tools/mutate.py $(ARGS)
 
 stubs: $(VENV)/.dev
 	$(BIN)/python tools/stubs.py

@@ -78,8 +78,7 @@ class ServiceSpec:
     """One service as written in the file.
 
     ``miss_price`` is lambda of the score; no mode above ``ceiling`` can be set; ``limits``
-    override the guard's defaults. Without asking, trimtab acts for ``lease_s`` after a human has
-    set a mode or renewed the lease, and only when ``schedule`` allows it.
+    override the guard's defaults; without asking, trimtab acts only when ``schedule`` allows it.
     """
 
     name: str
@@ -90,7 +89,6 @@ class ServiceSpec:
     backends: tuple[BackendSpec, ...]
     timeout_s: Positive = 10.0
     metric_lag_s: NotNegative = 0.0
-    lease_s: Positive = 8 * 3600.0
     schedule: Schedule = ALWAYS
     limits: Place | None = None
 
@@ -162,6 +160,11 @@ class Config:
     tick_s: float
     speed: float
     approval: ApprovalSpec
+
+    @property
+    def by_name(self) -> dict[str, ServiceConfig]:
+        """The services by their names."""
+        return {service.name: service for service in self.services}
 
 
 def load(file: Path) -> Config:

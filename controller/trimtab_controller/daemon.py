@@ -23,12 +23,13 @@ from trimtab_controller.board import Board
 from trimtab_controller.config import Config, ServiceConfig
 from trimtab_controller.config import load as load_config
 from trimtab_controller.decide import Budgeted
-from trimtab_controller.journal import Journal, JournalError
+from trimtab_controller.journal import Journal, JournalError, is_url
 from trimtab_controller.loop import Loop
 from trimtab_controller.mandate import Mandate
 from trimtab_controller.memory import Memory, Recollection, recall
 from trimtab_controller.protocols import Policy, PolicyError, Stage
 from trimtab_controller.recommend import Recommender
+from trimtab_controller.reload import Reloader
 from trimtab_controller.schema import ConfigError
 from trimtab_controller.sense import Eyes
 from trimtab_controller.sensors.envoy import EnvoySensor
@@ -54,7 +55,8 @@ class Options:
     """The command line. ``mode`` is for services that the journal does not know yet."""
 
     config: Path
-    journal: Path
+    journal: str
+    stop_file: Path | None
     listen: str
     mode: str
     policy: Path | None
@@ -88,8 +90,9 @@ def serve(options: Options, inbox: Inbox) -> None:
         server = Server(Controller(board, recommenders, time.time), options.listen)
         parts.callback(server.close)
         log.info("policy %s steers %s", policy.name, ", ".join(each.name for each in services))
-        log.info("listening at %s; journal %s", server.address, options.journal)
-        beat(loop.tick, config.tick_s, inbox)
+        log.info("listening at %s; journal %s", server.address, journal.name)
+        reloader = Reloader(options.config, config, board, services, recommenders)
+        beat(loop.tick, config.tick_s, inbox, reloader.reload)
 
 
 def next_due(due_s: float, now_s: float, tick_s: float) -> float:
@@ -97,32 +100,40 @@ def next_due(due_s: float, now_s: float, tick_s: float) -> float:
     return due_s + (max(0, math.floor((now_s - due_s) / tick_s)) + 1) * tick_s
 
 
-def beat(tick: Callable[[], None], tick_s: float, inbox: Inbox) -> None:
-    """Call ``tick`` every ``tick_s`` seconds until a signal ends it."""
+def beat(tick: Callable[[], None], tick_s: float, inbox: Inbox, reload: Callable[[], None]) -> None:
+    """Call ``tick`` every ``tick_s`` seconds until a signal ends it, and ``reload`` on SIGHUP."""
     due_s = time.monotonic()
-    while not _ended(inbox, due_s):
+    while not _ended(inbox, due_s, reload):
         tick()
         due_s = next_due(due_s, time.monotonic(), tick_s)
 
 
-def _ended(inbox: Inbox, due_s: float) -> bool:
+def _ended(inbox: Inbox, due_s: float, reload: Callable[[], None]) -> bool:
     """Wait until ``due_s``, unless a signal ends it before."""
     while (number := inbox.next(due_s)) is not None:
         if number in ENDINGS:
             return True
+        if number == signal.SIGHUP:
+            reload()
     return False
 
 
 def _board(config: Config, journal: Journal, options: Options) -> Board:
     mandate = Mandate(
         journal,
-        specs={service.name: service.spec for service in config.services},
+        configs=config.by_name,
         start=Mode(options.mode),
-        stop_file=options.journal.with_name(options.journal.name + ".stop"),
+        stop_file=_stop_file(options),
         now_s=time.time(),
     )
     approvals = Approvals(journal, config.approval.wait_s, config.approval.grant_s)
     return Board(mandate, approvals, time.time)
+
+
+def _stop_file(options: Options) -> Path:
+    if options.stop_file:
+        return options.stop_file
+    return Path("trimtab.stop" if is_url(options.journal) else f"{options.journal}.stop")
 
 
 def _policy(config: Config, services: Sequence[ServiceConfig], bundle: Path | None) -> Budgeted:
@@ -166,9 +177,16 @@ def _service(
 )
 @click.option(
     "--journal",
-    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE|URL",
     required=True,
-    help="Its memory, created when missing. A file of this name with .stop added stops all writes.",
+    help="Its memory, created when missing: a file, or postgresql://USER@HOST/DATABASE for several "
+    "replicas, of which one at a time steers. Keep the password in ~/.pgpass.",
+)
+@click.option(
+    "--stop-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="While this file is there, nothing is written to the services.  "
+    "[default: the journal's name with .stop added; with a URL, trimtab.stop in this folder]",
 )
 @click.option(
     "--listen", default="127.0.0.1:7070", help="127.0.0.1:PORT or unix:PATH of its gRPC API."
@@ -186,10 +204,14 @@ def _service(
 )
 @click.option("--stage-socket", help="Unix socket of the stage, instead of the configured one.")
 def main(**options: Any) -> None:
-    """Steer the services of a configuration until SIGTERM or Ctrl-C; SIGUSR1 stops all writes."""
+    """Steer the services of a configuration until SIGTERM or Ctrl-C.
+
+    SIGUSR1 stops all writes. SIGHUP reads the configuration's limits, ceilings and schedules anew;
+    a file that is wrong or changes more changes nothing.
+    """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
-        with Inbox(ENDINGS) as inbox:
+        with Inbox((*ENDINGS, signal.SIGHUP)) as inbox:
             serve(Options(**options), inbox)
     except REFUSALS as error:
         raise click.ClickException(str(error)) from error

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from trimtab_controller.config import ServiceSpec
+from trimtab_controller.config import ServiceConfig
 from trimtab_controller.journal import Journal, JournalError
 from trimtab_guard.authority import NO_LEASE, Facts, Lease, Standing, effective
 from trimtab_guard.modes import Mode, lower
@@ -45,19 +45,19 @@ class Abort(NamedTuple):
 class Mandate:
     """Modes and stop, rebuilt from the journal. Callers hold the board's lock, but for `halt`.
 
-    ``specs`` are what the configuration says of each service; a reload replaces them.
+    ``configs`` say what each service's ceilings are; a reload replaces them.
     """
 
     def __init__(
         self,
         journal: Journal,
-        specs: Mapping[str, ServiceSpec],
+        configs: Mapping[str, ServiceConfig],
         start: Mode,
         stop_file: Path,
         now_s: float,
     ) -> None:
         """``start`` is the mode of services that the journal does not know yet."""
-        self.specs = specs
+        self.configs = configs
         self._journal = journal
         self._stop_file = stop_file
         self._modes: dict[str, Mode] = {}
@@ -72,24 +72,21 @@ class Mandate:
         self._halted: tuple[str, str] | None = None
         for entry in journal.entries(kinds=("mode", "renew", "writer", "stop", "abort", "resume")):
             self._follow(entry.kind, entry.body, entry.time_s)
-        for service in specs.keys() - self._modes.keys():
+        for service in configs.keys() - self._modes.keys():
             self._set(service, start, COMMAND_LINE, now_s)
 
     def mode(self, service: str, now_s: float) -> Mode:
         """The mode that holds now."""
         return self.standing(service, now_s).mode
 
-    def standing(self, service: str, now_s: float, deadline_s: float = math.inf) -> Standing:
-        """The mode that holds now and what lowers it; for a decision, its deadline counts too."""
-        facts = Facts(
-            lease=self.lease(service),
-            foreign_writer=self._writers.get(service, ""),
-            stopped=self.stopped,
-            deadline_s=deadline_s,
-        )
-        spec = self.specs[service]
-        chosen = lower(spec.ceiling, self._modes[service])
-        return effective(chosen, facts, spec.schedule, now_s)
+    def standing(self, service: str, now_s: float) -> Standing:
+        """The mode that holds now, and what lowers it."""
+        return self._under_facts(self._chosen(service), service, now_s, math.inf)
+
+    def barred(self, service: str, now_s: float, deadline_s: float) -> str:
+        """Why nothing may be written now that was decided until ``deadline_s``, in any mode."""
+        found = self._under_facts(Mode.GUARDED, service, now_s, deadline_s)
+        return "; ".join(c.why for c in found.reasons if c.mode is Mode.SHADOW)
 
     def lease(self, service: str) -> Lease:
         """The time for which a human has entrusted the service to trimtab."""
@@ -112,7 +109,7 @@ class Mandate:
         Raises `Refusal` above the ceiling or while stopped.
         """
         self._refuse_while_stopped()
-        ceiling = self.specs[service].ceiling
+        ceiling = self.configs[service].spec.ceiling
         if lower(mode, ceiling) is not mode:
             raise Refusal(
                 f"{service}: {mode} is above the ceiling in the configuration, "
@@ -176,7 +173,7 @@ class Mandate:
             self.stop(*self._halted, now_s)
         elif self._abort and abs(now_s - self._abort.since_s) > ABORT_S:
             self.end_abort("too late", now_s)
-        for service in self.specs:
+        for service in self.configs:
             codes = {reason.code for reason in self.standing(service, now_s).reasons}
             if Code.LEASE in codes:
                 why = f"the lease on {service} has ended: in approve until a human sets a mode"
@@ -191,6 +188,18 @@ class Mandate:
             self._halted = None
             self._record("resume", {"who": who}, now_s)
 
+    def _chosen(self, service: str) -> Mode:
+        return lower(self.configs[service].spec.ceiling, self._modes[service])
+
+    def _under_facts(self, mode: Mode, service: str, now_s: float, deadline_s: float) -> Standing:
+        facts = Facts(
+            lease=self.lease(service),
+            foreign_writer=self._writers.get(service, ""),
+            stopped=self.stopped,
+            deadline_s=deadline_s,
+        )
+        return effective(mode, facts, self.configs[service].spec.schedule, now_s)
+
     def _refuse_while_stopped(self) -> None:
         if self.stopped:
             raise Refusal("trimtab is stopped: `trimtab resume` first")
@@ -200,7 +209,7 @@ class Mandate:
         self._record("mode", body | {"until_s": self._until_s(service, now_s)}, now_s)
 
     def _until_s(self, service: str, now_s: float) -> float:
-        return now_s + self.specs[service].lease_s
+        return now_s + self.configs[service].limits.lease_s
 
     def _record(self, kind: str, body: dict[str, Any], now_s: float) -> None:
         self._journal.append(kind, body, now_s)

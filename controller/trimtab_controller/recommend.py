@@ -38,7 +38,7 @@ class Recommender:
     def __init__(
         self, config: ServiceConfig, policy: Policy, journal: Journal, clock: Clock
     ) -> None:
-        self._config = config
+        self.config = config
         self._policy = policy
         self._journal = journal
         self._clock = clock
@@ -48,15 +48,15 @@ class Recommender:
     @property
     def backends(self) -> tuple[str, ...]:
         """The backends that must be reported, by their configured names."""
-        return self._config.backends
+        return self.config.backends
 
     def recommend(self, state: State) -> Recommendation:
         """Decide for ``state``; writes nothing but the journal. Raises `PolicyError`."""
         with self._turn:
             now_s = self._clock()
             (proposal,) = self._policy.propose([state])
-            rule = baseline(state, self._config.profile)
-            verdict = judge(proposal, rule, state, self._config.limits, self._history, now_s)
+            rule = baseline(state, self.config.profile)
+            verdict = judge(proposal, rule, state, self.config.limits, self._history, now_s)
             body = {"state": pack(state), "proposal": pack(proposal), "verdict": pack(verdict)}
             self._journal.append("recommend", body, now_s)
             self._history = self._history.with_state(state).with_proposal(proposal)

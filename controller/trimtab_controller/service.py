@@ -122,12 +122,13 @@ class Service:
         return replace(tick, decisions=self.memory.decisions, actions=self.memory.actions)
 
     def _revoked(self, tick: TickRecord, intent: Intent, now_s: float) -> str:
-        """Why the mode that a decision was made under does not hold any more; empty if it does."""
+        """Why the decision must not be sent any more; empty when it may."""
         deadline_s = intent.time_s + self.config.limits.stale_s
-        standing = self.board.mandate.standing(self.name, now_s, deadline_s)
-        if lower(standing.mode, tick.mode) is tick.mode:
-            return ""
-        return "; ".join(reason.why for reason in standing.reasons) or f"now in {standing.mode}"
+        if barred := self.board.mandate.barred(self.name, now_s, deadline_s):
+            return barred
+        standing = self.board.mandate.standing(self.name, now_s)
+        fallen = lower(standing.mode, tick.mode) is not tick.mode
+        return "; ".join(reason.why for reason in standing.reasons) if fallen else ""
 
     def _undo(self, tick: TickRecord, report: StageReport) -> TickRecord:
         """Bring back what the running changes replaced, in whatever mode: a human said so."""

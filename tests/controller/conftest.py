@@ -173,19 +173,20 @@ class World:
     def reload(self, old: str, new: str) -> None:
         """Change the file while the world lives."""
         self.configure((self.folder / "trimtab.yaml").read_text().replace(old, new))
-        self.mandate.specs = {service.name: service.spec for service in self.config.services}
-        for service, config in zip(self.services, self.config.services, strict=True):
-            service.config = config
+        self.mandate.configs = self.config.by_name
+        for service in self.services:
+            service.config = self.config.by_name[service.name]
 
     def boot(self) -> None:
         services = self.config.services
         self.journal = Journal.open(self.folder / "journal.db")
-        specs = {service.name: service.spec for service in services}
         stop_file = self.folder / "stop"
-        self.mandate = Mandate(self.journal, specs, self.start, stop_file, self.clock())
+        self.mandate = Mandate(
+            self.journal, self.config.by_name, self.start, stop_file, self.clock()
+        )
         self.approvals = Approvals(self.journal, wait_s=900.0, grant_s=3600.0)
         self.board = Board(self.mandate, self.approvals, self.clock)
-        memories = recall(self.journal, list(specs)).memories
+        memories = recall(self.journal, list(self.config.by_name)).memories
         self.services = [self.service(service, memories[service.name]) for service in services]
         policy = Budgeted(self.policy, budget_s=0.2)
         self.loop = Loop(self.services, policy, self.journal, self.board, self.clock)

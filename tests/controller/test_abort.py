@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from trimtab_controller import loop
 from trimtab_controller.approvals import Answer
 from trimtab_controller.mandate import ABORT_S, Refusal
 from trimtab_controller.memory import RUNNING_S, Outcome
@@ -112,6 +113,22 @@ def test_a_write_without_an_answer_is_settled_first(changed: World) -> None:
     abort(changed)
     assert changed.tick().stopped
     assert (changed.floors, changed.stage.spec.weights["a"]) == ((3, 5), 0.5)
+
+
+@pytest.mark.parametrize("mode", [Mode.SHADOW, Mode.GUARDED])
+def test_a_stop_comes_before_the_write_that_undoes(
+    changed: World, mode: Mode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def remember_then_halt(*arguments: Any) -> None:
+        write_ticks(*arguments)
+        changed.mandate.halt()
+
+    write_ticks = loop.write_ticks
+    changed.mandate.set_mode("web", mode, "ann", changed.clock())
+    abort(changed)
+    monkeypatch.setattr(loop, "write_ticks", remember_then_halt)
+    assert changed.tick().tick.outcome is Outcome.STOPPED
+    assert changed.floors == (2, 4)
 
 
 def test_no_abort_while_stopped(world: World) -> None:

@@ -65,10 +65,10 @@ def test_where_nothing_is_done_alone_no_lease_ends(
 
 
 def test_the_length_of_a_lease_is_configured(world: World) -> None:
-    add(world, "lease_s: 5")
+    add(world, "limits: {lease_s: 60}")
     world.mandate.set_mode("web", Mode.GUARDED, "ann", world.clock())
-    modes = [world.tick().tick.mode for _ in range(6)]
-    assert modes == [Mode.GUARDED] * 4 + [Mode.APPROVE] * 2
+    modes = [world.tick().tick.mode for _ in range(61)]
+    assert modes == [Mode.GUARDED] * 59 + [Mode.APPROVE] * 2
 
 
 @pytest.mark.parametrize(

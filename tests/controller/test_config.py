@@ -80,7 +80,6 @@ def test_the_demonstration_describes_its_stage() -> None:
         ("max_replicas: 12", "max_replicas: 12.5", 17, "'12.5' must be a whole number"),
         ("min_replicas: 1", "min_replicas: 20", 12, "min_replicas 20 is above max_replicas 12"),
         ("name: a", "name: 7", 12, "services[0].backends[0].name: '7' must be text, in quotes"),
-        ("ceiling: assist", "ceiling: assist\n    lease_s: 0", 7, "lease_s: 0 must be more than 0"),
         *[
             ("ceiling: assist", f"ceiling: assist\n    schedule:\n      {wrong}", 8, message)
             for wrong, message in (
@@ -97,6 +96,7 @@ def test_the_demonstration_describes_its_stage() -> None:
                 ),
             )
         ],
+        ("hold_s: 600", "lease_s: 0", 19, "limits.lease_s: 0 must be from 60 to 604800"),
         ("hold_s: 600", "hold: 600", 19, "limits.hold: unknown key: did you mean 'hold_s'?"),
         ("hold_s: 600", "hold_s: 9999", 19, "limits.hold_s: 9999 must be from 0.001 to 3600"),
         ("hold_s: 600", "interval_s: 1", 19, "limits.interval_s: unknown key"),

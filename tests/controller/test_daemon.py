@@ -47,14 +47,14 @@ def test_the_tick_that_runs_is_ended_in_order_and_no_other_begins(ending: signal
         ticks.append(ending)
 
     with Inbox(ENDINGS) as inbox:
-        beat(tick, 0.001, inbox)
+        beat(tick, 0.001, inbox, lambda: None)
     assert ticks == [ending]
 
 
 def test_a_signal_before_the_first_tick_ends_it() -> None:
     with Inbox(ENDINGS) as inbox:
         signal.raise_signal(signal.SIGTERM)
-        beat(lambda: pytest.fail("ticked"), 0.001, inbox)
+        beat(lambda: pytest.fail("ticked"), 0.001, inbox, lambda: None)
 
 
 def test_signals_are_told_in_order_and_the_old_handlers_come_back() -> None:
@@ -123,7 +123,7 @@ def test_it_waits_for_its_stage_and_ends_cleanly(processes: Processes) -> None:
         (("--config", "/no/such.yaml"), "/no/such.yaml: No such file"),
         (("--policy", "/no/bundle"), "/no/bundle/policy.onnx"),
         (("--mode", "auto"), "'auto' is not one of"),
-        (("--journal", "{folder}"), "journal"),
+        (("--journal", "{folder}"), "is a folder"),
     ],
 )
 def test_what_cannot_start_says_why(

@@ -197,7 +197,7 @@ def _newer(path: Path) -> None:
         pytest.param(_text, "file is not a database.*move the file away", id="text"),
         pytest.param(_foreign, "not a journal of trimtab; give another path", id="other database"),
         pytest.param(_newer, "its schema is 7, this trimtab knows 1", id="other schema"),
-        pytest.param(Path.mkdir, "unable to open|no journal here", id="folder"),
+        pytest.param(Path.mkdir, "is a folder; give|no journal here", id="folder"),
     ],
 )
 def test_other_files_are_refused_and_left_as_they_are(

@@ -6,6 +6,9 @@ import os
 import re
 import subprocess
 import sys
+import time
+from importlib.resources import files
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -13,6 +16,8 @@ import pytest
 from trimtab_controller.journal import Journal, JournalBusyError, JournalError, read, verify
 
 from .conftest import filled
+
+DEMO = str(files("trimtab_controller") / "demo.yaml")
 
 
 def asked(url: str, statement: str) -> str:
@@ -134,3 +139,58 @@ def test_messages_name_the_server_and_no_password(postgres_url: str) -> None:
     with pytest.raises(JournalError, match="Check that the server runs") as gone:
         Journal.open(nowhere)
     assert "s3cr3t" not in f"{busy.value} {gone.value}"
+
+
+DAEMON = [sys.executable, "-m", "trimtab_controller.daemon", "--config", DEMO]
+
+
+def start(folder: Path, url: str) -> subprocess.Popen[str]:
+    """A daemon without a stage, which records that it sees none; returns when it listens."""
+    arguments = ["--journal", url, "--listen", f"unix:{folder}/d.sock"]
+    arguments += ["--stage-socket", f"{folder}/s.sock"]
+    daemon = subprocess.Popen(
+        [*DAEMON, *arguments], cwd=folder, stderr=subprocess.PIPE, text=True, bufsize=1
+    )
+    assert daemon.stderr is not None
+    said = ""
+    for line in daemon.stderr:
+        said += line
+        if "listening at" in line:
+            break
+    assert "; journal postgresql://" in said
+    assert "s3cr3t" not in said
+    return daemon
+
+
+def wait_for(url: str, kind: str, after: int = 0) -> int:
+    """The number of the next record of a kind."""
+    deadline_s = time.monotonic() + 30.0
+    while time.monotonic() < deadline_s:
+        for entry in read(url, kinds=[kind], after=after):
+            return entry.seq
+        time.sleep(0.05)
+    raise AssertionError(f"no {kind} was recorded")
+
+
+def test_a_daemon_lives_on_a_server_alone_and_goes_on_after_a_kill(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    url = postgres_url.replace("trimtab@", "trimtab:s3cr3t@")
+    daemon = start(tmp_path, url)
+    try:
+        seen = wait_for(postgres_url, "tick")
+        second = subprocess.run(
+            [*DAEMON, "--journal", url], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert second.returncode == 1
+        assert f"process {daemon.pid} writes this journal; stop that daemon" in second.stderr
+        daemon.kill()
+        daemon.wait()
+        daemon = start(tmp_path, url)
+        seen = wait_for(postgres_url, "tick", after=wait_for(postgres_url, "limits", after=seen))
+        (tmp_path / "trimtab.stop").touch()
+        wait_for(postgres_url, "stop", after=seen)
+    finally:
+        daemon.kill()
+        daemon.communicate()
+    assert verify(postgres_url).ok

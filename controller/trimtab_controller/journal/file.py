@@ -69,6 +69,8 @@ class FileStore:
 
     def __init__(self, path: Path) -> None:
         self.name = str(path)
+        if path.is_dir():
+            raise JournalError(f"{path}: is a folder; give the path of a file in it")
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = _hold(path)
         try:

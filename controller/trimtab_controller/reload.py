@@ -1,0 +1,86 @@
+"""A changed trimtab.yaml while the daemon runs: new limits, ceilings and calendars, or none."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from trimtab_controller.board import Board
+from trimtab_controller.config import Config, ServiceSpec, load
+from trimtab_controller.recommend import Recommender
+from trimtab_controller.schema import ConfigError
+from trimtab_controller.service import Service
+
+log = logging.getLogger(__name__)
+
+# What of a service may change; and of its backends, the bounds of their replicas.
+LOOSE = ("ceiling", "schedule", "limits", "backends")
+
+
+def reloaded(file: Path, running: Config) -> Config:
+    """Read ``file`` anew; raises `ConfigError` when it is wrong, or when it changes too much.
+
+    A file that needs a restart is not followed by halves.
+    """
+    config = load(file)
+    before, after = _fixed(running), _fixed(config)
+    changed = [name for name in before | after if before.get(name) != after.get(name)]
+    if changed:
+        raise ConfigError(
+            f"{file}: restart needed: it changes {', '.join(changed)}; while trimtab runs, only "
+            "limits, ceilings, schedules and bounds of replicas can change"
+        )
+    return config
+
+
+class Reloader:
+    """Brings what a file says to everything that goes by it, between two ticks."""
+
+    def __init__(
+        self,
+        file: Path,
+        config: Config,
+        board: Board,
+        services: Sequence[Service],
+        recommenders: Mapping[str, Recommender],
+    ) -> None:
+        self._file = file
+        self._config = config
+        self._board = board
+        self._services = services
+        self._recommenders = recommenders
+
+    def reload(self) -> None:
+        """Follow the file from now on, or keep what was good, and say so."""
+        try:
+            config = reloaded(self._file, self._config)
+        except ConfigError as error:
+            log.error("nothing is reloaded, the last good limits stay: %s", error)
+            return
+        with self._board.lock:
+            self._config = config
+            self._board.mandate.configs = config.by_name
+            for service in self._services:
+                service.config = config.by_name[service.name]
+                self._recommenders[service.name].config = service.config
+        log.info("%s: reloaded; its limits hold from the next tick on", self._file)
+
+
+def _fixed(config: Config) -> dict[str, Any]:
+    """What cannot change without a restart, by the name that a message gives it."""
+    found: dict[str, Any] = {
+        "tick_s": config.tick_s, "speed": config.speed, "approval": config.approval
+    }  # fmt: skip
+    for service in config.services:
+        found[f"service {service.name}"] = True
+        found |= {f"{service.name}.{name}": value for name, value in _fixed_of(service.spec)}
+    return found
+
+
+def _fixed_of(spec: ServiceSpec) -> list[tuple[str, Any]]:
+    backends = [replace(backend, min_replicas=0, max_replicas=1) for backend in spec.backends]
+    kept = [(f.name, getattr(spec, f.name)) for f in fields(spec) if f.name not in LOOSE]
+    return [*kept, ("backends", backends)]

@@ -1,0 +1,82 @@
+"""What every value of the guard has in common, and what the others are when nobody says."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import pkgutil
+from typing import Any
+
+import pytest
+
+import trimtab_guard
+from trimtab_guard.limits import BackendLimits, Limits, bounds
+from trimtab_guard.model import Proposal, Verdict
+from trimtab_guard.modes import Authority, Change, Mode
+
+
+def values() -> list[type]:
+    """Every dataclass of the package."""
+    names = [module.name for module in pkgutil.iter_modules(trimtab_guard.__path__)]
+    modules = [importlib.import_module(f"trimtab_guard.{name}") for name in names]
+    found = {
+        kind
+        for module in modules
+        for kind in vars(module).values()
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind)
+    }
+    return sorted(found, key=lambda kind: (kind.__module__, kind.__name__))
+
+
+@pytest.mark.parametrize("kind", values(), ids=lambda kind: kind.__name__)
+def test_values_can_neither_be_changed_nor_be_given_new_fields(kind: Any) -> None:
+    assert kind.__dataclass_params__.frozen
+    assert "__slots__" in vars(kind)
+
+
+def test_words_that_people_and_journals_see() -> None:
+    assert [*map(str, Mode)] == ["shadow", "approve", "assist", "guarded"]
+    assert [*map(str, Change)] == ["scale-up", "scale-down", "route"]
+    assert [*map(str, Authority)] == ["shadow", "ask", "act"]
+
+
+def test_what_is_not_said_is_empty() -> None:
+    assert Proposal("web", "p", 0.0, ()).why == ""
+    assert Verdict("web", 0.0, ()).reasons == ()
+
+
+RANGES = {
+    "min_replicas": (0, 100_000),
+    "max_replicas": (1, 100_000),
+    "capacity_rps": (0.001, 1e9),
+    "rate_window_s": (0.001, 3600),
+    "up_percent": (0, 1000),
+    "up_replicas": (0, 100_000),
+    "down_percent": (0, 100),
+    "down_replicas": (0, 100_000),
+    "flap_window_s": (0.001, 3600),
+    "flap_budget": (2, 1000),
+    "hold_s": (0.001, 3600),
+    "gap_s": (0.001, 3600),
+    "weight_interval_s": (0.001, 3600),
+    "weight_step": (0, 1),
+    "headroom": (0, 10),
+    "verify_s": (0.001, 3600),
+    "verify_margin": (0.001, 0.5),
+    "verify_alpha": (1e-9, 0.1),
+    "verify_requests": (1, 10_000),
+    "cool_s": (0.001, 3600),
+    "lease_s": (60, 604_800),
+    "drop_share": (0, 1),
+    "drop_s": (0.001, 3600),
+    "envelope_s": (0.001, 3600),
+    "interval_s": (0.01, 600),
+    "stale_intervals": (1, 100),
+    "blind_s": (0.01, 3600),
+}
+
+
+def test_how_far_a_limit_may_be_set() -> None:
+    """A wider range is a decision, not a slip."""
+    both = {**bounds(BackendLimits), **bounds(Limits)}
+    assert {name: (bound.least, bound.most) for name, (_, bound) in both.items()} == RANGES
