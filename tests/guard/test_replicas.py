@@ -13,6 +13,7 @@ from trimtab_guard.model import Reading, State, Want
 
 from .world import (
     NOW_S,
+    ages,
     codes,
     limits,
     proposal,
@@ -32,7 +33,7 @@ def od(wanted: int, **fields: Any) -> State:
 def steady(wanted: int, asked: int = 0, **fields: Any) -> History:
     """900 s of ``wanted`` replicas at od, with ``asked`` proposed."""
     history = History.empty(NOW_S - 900)
-    for age_s in range(900, 0, -5):
+    for age_s in ages():
         seen = state(NOW_S - age_s, od={"wanted": wanted, "ready": wanted} | fields)
         history = history.with_state(seen).with_proposal(proposal(asked, 5, time_s=seen.time_s))
     return history
@@ -169,8 +170,8 @@ def test_a_hole_in_the_memory_starts_the_window_again(
     hole_s: int, allowed: int, ago_s: int, forgiven: bool
 ) -> None:
     past = History.empty(NOW_S - 2000)
-    before_s = range(2000, ago_s + hole_s, -1)
-    for age_s in (*before_s, ago_s + hole_s, *range(ago_s, 0, -1)):
+    before_s = range(2000, ago_s + hole_s, -25)
+    for age_s in (*before_s, ago_s + hole_s, *range(ago_s, 0, -5)):
         asked = proposal(1, 1, time_s=NOW_S - age_s)
         past = past.with_state(state(NOW_S - age_s)).with_proposal(asked)
     result = verdict(proposal(4), past=past)

@@ -16,7 +16,19 @@ from trimtab_guard.limits import BackendLimits, Limits
 from trimtab_guard.model import Proposal, Reading, State, Verdict, Want
 from trimtab_guard.route import Shares, carried, normalised
 
-from .world import NOW_S, backend, codes, limits, proposal, reasons, shares, state, verdict, watched
+from .world import (
+    NOW_S,
+    ages,
+    backend,
+    codes,
+    limits,
+    proposal,
+    reasons,
+    shares,
+    state,
+    verdict,
+    watched,
+)
 
 
 def route(od: float, spot: float, ready: tuple[int, int] = (5, 5), **fields: Any) -> State:
@@ -33,7 +45,7 @@ def route(od: float, spot: float, ready: tuple[int, int] = (5, 5), **fields: Any
 def settled(od: float, spot: float) -> History:
     """A memory in which the route has long been this one."""
     history = History.empty(NOW_S - 900)
-    for age_s in range(900, 0, -5):
+    for age_s in ages():
         history = history.with_state(route(od, spot, time_s=NOW_S - age_s))
         history = history.with_proposal(proposal(time_s=NOW_S - age_s))
     return history

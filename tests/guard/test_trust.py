@@ -15,6 +15,7 @@ from trimtab_guard.senses import Doubt, doubts
 
 from .world import (
     NOW_S,
+    ages,
     backend,
     codes,
     limits,
@@ -89,7 +90,7 @@ def test_nan_in_the_present_is_left_alone(seen: State) -> None:
 
 @pytest.mark.parametrize(("age_s", "seen"), [(0, True), (3, True), (3.001, False), (-1, True)])
 def test_counts_may_be_three_ticks_old(age_s: float, seen: bool) -> None:
-    past = watched(span_s=900, step_s=10)
+    past = watched()
     assert bool(verdict(seen=state(replicas_time_s=NOW_S - age_s), past=past).backends) == seen
 
 
@@ -124,7 +125,7 @@ def forgotten(age_s: float) -> History:
 
 def _silent_for(age_s: float) -> History:
     history = History.empty(NOW_S - 900)
-    for tick_s in range(900, 0, -5):
+    for tick_s in ages():
         now_s = NOW_S - tick_s
         rate = Reading(100.0 + now_s % 7, now_s)
         last = Reading(100.0, NOW_S - age_s)
@@ -238,7 +239,7 @@ def test_an_old_latency_is_no_doubt() -> None:
 
 def test_an_impossible_signal_that_stays_so_calls_the_baseline() -> None:
     past = History.empty(NOW_S - 900)
-    for age_s in range(900, 0, -5):
+    for age_s in ages():
         p95_ms = Reading(90.0 if age_s > 90 else -1.0, NOW_S - age_s)
         past = _later(past, state(NOW_S - age_s, p95_ms=p95_ms))
     result = verdict(proposal(6), state(p95_ms=Reading(-1.0, NOW_S)), past, baseline=MORE)
@@ -268,7 +269,7 @@ def test_a_frozen_rate_is_no_rate(
 ) -> None:
     start = NOW_S - (ticks - 1)
     history = History.empty(start - 900)
-    for age_s in range(900, 0, -5):
+    for age_s in ages():
         history = _later(history, state(start - age_s))
     for tick in range(ticks):
         now_s = start + tick

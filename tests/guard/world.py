@@ -60,15 +60,18 @@ def proposal(
     )
 
 
-def watched(
-    *states: State, asked: Mapping[str, Any] | None = None, span_s: int = 900, step_s: int = 5
-) -> History:
+def ages(span_s: int = 900) -> list[int]:
+    """From ``span_s`` seconds ago to 5 s ago: few ticks for long, then one every 5 s."""
+    return [*range(span_s, 60, -30), *range(min(span_s, 60), 0, -5)]
+
+
+def watched(*states: State, asked: Mapping[str, Any] | None = None, span_s: int = 900) -> History:
     """A memory of ``span_s`` calm seconds up to just before NOW_S, then of ``states``.
 
     All that time a proposal was in force for the replicas ``asked`` (default 1 each).
     """
     history = History.empty(NOW_S - span_s)
-    calm = [state(NOW_S - age_s) for age_s in range(span_s, 0, -step_s)]
+    calm = [state(NOW_S - age_s) for age_s in ages(span_s)]
     for seen in (*calm, *states):
         wish = proposal(**{"od": 1, "spot": 1, "time_s": seen.time_s} | dict(asked or {}))
         history = history.with_state(seen).with_proposal(wish)
