@@ -276,11 +276,16 @@ class Processes:
         return self.start("trimtab_controller.daemon", *options, *more)
 
     def status(self, wanted: Callable[[pb.ServiceStatus], bool]) -> pb.ServiceStatus:
-        """The first status that is as wanted."""
-        stream = self.controller.WatchDecisions(
-            pb.WatchDecisionsRequest(), timeout=PATIENCE_S, wait_for_ready=True
-        )
-        return next(status for status in stream if wanted(status))
+        """The first status that is as wanted.
+
+        On a connection of its own: one to a daemon that was just killed may look alive still.
+        """
+        own = (("grpc.use_local_subchannel_pool", 1),)
+        with grpc.insecure_channel(f"unix:{self.folder}/d.sock", own) as channel:
+            stream = controller_pb2_grpc.ControllerStub(channel).WatchDecisions(
+                pb.WatchDecisionsRequest(), timeout=PATIENCE_S, wait_for_ready=True
+            )
+            return next(status for status in stream if wanted(status))
 
     def stage_status(self) -> Any:
         return self.stage.GetStatus(
