@@ -251,11 +251,8 @@ class Processes:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.running: list[subprocess.Popen[bytes]] = []
-        self.channels = {
-            name: grpc.insecure_channel(f"unix:{folder}/{name}.sock") for name in ("d", "s")
-        }
-        self.controller = controller_pb2_grpc.ControllerStub(self.channels["d"])
-        self.stage = stage_pb2_grpc.StageStub(self.channels["s"])
+        self.channel = grpc.insecure_channel(f"unix:{folder}/s.sock")
+        self.stage = stage_pb2_grpc.StageStub(self.channel)
 
     def start(self, module: str, *arguments: str) -> subprocess.Popen[bytes]:
         with (self.folder / f"{module}.log").open("ab") as log:
@@ -293,8 +290,7 @@ class Processes:
         )
 
     def end(self) -> None:
-        for channel in self.channels.values():
-            channel.close()
+        self.channel.close()
         for process in reversed(self.running):
             process.terminate()
         for process in reversed(self.running):
