@@ -405,3 +405,8 @@ def test_what_is_proposed_outside_is_no_history() -> None:
     assert (after.proposals, after.recorded_s) == (past.proposals, past.recorded_s)
     assert after.strayed_s == past.time_s
     assert past.with_proposal(replace(outside, time_s=NOW_S + 99)).strayed_s == 0.0
+
+
+def test_a_clock_that_went_back_does_not_silence_a_policy_for_longer() -> None:
+    ahead = replace(watched(), strayed_s=NOW_S + 5000)
+    assert ahead.with_state(state()).strayed_s == NOW_S
