@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from trimtab_controller.config import ServiceConfig
 from trimtab_controller.journal import Journal, JournalError
 from trimtab_guard.authority import NO_LEASE, Facts, Lease, Standing, effective
-from trimtab_guard.modes import Mode, lower
+from trimtab_guard.modes import Mode, lower, rung_below
 from trimtab_guard.reasons import Code
 
 # Who acts when no human does; a mode set under this name is a demotion.
@@ -64,6 +64,7 @@ class Mandate:
         self._leases: dict[str, Lease] = {}
         self._writers: dict[str, str] = {}
         self._demotions: dict[str, str] = {}
+        self._cooling_until_s: dict[str, float] = {}
         self._stop = False
         self._abort: Abort | None = None
         # What the last abort has not undone (yet), and why.
@@ -129,10 +130,11 @@ class Mandate:
         """Somebody else changed what trimtab steers: in shadow until a human sets a mode."""
         self._record("writer", {"service": service, "writer": writer}, now_s)
 
-    def demote(self, service: str, mode: Mode, why: str, now_s: float) -> None:
-        """Take a service down to ``mode``, loudly; the lease stays what it was."""
-        body = {"service": service, "mode": mode, "who": OURSELVES, "why": why}
-        self._record("mode", body | {"until_s": self.lease(service).until_s}, now_s)
+    def cool_down(self, service: str, until_s: float, why: str, now_s: float) -> None:
+        """One rung down, and nothing without asking until then."""
+        self._demote(
+            service, rung_below(self._chosen(service)), why, now_s, cooling_until_s=until_s
+        )
 
     def halt(self, who: str = "signal", why: str = "") -> None:
         """Stop writing at once: safe in a signal handler and without the lock."""
@@ -177,7 +179,7 @@ class Mandate:
             codes = {reason.code for reason in self.standing(service, now_s).reasons}
             if Code.LEASE in codes:
                 why = f"the lease on {service} has ended: in approve until a human sets a mode"
-                self.demote(service, Mode.APPROVE, why, now_s)
+                self._demote(service, Mode.APPROVE, why, now_s)
 
     def resume(self, who: str, now_s: float) -> None:
         """Undo the stop; every service comes back in shadow."""
@@ -188,6 +190,11 @@ class Mandate:
             self._halted = None
             self._record("resume", {"who": who}, now_s)
 
+    def _demote(self, service: str, mode: Mode, why: str, now_s: float, **more: float) -> None:
+        """Take a service down to ``mode``, loudly; the lease stays what it was."""
+        body = {"service": service, "mode": mode, "who": OURSELVES, "why": why}
+        self._record("mode", body | {"until_s": self.lease(service).until_s} | more, now_s)
+
     def _chosen(self, service: str) -> Mode:
         return lower(self.configs[service].spec.ceiling, self._modes[service])
 
@@ -197,6 +204,7 @@ class Mandate:
             foreign_writer=self._writers.get(service, ""),
             stopped=self.stopped,
             deadline_s=deadline_s,
+            cooling_until_s=self._cooling_until_s.get(service, -math.inf),
         )
         return effective(mode, facts, self.configs[service].spec.schedule, now_s)
 
@@ -220,6 +228,8 @@ class Mandate:
         if kind == "mode":
             self._modes[body["service"]] = Mode(body["mode"])
             self._demotions[body["service"]] = body["why"]
+            if "cooling_until_s" in body:
+                self._cooling_until_s[body["service"]] = body["cooling_until_s"]
             if body["who"] != OURSELVES:
                 self._writers.pop(body["service"], None)
         if kind in ("mode", "renew"):

@@ -77,8 +77,8 @@ class OutcomeRecord:
 class Memory:
     """One service's past. ``version`` is the last that is known to be ours or adopted.
 
-    ``intent`` is a write whose outcome is unknown; ``applied`` are the recent ones that arrived,
-    as long as nobody else has written; the counts are since the journal began.
+    ``intent`` is a write whose outcome is unknown; ``applied`` are the recent ones that arrived
+    and were not undone, as long as nobody else has written; the counts are since the journal began.
     """
 
     history: History
@@ -105,7 +105,8 @@ class Memory:
         self.version = outcome.version
         if outcome.applied and intent:
             self.actions += 1
-            self.applied = (*self._since(outcome.time_s - LONGEST_WINDOW_S), intent)
+            known = self.written_since(outcome.time_s - LONGEST_WINDOW_S)
+            self.applied = () if intent.undoes else (*known, intent)
             self._remember_raises(intent)
 
     def adopt(self, version: str) -> None:
@@ -113,11 +114,8 @@ class Memory:
         if version != self.version:
             self.version, self.applied = version, ()
 
-    def running(self, now_s: float) -> tuple[Intent, ...]:
-        """What was written so lately that it may still be undone, oldest first."""
-        return self._since(now_s - RUNNING_S)
-
-    def _since(self, since_s: float) -> tuple[Intent, ...]:
+    def written_since(self, since_s: float) -> tuple[Intent, ...]:
+        """What was written since then and can still be undone, oldest first."""
         return tuple(intent for intent in self.applied if intent.time_s >= since_s)
 
     def _remember_raises(self, intent: Intent) -> None:

@@ -88,7 +88,7 @@ class Ask:
 class Intent:
     """A write that is about to happen. The same ``request_id`` is never applied twice.
 
-    ``before`` are the fields, of all backends, that it finds.
+    ``before`` are the fields, of all backends, that it finds; ``undoes`` what was written before.
     """
 
     request_id: str
@@ -97,6 +97,7 @@ class Intent:
     version: str
     asks: tuple[Ask, ...]
     before: tuple[Want, ...] = ()
+    undoes: bool = False
 
 
 class Stage(Protocol):

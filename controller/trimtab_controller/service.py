@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from trimtab_agents.rules.baseline import baseline
 from trimtab_controller import act, undo
@@ -13,6 +13,7 @@ from trimtab_controller.config import ServiceConfig
 from trimtab_controller.gate import Permit, permit
 from trimtab_controller.journal import Journal
 from trimtab_controller.memory import (
+    RUNNING_S,
     Memory,
     Outcome,
     OutcomeRecord,
@@ -22,7 +23,8 @@ from trimtab_controller.memory import (
 )
 from trimtab_controller.protocols import WRITER, Clock, Intent, Stage, StageError, StageReport
 from trimtab_controller.sense import Eyes, Sight
-from trimtab_guard.guard import judge
+from trimtab_controller.verify import Verifier
+from trimtab_guard.guard import judge, restore
 from trimtab_guard.limits import Limits
 from trimtab_guard.model import Proposal, Verdict, Want
 from trimtab_guard.modes import Mode, lower
@@ -43,6 +45,10 @@ class Service:
     clock: Clock
     _told: str = ""
     _declared: Limits | None = None
+    verifier: Verifier = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.verifier = Verifier(self.config.profile, self.memory.applied)
 
     @property
     def name(self) -> str:
@@ -62,7 +68,9 @@ class Service:
         self._notice_writer(sight.report)
         tick = self.held(sight, failure)
         if self.board.mandate.aborting:
-            return self._undo(tick, sight.report)
+            return self._undo(tick, sight, RUNNING_S)
+        if self._regressed(tick, sight):
+            return self._roll_back(tick, sight)
         if proposal is None or self.memory.intent:
             return tick
         rule = baseline(sight.known, self.config.profile)
@@ -130,12 +138,36 @@ class Service:
         fallen = lower(standing.mode, tick.mode) is not tick.mode
         return "; ".join(reason.why for reason in standing.reasons) if fallen else ""
 
-    def _undo(self, tick: TickRecord, report: StageReport) -> TickRecord:
-        """Bring back what the running changes replaced, in whatever mode: a human said so."""
-        if self.memory.intent:
+    def _regressed(self, tick: TickRecord, sight: Sight) -> bool:
+        """Whether too many requests missed after a write that is still for us to undo."""
+        found = self.verifier.look(sight.state, self.config.limits, self.clock())
+        return found is not None and tick.mode is not Mode.SHADOW
+
+    def _roll_back(self, tick: TickRecord, sight: Sight) -> TickRecord:
+        """Undo all writes under watch, once and unasked: which one it was is not certain.
+
+        Then a cool-down, one rung further down.
+        """
+        undone = self._undo(tick, sight, self.config.limits.verify_s)
+        if undone.outcome is Outcome.HELD:
+            return undone
+        limits, mandate, now_s = self.config.limits, self.board.mandate, self.clock()
+        why = f"misses rose after a write of {self.name}: rolled back, one rung down"
+        mandate.cool_down(self.name, self.verifier.rolled_back(limits, now_s), why, now_s)
+        return replace(undone, mode=mandate.mode(self.name, now_s), error=why)
+
+    def _undo(self, tick: TickRecord, sight: Sight, span_s: float) -> TickRecord:
+        """Undo the writes of the last ``span_s``; the tick is held while that cannot be."""
+        if self.memory.intent or sight.report is None:
             return tick
-        wants = undo.undone(report, self.memory.running(tick.time_s))
-        intent = act.intend(self.name, tick.time_s, report, wants)
+        before = undo.replaced(self.memory.written_since(tick.time_s - span_s))
+        if not before:
+            return replace(tick, outcome=Outcome.UNCHANGED)
+        limits, history, now_s = self.config.limits, self.memory.history, self.clock()
+        allowed = restore(before, sight.state, limits, history, now_s)
+        if not allowed.backends:
+            return tick
+        intent = undo.undoing(self.name, tick.time_s, sight.report, before, allowed)
         outcome = Outcome.APPLIED if intent else Outcome.UNCHANGED
         return replace(tick, intent=intent, outcome=outcome)
 
@@ -179,6 +211,8 @@ class Service:
         """Leave the service to whoever else writes to it, until a human says otherwise."""
         known = self.memory.version
         self.memory.adopt(report.version)
+        if not self.memory.applied:
+            self.verifier.forget()
         moved = known not in ("", report.version) and not self.memory.intent
         mandate, now_s = self.board.mandate, self.clock()
         if moved and report.writer and mandate.mode(self.name, now_s) is not Mode.SHADOW:
@@ -187,7 +221,10 @@ class Service:
 
     def _conclude(self, outcome: OutcomeRecord) -> None:
         write_outcome(self.journal, outcome)
+        intent = self.memory.intent
         self.memory.after_outcome(outcome)
+        if intent and outcome.applied and not intent.undoes:
+            self.verifier.watch(intent)
 
     def _log_news(self, error: str) -> None:
         # Once: the same line every second would hide the next one.

@@ -1,32 +1,35 @@
-"""Undo: the fields as recent changes found them, without taking any capacity away."""
+"""Undo: what recent writes replaced, and the write that brings it back."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
 
-from trimtab_controller.act import fields
+from trimtab_controller.act import intend, targets
 from trimtab_controller.protocols import Intent, StageReport
-from trimtab_guard.model import Want
+from trimtab_guard.model import Proposal, Verdict, Want
 
 
-def undone(report: StageReport, changes: Iterable[Intent]) -> tuple[Want, ...]:
-    """The fields without ``changes``, oldest first.
+def replaced(changes: Iterable[Intent]) -> tuple[Want, ...]:
+    """The fields before ``changes``, oldest first: the most replicas before any, the first shares.
 
-    Replicas come back to the most there were before any of them, or stay; shares come back to
-    what the first found, unless one would go to a backend that cannot serve now.
+    Nothing when there are none.
     """
-    now, befores = fields(report), [intent.before for intent in changes]
-    for before in befores:
-        now = tuple(map(_higher, now, before))
-    ready = {backend.name: backend.ready > 0 for backend in report.backends}
-    shares = befores[0] if befores else ()
-    if not all(ready[want.name] for want in shares if want.weight > 0):
-        return now
-    return tuple(
-        replace(want, weight=before.weight) for want, before in zip(now, shares or now, strict=True)
-    )
+    first, *later = [intent.before for intent in changes] or [()]
+    for before in later:
+        first = tuple(map(_higher, first, before))
+    return first
 
 
-def _higher(now: Want, before: Want) -> Want:
-    return replace(now, replicas=max(now.replicas, before.replicas))
+def undoing(
+    service: str, now_s: float, report: StageReport, before: tuple[Want, ...], allowed: Verdict
+) -> Intent | None:
+    """The write that brings ``before`` back as far as ``allowed``, or ``None`` when all is so."""
+    wish = Proposal(service, "undo", now_s, before)
+    wants = targets(report, allowed, wish, fresh=True)
+    intent = intend(service, now_s, report, wants)
+    return replace(intent, undoes=True) if intent else None
+
+
+def _higher(first: Want, later: Want) -> Want:
+    return replace(first, replicas=max(first.replicas, later.replicas))

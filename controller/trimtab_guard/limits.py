@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 LONGEST_WINDOW_S = 3600.0
 """How far back the guard remembers, and so the longest window; as for a Kubernetes HPA."""
@@ -147,20 +147,48 @@ class Limits:
         Ticks and freshness are about the real sensor and stay. ``ValueError`` when ``speed``
         is not a positive number or a window leaves its range.
         """
-        _require(0 < speed < float("inf"), f"speed is {speed!r}", "it must be more than 0")
-        windows = [name for name, (_, bound) in bounds(Limits).items() if bound.window]
-        # replace() is typed for literal keywords only.
-        shrunk: dict[str, Any] = {name: getattr(self, name) / speed for name in windows}
-        return replace(self, **shrunk)
+        return _scaled(self, speed)
 
 
-def bounds(kind: type[BackendLimits | Limits]) -> Mapping[str, tuple[type, Bound]]:
+@dataclass(frozen=True, slots=True)
+class ClusterLimits:
+    """The limits of all services together. ``ValueError`` names a field out of range."""
+
+    budget_window_s: Window = 600.0
+    """New replicas are paid for over this long, sliding."""
+    budget: Annotated[float, Bound(0, 1e9, "price x replicas")] = 1e9
+    """What all new replicas of the budget window may cost; the default is no limit."""
+    change_window_s: Window = 60.0
+    """Services that change are counted over this long, sliding."""
+    services_at_once: Annotated[int, Bound(1, 100_000, "services")] = 10
+    """How many services may change within the change window."""
+
+    def __post_init__(self) -> None:
+        _check_ranges(self, "cluster")
+
+    def scaled(self, speed: float) -> ClusterLimits:
+        """As `Limits.scaled`."""
+        return _scaled(self, speed)
+
+
+AnyLimits = TypeVar("AnyLimits", BackendLimits, Limits, ClusterLimits)
+
+
+def _scaled(limits: AnyLimits, speed: float) -> AnyLimits:
+    _require(0 < speed < float("inf"), f"speed is {speed!r}", "it must be more than 0")
+    windows = [name for name, (_, bound) in bounds(type(limits)).items() if bound.window]
+    # replace() is typed for literal keywords only.
+    shrunk: dict[str, Any] = {name: getattr(limits, name) / speed for name in windows}
+    return replace(limits, **shrunk)
+
+
+def bounds(kind: type[BackendLimits | Limits | ClusterLimits]) -> Mapping[str, tuple[type, Bound]]:
     """Name -> (type, range) of every numeric limit of a class of limits."""
     hints = get_type_hints(kind, include_extras=True)
     return {name: get_args(hint) for name, hint in hints.items() if get_origin(hint) is Annotated}
 
 
-def _check_ranges(limits: BackendLimits | Limits, owner: str) -> None:
+def _check_ranges(limits: BackendLimits | Limits | ClusterLimits, owner: str) -> None:
     for name, (number, bound) in bounds(type(limits)).items():
         value = getattr(limits, name)
         # A bool is an int to Python, and an int will do where a float is asked for.

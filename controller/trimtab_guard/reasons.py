@@ -50,6 +50,10 @@ class Code(StrEnum):
     CAPACITY = "CAPACITY"
     WEIGHT_STEP = "WEIGHT_STEP"
 
+    # All services together.
+    BUDGET = "BUDGET"
+    CROWD = "CROWD"  # services that would change at once, and how many may
+
     # After an action: what it changed is put back.
     REGRESSION = "REGRESSION"
 

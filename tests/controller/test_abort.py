@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,8 +12,8 @@ from trimtab_controller import loop
 from trimtab_controller.approvals import Answer
 from trimtab_controller.mandate import ABORT_S, Refusal
 from trimtab_controller.memory import RUNNING_S, Outcome
-from trimtab_controller.protocols import BackendReport, Intent, StageError, StageReport
-from trimtab_controller.undo import undone
+from trimtab_controller.protocols import Intent, StageError, StageReport
+from trimtab_controller.undo import replaced
 from trimtab_guard.model import Want
 from trimtab_guard.modes import Mode
 from trimtab_stage.spec import Ask
@@ -137,30 +138,37 @@ def test_no_abort_while_stopped(world: World) -> None:
         abort(world)
 
 
-@pytest.mark.parametrize(
-    ("ready", "befores", "expected"),
-    [
-        ((3, 3), [], [(2, 0.4), (4, 0.6)]),
-        ((3, 3), [[(3, 0.5), (2, 0.5)]], [(3, 0.5), (4, 0.5)]),
-        ((3, 3), [[(3, 0.5), (2, 0.5)], [(5, 0.45), (1, 0.55)]], [(5, 0.5), (4, 0.5)]),
-        ((0, 3), [[(3, 0.5), (2, 0.5)]], [(3, 0.4), (4, 0.6)]),
-        ((0, 3), [[(3, 0.0), (2, 1.0)]], [(3, 0.0), (4, 1.0)]),
-    ],
-    ids=["nothing", "one change", "two changes", "cannot serve now", "needs not serve"],
-)
-def test_undone(
-    ready: tuple[int, int], befores: list[list[tuple[int, float]]], expected: list[Any]
-) -> None:
-    def wants(rows: list[Any]) -> tuple[Want, ...]:
-        return tuple(Want(name, *row) for name, row in zip("ab", rows, strict=True))
+def test_a_share_does_not_go_back_to_who_cannot_serve(changed: World) -> None:
+    ready = changed.stage.status
 
-    backends = tuple(
-        BackendReport(want.name, 9, 0, count, 0, want.replicas, want.weight)
-        for want, count in zip(wants([(2, 0.4), (4, 0.6)]), ready, strict=True)
-    )
-    report = StageReport(0.0, "1", "trimtab", backends, "")
+    def broken() -> StageReport:
+        report = ready()
+        a, b = report.backends
+        return replace(report, backends=(replace(a, ready=0), b))
+
+    changed.stage.status = broken
+    abort(changed)
+    assert changed.tick().stopped
+    assert (changed.floors, changed.stage.spec.weights["a"]) == ((3, 4), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("befores", "expected"),
+    [
+        ([], []),
+        ([[(3, 0.5), (2, 0.5)]], [(3, 0.5), (2, 0.5)]),
+        ([[(3, 0.5), (2, 0.5)], [(5, 0.45), (1, 0.55)]], [(5, 0.5), (2, 0.5)]),
+    ],
+    ids=["nothing", "one change", "two changes"],
+)
+def test_what_changes_replaced(
+    befores: list[list[tuple[int, float]]], expected: list[tuple[int, float]]
+) -> None:
+    def wants(rows: list[tuple[int, float]]) -> tuple[Want, ...]:
+        return tuple(Want(name, *row) for name, row in zip("ab", rows, strict=False))
+
     changes = [Intent("", "web", 0.0, "", (), wants(before)) for before in befores]
-    assert undone(report, changes) == wants(expected)
+    assert replaced(changes) == wants(expected)
 
 
 def fault(world: World, name: str) -> None:

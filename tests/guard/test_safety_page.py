@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from trimtab_guard.limits import BackendLimits, Limits, bounds
+from trimtab_guard.limits import BackendLimits, ClusterLimits, Limits, bounds
 from trimtab_guard.modes import LADDER, Change, Mode
 from trimtab_guard.reasons import Code
 from trimtab_guard.senses import FROZEN_READINGS, LARGEST, SKEW_S
@@ -46,7 +46,11 @@ def test_the_named_test_exists_and_the_code_is_in_its_file(row: list[str]) -> No
 
 def test_every_limit_has_its_row_with_default_and_unit() -> None:
     expected = []
-    for owner, kind in ((BackendLimits("od"), BackendLimits), (limits(), Limits)):
+    for owner, kind in (
+        (BackendLimits("od"), BackendLimits),
+        (limits(), Limits),
+        (ClusterLimits(), ClusterLimits),
+    ):
         for name, (_, bound) in bounds(kind).items():
             expected.append((f"`{name}`", f"{getattr(owner, name):g}", bound.unit, bound.window))
     rows = table("Every limit")

@@ -11,7 +11,7 @@ import pytest
 from trimtab_guard.history import History
 from trimtab_guard.limits import BackendLimits
 from trimtab_guard.model import Proposal, Reading, State, Want
-from trimtab_guard.senses import Doubt, doubts
+from trimtab_guard.senses import Doubt, doubts, trusted_s
 
 from .world import (
     NOW_S,
@@ -450,3 +450,13 @@ def test_what_is_proposed_outside_is_no_history() -> None:
     assert (after.proposals, after.recorded_s) == (past.proposals, past.recorded_s)
     assert after.strayed_s == past.time_s
     assert past.with_proposal(replace(outside, time_s=NOW_S + 99)).strayed_s == 0.0
+
+
+def test_a_clock_that_went_back_does_not_silence_a_policy_for_longer() -> None:
+    ahead = replace(watched(), strayed_s=NOW_S + 5000)
+    assert ahead.with_state(state()).strayed_s == NOW_S
+
+
+def test_what_was_never_read_was_never_believed() -> None:
+    assert trusted_s({}, state()) == 0.0
+    assert [doubt.code for doubt in doubts(state(), {}, limits(), NOW_S)] == ["BLIND"] * 7

@@ -42,6 +42,8 @@ WORDS: dict[str, str] = {
     Code.NOT_READY: "no share without ready replicas",
     Code.CAPACITY: "no more load than its replicas carry",
     Code.WEIGHT_STEP: "share moves in small steps",
+    Code.BUDGET: "the budget of all services is spent",
+    Code.CROWD: "enough services change at once",
     Code.REGRESSION: "put back after a regression",
     Code.STOPPED: "trimtab is stopped",
     Code.FOREIGN_WRITER: "somebody else changed what trimtab steers",
@@ -54,7 +56,7 @@ WORDS: dict[str, str] = {
 }
 REPLICAS = {
     Code.MIN_REPLICAS, Code.MAX_REPLICAS, Code.ROUTED, Code.NO_HISTORY, Code.HOLD, Code.RATE_UP,
-    Code.RATE_DOWN, Code.FLAP,
+    Code.RATE_DOWN, Code.FLAP, Code.BUDGET,
 }  # fmt: skip
 SHARES = {Code.NOT_READY, Code.CAPACITY, Code.WEIGHT_STEP}
 

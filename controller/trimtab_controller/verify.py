@@ -1,0 +1,95 @@
+"""Did the last writes make things worse? The guard's test, fed with what the sensors saw.
+
+What is expected to miss without a write is what missed in the recent past, or what queueing
+theory expects of this load under the fields as they were before: who would have been overloaded
+anyway has no write to blame. Evidence lives here only: after a restart it is gathered anew.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+
+from trimtab_controller.protocols import Intent
+from trimtab_guard.limits import Limits
+from trimtab_guard.model import BackendState, State, Want
+from trimtab_guard.series import Peaks
+from trimtab_guard.verification import Regression, Sample, Verification
+from trimtab_sim.profile import Profile
+
+
+class Verifier:
+    """Watches one service after its writes; ``applied`` are those before a restart."""
+
+    def __init__(self, profile: Profile, applied: Iterable[Intent]) -> None:
+        self._profile = profile
+        self._seen = Verification()
+        self._usual = math.nan
+        self._time_s = 0.0
+        self._overload = Peaks()
+        for intent in applied:
+            self.watch(intent)
+
+    def watch(self, intent: Intent) -> None:
+        """Watch a write that arrived."""
+        self._seen = self._seen.with_action(intent.time_s, intent.before)
+
+    def forget(self) -> None:
+        """Watch nothing any more: somebody else has written."""
+        self._seen = replace(self._seen, watches=())
+
+    def look(self, state: State, limits: Limits, now_s: float) -> Regression | None:
+        """Weigh what was seen now; the write that made things worse, when there is one."""
+        sample = self._sample(state, limits)
+        if sample:
+            self._seen = self._seen.with_sample(sample, limits, now_s)
+        return self._seen.regression(limits)
+
+    def rolled_back(self, limits: Limits, now_s: float) -> float:
+        """Start anew; returns when the cool-down ends."""
+        self._seen = self._seen.rolled_back(now_s, limits)
+        return self._seen.cooling_until_s
+
+    def _sample(self, state: State, limits: Limits) -> Sample | None:
+        """The requests since the last sample; nothing from the first one, which has no past."""
+        share, time_s = state.miss_share
+        rate_rps = sum(backend.rate_rps.value for backend in state.backends)
+        span_s, expected = time_s - self._time_s, max(self._usual, self._overloaded(state))
+        if not (math.isfinite(share + rate_rps) and span_s > 0.0):
+            return None
+        self._time_s = time_s
+        if math.isnan(self._usual):
+            self._usual = share
+            return None
+        self._usual += (share - self._usual) * -math.expm1(-span_s / limits.verify_s)
+        requests = rate_rps * span_s
+        return Sample(time_s, requests, min(share, 1.0) * requests, min(expected, 1.0))
+
+    def _overloaded(self, state: State) -> float:
+        """Misses expected without the watched writes, at the highest load that still waits."""
+        now = max((self._expected(state, watch.before) for watch in self._seen.watches), default=0)
+        if math.isfinite(now):
+            self._overload = self._overload.with_value(state.time_s, now)
+        return self._overload.highest(state.time_s - self._profile.timeout_s)
+
+    def _expected(self, state: State, before: tuple[Want, ...]) -> float:
+        """P(a request waits longer than the SLO allows) with M/M/n queues under ``before``.
+
+        An upper bound, as if every request had to wait: exact where it matters, at full load.
+        """
+        then = {want.name: want for want in before}
+        load_rps = sum(backend.rate_rps.value for backend in state.backends)
+        missed = 0.0
+        for backend, profile in zip(state.backends, self._profile.backends, strict=True):
+            want = then[backend.name]
+            capacity_rps = _served_by(backend, want) * profile.concurrency / profile.service_time_s
+            spare_rps = max(0.0, capacity_rps - want.weight * load_rps)
+            patience_s = max(0.0, self._profile.slo_latency_s - profile.service_time_s)
+            missed += want.weight * math.exp(-spare_rps * patience_s)
+        return missed
+
+
+def _served_by(backend: BackendState, before: Want) -> int:
+    """How many replicas would serve now without a write: those it let go are counted as there."""
+    return before.replicas if before.replicas > backend.wanted else backend.ready
