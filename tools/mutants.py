@@ -37,7 +37,7 @@ OTHER_OPERATOR: dict[type[ast.operator], type[ast.operator]] = {
 OTHER_FUNCTION = {"min": "max", "max": "min", "any": "all", "all": "any"}
 NEEDLESS_FUNCTIONS = {"abs", "int", "sorted"}
 SWAPPABLE_DECORATORS = {"property", "classmethod", "staticmethod"}
-SHOWN = ast.expr | ast.Assign | ast.AnnAssign
+SHOWN = ast.expr | ast.keyword | ast.comprehension | ast.Assign | ast.AnnAssign
 Functions = ast.FunctionDef | ast.AsyncFunctionDef
 
 

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimtab_guard.history import History
+from trimtab_guard.history import History, load_rps
+from trimtab_guard.model import Reading
 from trimtab_guard.series import Band, Peaks, Steps
 
 from .world import NOW_S, codes, proposal, reasons, replicas, state, verdict, watched
@@ -207,3 +208,81 @@ def test_a_clock_that_leapt_ahead_is_a_hole_in_the_memory() -> None:
     now_s = NOW_S + 7200
     result = verdict(proposal(4, time_s=now_s), state(now_s), now_s=now_s)
     assert codes(result) == {"NO_HISTORY"}
+
+
+def test_an_empty_memory_is_older_than_every_window() -> None:
+    empty = History.empty(NOW_S)
+    assert (empty.time_s, empty.recorded_s) == (NOW_S, NOW_S - 3600)
+    assert (empty.proposed_s, empty.strayed_s) == (0.0, 0.0)
+
+
+def test_a_clock_that_went_back_was_in_the_dark_for_as_long() -> None:
+    past = watched().with_state(state(NOW_S - 100))
+    assert past.dark_s.highest(NOW_S - 100) == 95
+
+
+def test_a_clock_that_went_back_leaves_no_time_ahead() -> None:
+    past = watched().with_state(state())
+    past = past.with_proposal(proposal(time_s=NOW_S, in_envelope=False))
+    assert (past.strayed_s, past.proposed_s) == (NOW_S, NOW_S)
+    earlier = past.with_state(state(NOW_S - 100))
+    assert (earlier.strayed_s, earlier.proposed_s) == (NOW_S - 100, NOW_S - 100)
+
+
+@pytest.mark.parametrize(
+    ("rates", "load"), [((700.0, 534.0), 1200.0), ((0.0, 0.0), 0.0), ((0.04, 0.0061), 0.046)]
+)
+def test_a_load_is_known_to_two_digits(rates: tuple[float, float], load: float) -> None:
+    od, spot = (Reading(rate, NOW_S) for rate in rates)
+    assert load_rps(state(od={"rate_rps": od}, spot={"rate_rps": spot})) == load
+
+
+@pytest.mark.parametrize("rate", [math.nan, -1.0])
+def test_a_load_that_is_not_known_is_not_remembered(rate: float) -> None:
+    past = watched()
+    seen = past.with_state(state(od={"rate_rps": Reading(rate, NOW_S)}))
+    assert seen.load == past.load != past.with_state(state()).load
+
+
+@pytest.mark.parametrize(
+    ("late_s", "remembered_s"),
+    [
+        pytest.param(-6.0, None, id="read before the last one"),
+        pytest.param(-5.0, NOW_S - 5, id="read with it"),
+        pytest.param(-2.0, NOW_S - 2, id="read earlier than the tick"),
+        pytest.param(0.0, NOW_S, id="read with the tick"),
+        pytest.param(1.0, NOW_S, id="clocks may differ"),
+        pytest.param(1.001, None, id="from the future"),
+    ],
+)
+def test_counts_and_shares_are_in_force_from_when_they_were_read(
+    late_s: float, remembered_s: float | None
+) -> None:
+    past = watched(state(NOW_S - 5, od={"wanted": 6, "weight": 0.6}))
+    seen = state(NOW_S, od={"wanted": 7, "weight": 0.7}, replicas_time_s=NOW_S + late_s)
+    later = past.with_state(seen)
+    steps, band = later.replicas["od"], later.shares["od"]
+    assert steps.points[-1] == ((remembered_s, 7) if remembered_s else (NOW_S - 5, 6))
+    assert (band.last_s, band.level) == ((remembered_s, 0.7) if remembered_s else (NOW_S - 5, 0.6))
+
+
+def test_a_level_that_never_changes_is_not_forgotten() -> None:
+    past = History.empty(NOW_S).with_state(state())
+    later = past.with_state(state(NOW_S + 3700, od={"wanted": -1, "weight": math.nan}))
+    assert later.replicas["od"].levels(NOW_S + 3700) == (5,)
+    assert later.shares["od"].level == 0.5
+
+
+@pytest.mark.parametrize(("ago_s", "known"), [(3600, True), (3601, False)])
+def test_a_backend_is_gone_when_no_window_reaches_it(ago_s: float, known: bool) -> None:
+    past = History.empty(NOW_S).with_state(state())
+    later = past.with_state(state(NOW_S + ago_s, backends=state().backends[:1]))
+    assert ("spot" in later.replicas) == ("spot" in later.shares) == known
+
+
+def test_a_restored_memory_counts_in_whole_numbers_and_names_what_is_none() -> None:
+    data = watched().to_dict()
+    data["senses"]["od.rate_rps"][3] = 3.0
+    assert repr(History.from_dict(data).senses["od.rate_rps"].equal) == "3"
+    with pytest.raises(ValueError, match="nan is not a finite number"):
+        History.from_dict(data | {"time_s": math.nan})

@@ -75,3 +75,11 @@ def test_rounding_is_no_move(share: float, moves: bool) -> None:
     assert bool(gate.act) == moves
     scaled = split(PRESENT, decided((6, share), (5, 0.5)), Mode.GUARDED).act
     assert scaled == (Want("od", 6, share if moves else 0.5),)
+
+
+@pytest.mark.parametrize(("share", "moves"), [(0.000999, False), (0.001, True)])
+def test_the_smallest_move_is_a_thousandth(share: float, moves: bool) -> None:
+    """From a share of zero, where nothing is lost to rounding."""
+    now = (Want("od", 5, 0.0),)
+    gate = split(now, Verdict("web", 0.0, (Want("od", 5, share),)), Mode.GUARDED)
+    assert bool(gate.act) == moves

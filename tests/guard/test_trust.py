@@ -11,6 +11,7 @@ import pytest
 from trimtab_guard.history import History
 from trimtab_guard.limits import BackendLimits
 from trimtab_guard.model import Proposal, Reading, State, Want
+from trimtab_guard.proposals import miscounted
 from trimtab_guard.senses import Doubt, doubts, trusted_s
 
 from .world import (
@@ -460,3 +461,28 @@ def test_a_clock_that_went_back_does_not_silence_a_policy_for_longer() -> None:
 def test_what_was_never_read_was_never_believed() -> None:
     assert trusted_s({}, state()) == 0.0
     assert [doubt.code for doubt in doubts(state(), {}, limits(), NOW_S)] == ["BLIND"] * 7
+
+
+def test_the_worst_doubt_is_told() -> None:
+    seen = replace(aged(30), miss_share=Reading(7.0, NOW_S))
+    assert codes(verdict(proposal(7), seen, forgotten(30))) == {"INVALID"}
+
+
+def test_a_baseline_adds_nothing_to_a_backend_that_it_does_not_name() -> None:
+    gone = state(od={"wanted": 0, "ready": 0, "weight": 0.0}, spot={"weight": 1.0})
+    assert replicas(verdict(proposal(-1), gone, allowed=limits(0, 10)))["od"] == 0
+
+
+def test_an_expired_proposal_is_told_with_its_age() -> None:
+    past = watched(asked={"time_s": NOW_S - 61})
+    result = verdict(proposal(time_s=NOW_S - 61), past=past)
+    assert reasons(result) == [("EXPIRED", "", 61, 60)]
+
+
+def test_a_proposal_may_be_a_second_ahead_of_the_clock() -> None:
+    assert verdict(proposal(6, time_s=NOW_S + 1)).reasons == ()
+
+
+def test_names_that_do_not_match_are_told_once_each_and_in_order() -> None:
+    assert reasons(verdict(wants())) == [("MISMATCH", "od", 0, 1), ("MISMATCH", "spot", 0, 1)]
+    assert [*miscounted("zbb", "a")] == [("a", 0, 1), ("b", 2, 0), ("z", 1, 0)]
