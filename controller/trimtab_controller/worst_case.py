@@ -2,8 +2,7 @@
 
 For whoever has to answer for switching it on: computed with the guard's own functions from the
 limits alone, for a service in guarded mode whose replicas start anywhere from 0 to the maximum.
-Only away from a backend whose ready replicas cannot carry its load, and back from a write that is
-undone, does a share move faster than this.
+Only a backend that has no ready replica left loses its share of the route faster than this.
 """
 
 from __future__ import annotations
