@@ -182,7 +182,10 @@ def load(file: Path) -> Config:
 
 def _limits(service: ServiceSpec, spec: ConfigSpec) -> Limits:
     """The guard's defaults, the file's overrides and the backends' bounds, at the file's speed."""
-    bounds = tuple(BackendLimits(b.name, b.min_replicas, b.max_replicas) for b in service.backends)
+    bounds = tuple(
+        BackendLimits(b.name, b.min_replicas, b.max_replicas, b.concurrency / b.service_time_s)
+        for b in service.backends
+    )
     given: dict[str, Any] = {
         "service": service.name,
         "backends": bounds,

@@ -2,7 +2,8 @@
 
 For whoever has to answer for switching it on: computed with the guard's own functions from the
 limits alone, for a service in guarded mode whose replicas start anywhere from 0 to the maximum.
-Only a backend that has no ready replica left loses its share of the route faster than this.
+Only off a backend whose ready replicas cannot carry its load, and back from a write that is undone,
+does a share move faster than this.
 """
 
 from __future__ import annotations
@@ -50,7 +51,19 @@ def described(config: Config) -> Iterator[str]:
                     f"+{most.up} replicas (+{most.up * price:g} an hour), "
                     f"-{most.down} replicas, {most.share * 100:.0f} points of the route"
                 )
+        yield _at_once(service.limits)
         yield _left_behind(service)
+
+
+def _at_once(limits: Limits) -> str:
+    carries = ", ".join(
+        f"{backend.name} {backend.capacity_rps / (1 + limits.headroom):.3g}"
+        for backend in limits.backends
+    )
+    return (
+        "  at once, up to the whole route: load off a backend whose ready replicas cannot carry it "
+        f"(each carries {carries} requests/s), and shares back when a write is undone"
+    )
 
 
 def _left_behind(service: ServiceConfig) -> str:

@@ -47,7 +47,7 @@ def test_a_good_file(tmp_path: Path) -> None:
     (service,) = load(write(tmp_path, GOOD)).services
     assert service.spec.ceiling is Mode.ASSIST
     assert service.limits == Limits(
-        "web", (BackendLimits("a", 1, 12),), interval_s=15.0, hold_s=600.0
+        "web", (BackendLimits("a", 1, 12, 80.0),), interval_s=15.0, hold_s=600.0
     )
     assert service.profile.backends[0].startup_mean_s == 2.0
 

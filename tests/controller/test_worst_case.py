@@ -94,6 +94,29 @@ def test_no_policy_passes_the_worst_case(
     assert found.share <= bound.share + 1e-4  # the guard takes a millionth per tick for the same
 
 
+@settings(max_examples=100, deadline=None)
+@given(bursts=bursts, capacity_rps=st.floats(50.0, 2000.0), span=st.sampled_from([1, 5, 17]))
+def test_only_what_cannot_be_carried_moves_faster(
+    bursts: list[tuple[Wish, int]], capacity_rps: float, span: int
+) -> None:
+    carry = tuple(BackendLimits(name, 1, 20, capacity_rps) for name in NAMES)
+    allowed = replace(limits(), backends=carry)
+    life = list(lived(allowed, [wish for wish, times in bursts for _ in range(times)]))
+    spilled = [spill(allowed, present, 1001.0 + i) for i, present in enumerate(life)]
+    for first in range(len(life) - span):
+        moved = abs(life[first + span][2] - life[first][2])
+        at_once = sum(spilled[first : first + span])
+        assert moved <= worst(allowed, carry[0], float(span)).share + at_once + 1e-4
+
+
+def spill(limits: Limits, present: Wish, now_s: float) -> float:
+    """How much of the route is on backends whose replicas cannot carry it."""
+    load_rps = 2 * now_s * (1 + limits.headroom)
+    shares = ((0, present[2]), (1, 1 - present[2]))
+    fits = [limits.backends[i].capacity_rps * max(1, present[i]) / load_rps for i in (0, 1)]
+    return sum(max(0.0, share - fits[i]) for i, share in shares)
+
+
 def test_a_greedy_policy_reaches_it() -> None:
     """A change counts from the tick that sees it, so windows are long and spans some of them."""
     rates = {"up_replicas": 3, "up_percent": 20, "down_percent": 20, "down_replicas": 2}
@@ -128,7 +151,8 @@ def test_the_largest_fleet_is_no_trouble() -> None:
 def test_the_command_prints_every_backend_and_what_stays() -> None:
     result = CliRunner().invoke(main, ["limits", "worst-case"])
     assert result.exit_code == 0
-    assert result.output.count("on-demand ") == 4
+    assert result.output.count("on-demand    within") == 3
+    assert "each carries on-demand 66.7, spot 66.7 requests/s" in result.output
     assert "floors stay, at most on-demand 12, spot 12 replicas (+15.4 an hour" in result.output
 
 

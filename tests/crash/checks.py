@@ -76,11 +76,17 @@ def envelopes(life: Life) -> Iterator[str]:
 
 
 def permitted(life: Life) -> Iterator[str]:
-    """Every intent was allowed by mode, stop and granted envelopes as the journal had them."""
+    """Every intent was allowed by mode, stop and granted envelopes as the journal had them.
+
+    A rollback asks nobody.
+    """
     for decision in evidence.decisions(life.records):
-        name, mode = decision.intent.request_id, decision.present.mode
+        name = decision.intent.request_id
+        mode = decision.present.mode_at(decision.tick.time_s)
         if decision.present.stopped or decision.tick.mode.value != mode:
             yield f"{name} in {decision.tick.mode}, but the journal says {decision.present}"
+        if decision.intent.undoes:
+            continue
         for backend, change, after in changes(life, decision):
             if change not in ACTS[mode] and not _granted(decision, backend, change, after):
                 yield f"{name}: nobody allowed {backend} {change} to {after} in {mode}"
@@ -101,7 +107,7 @@ def remembered(life: Life) -> Iterator[str]:
     """The first status after every restart shows the mode and the stop that were before it."""
     for before, status in life.woken:
         mode = pb.Mode.Name(status.mode).removeprefix("MODE_").lower()
-        if (mode, status.stopped) != (before.mode, before.stopped):
+        if (mode, status.stopped) != (before.mode_at(status.time_s), before.stopped):
             yield f"came back in {mode}, stopped {status.stopped}, not as {before}"
     shown = {status.time_s for status in life.human.seen}
     kept = {tick.time_s for tick in evidence.ticks(life.records)}

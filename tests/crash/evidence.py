@@ -19,6 +19,8 @@ from trimtab_controller.memory import OutcomeRecord, TickRecord
 from trimtab_controller.protocols import Intent
 from trimtab_controller.records import unpack
 
+AUTONOMOUS = ("assist", "guarded")
+
 
 class Row(NamedTuple):
     """A record as it lies in the file."""
@@ -59,21 +61,27 @@ def breaks(journal: Sequence[Row]) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """Mode and stop after a record."""
+    """Mode, stop and cool-down after a record."""
 
     mode: str = "shadow"
     stopped: bool = False
+    cooling_until_s: float = 0.0
 
     def after(self, row: Row) -> Present:
-        """Stopped is in shadow, and so is resumed."""
+        """Stopped is in shadow, and so is resumed; a cool-down only ends with its time."""
         match row.kind:
             case "mode":
-                return replace(self, mode=row.said["mode"])
+                until_s = row.said.get("cooling_until_s", self.cooling_until_s)
+                return replace(self, mode=row.said["mode"], cooling_until_s=until_s)
             case "stop":
-                return Present(stopped=True)
+                return replace(self, mode="shadow", stopped=True)
             case "resume":
-                return Present()
+                return replace(self, mode="shadow", stopped=False)
         return self
+
+    def mode_at(self, now_s: float) -> str:
+        """The mode that holds: cooling down, everything is asked for."""
+        return "approve" if self.mode in AUTONOMOUS and now_s < self.cooling_until_s else self.mode
 
 
 def present(journal: Sequence[Row]) -> Present:

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from random import Random
@@ -179,8 +179,9 @@ class Worlds:
 
         def concluded() -> bool:
             records = rows(life.journal)
+            resting = replace(present(records), cooling_until_s=0.0) == Present()
             return time.monotonic() > deadline_s or (
-                bool(life.human.seen) and present(records) == Present() and not unconcluded(records)
+                bool(life.human.seen) and resting and not unconcluded(records)
             )
 
         seen = len(life.human.seen)

@@ -5,14 +5,16 @@ Levels are the stage's own, as it showed them to a daemon that lived to write it
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from trimtab_controller.config import load
 from trimtab_controller.memory import TickRecord
-from trimtab_controller.protocols import Ask
+from trimtab_controller.protocols import Ask, Intent
 from trimtab_guard.limits import Limits
+from trimtab_guard.model import State
 
 from . import evidence
 from .life import Life
@@ -26,12 +28,12 @@ Levels = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """All that a guard with a perfect memory would know."""
+    """All that a guard with a perfect memory would know; ``replica_rps`` is what one serves."""
 
     limits: Limits
+    replica_rps: Mapping[str, float]
     replicas: dict[str, Levels]
     shares: dict[str, Levels]
-    unready_s: tuple[float, ...]
     ticks: tuple[TickRecord, ...]
 
 
@@ -40,8 +42,12 @@ def limits_kept(life: Life) -> Iterator[str]:
     past = _past(life)
     floors = {p.time_s: {b.name: b.floor for b in p.backends} for p in life.proxy.polls}
     for decision in evidence.decisions(life.records):
-        tick, now_s = decision.tick, decision.tick.verdict.time_s
+        tick = decision.tick
         before = floors[tick.state.replicas_time_s]
+        if decision.intent.undoes:
+            yield from undone(decision.intent, before)
+            continue
+        now_s = tick.verdict.time_s
         for ask in decision.intent.asks:
             if ask.floor is not None and ask.floor > ask.wanted:
                 broken = rise(past, ask, now_s)
@@ -49,8 +55,15 @@ def limits_kept(life: Life) -> Iterator[str]:
                 broken = (*fall(past, ask, now_s), *unremembered(past, now_s))
             else:
                 broken = ()
-            shares = route(past, ask, now_s) if ask.weight is not None else ()
+            shares = route(past, ask, tick.state, now_s) if ask.weight is not None else ()
             yield from (f"{decision.intent.request_id}: {fault}" for fault in (*broken, *shares))
+
+
+def undone(intent: Intent, before: Mapping[str, int]) -> Iterator[str]:
+    """What is taken back may move at once, and takes no floor away."""
+    for ask in intent.asks:
+        if ask.floor is not None and ask.floor < before[ask.backend]:
+            yield f"{intent.request_id}: {ask} lowers a floor to undo a write"
 
 
 def rise(past: Past, ask: Ask, now_s: float) -> Iterator[str]:
@@ -87,14 +100,29 @@ def unremembered(past: Past, now_s: float) -> Iterator[str]:
             yield f"shrinks {now_s - later_s:.1f} s after a hole of {later_s - earlier_s:.1f} s"
 
 
-def route(past: Past, ask: Ask, now_s: float) -> Iterator[str]:
-    since_s = now_s - past.limits.weight_interval_s
-    if any(since_s <= time_s <= now_s for time_s in past.unready_s):
-        return  # leaving a backend that cannot serve is not slowed down
-    levels = _in_force(past.shares[ask.backend], since_s, now_s)
-    step = past.limits.weight_step + ROUNDING
-    if not max(levels) - step <= ask.weight <= min(levels) + step:
-        yield f"{ask} moves too far from {levels}"
+def route(past: Past, ask: Ask, state: State, now_s: float) -> Iterator[str]:
+    """A share moves by steps, but what a backend cannot carry leaves it at once for the others."""
+    shares, fits = {b.name: b.weight for b in state.backends}, carried(past, state)
+    levels = _in_force(past.shares[ask.backend], now_s - past.limits.weight_interval_s, now_s)
+    now, step = shares.pop(ask.backend), past.limits.weight_step
+    spilled = sum(max(0.0, share - fits[name]) for name, share in shares.items())
+    lowest = min(max(levels) - step, now, fits[ask.backend])
+    highest = max(min(levels) + step, now + spilled)
+    if not lowest - ROUNDING <= ask.weight <= highest + ROUNDING:
+        yield f"{ask} moves too far from {levels}, with {spilled:.3f} too much for the others"
+
+
+def carried(past: Past, state: State) -> dict[str, float]:
+    """The share of the load that each backend's ready replicas can take, and headroom beyond it.
+
+    Nothing without a ready one. No bound where nobody is ready, or while the load is not known.
+    """
+    load_rps = sum(backend.rate_rps.value for backend in state.backends)
+    able = {b.name: b.ready * past.replica_rps[b.name] for b in state.backends}
+    if not any(able.values()):
+        return dict.fromkeys(able, math.inf)
+    each = 1 / (1 + past.limits.headroom) / load_rps if load_rps > 0 else math.inf
+    return {name: rps * each if rps else 0.0 for name, rps in able.items()}
 
 
 def _in_force(levels: Levels, since_s: float, now_s: float) -> list[float]:
@@ -116,9 +144,9 @@ def _past(life: Life) -> Past:
                 replicas[ask.backend].append((decision.intent.time_s, ask.floor))
     return Past(
         limits=service.limits,
+        replica_rps={b.name: b.concurrency / b.service_time_s for b in service.spec.backends},
         replicas={name: sorted(levels) for name, levels in replicas.items()},
         shares={name: _levels(polls, name, "weight") for name in service.backends},
-        unready_s=tuple(p.time_s for p in polls if any(not b.ready for b in p.backends)),
         ticks=ticks,
     )
 

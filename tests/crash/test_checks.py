@@ -47,7 +47,7 @@ def applied(life: Life) -> Any:
 
 def changed(life: Life) -> Life:
     life = replace(life, faults=[])
-    changed = life.records[0]._replace(body=life.records[0].body.replace("2", "3"))
+    changed = life.records[0]._replace(body=f"{life.records[0].body} ")
     life.faults += evidence.breaks([changed, *life.records[1:]])
     return life
 

@@ -9,7 +9,7 @@ import pytest
 from trimtab_controller.memory import Outcome, TickRecord
 from trimtab_controller.protocols import Ask
 from trimtab_guard.limits import BackendLimits, Limits
-from trimtab_guard.model import Proposal, Want
+from trimtab_guard.model import BackendState, Proposal, Reading, State, Want
 from trimtab_guard.modes import Mode
 
 from .limits import Past, fall, rise, route, unremembered
@@ -42,13 +42,19 @@ def watched(*ticks: tuple[float, int]) -> tuple[TickRecord, ...]:
     )
 
 
-def past(
-    *levels: tuple[float, float], ticks: tuple[TickRecord, ...] = (), unready: float | None = None
-) -> Past:
-    """Levels from so many seconds ago on."""
+def past(*levels: tuple[float, float], ticks: tuple[TickRecord, ...] = ()) -> Past:
+    """Levels from so many seconds ago on. A replica serves 12 rps, 10 with headroom."""
     known = [(NOW_S - ago_s, level) for ago_s, level in levels]
-    unready_s = () if unready is None else (NOW_S - unready,)
-    return Past(LIMITS, {"a": known}, {"a": known}, unready_s, ticks)
+    return Past(LIMITS, {"a": 12.0, "b": 12.0}, {"a": known}, {"a": known}, ticks)
+
+
+def seen(share: float, ready: tuple[int, int], load_rps: float = 100.0) -> State:
+    """Now: the share of a, the ready replicas of a and b, and the load of both together."""
+    backends = tuple(
+        BackendState(name, n, 0, n, 0, weight, Reading(load_rps / 2, NOW_S), Reading(0.0, NOW_S))
+        for name, n, weight in zip("ab", ready, (share, 1 - share), strict=True)
+    )
+    return State("web", NOW_S, NOW_S, backends, *[Reading(0.0, NOW_S)] * 3)
 
 
 def floor(replicas: int) -> Ask:
@@ -78,10 +84,6 @@ EDGES: list[tuple[str, Callable[..., Iterator[str]], Past, Ask, bool]] = [
     ("watched all along", always, past(ticks=WHOLE), floor(1), False),
     ("just started", always, past(ticks=watched((99, 1), (70, 1), (0, 1))), floor(1), True),
     ("a hole", always, past(ticks=watched((150, 1), (99, 1), (70, 1), (0, 1))), floor(1), True),
-    ("a share within a step", route, past((90, 0.5), (10, 0.45)), share(0.4), False),
-    ("a share beyond it", route, past((90, 0.5), (10, 0.45)), share(0.39), True),
-    ("a new interval", route, past((90, 0.5), (41, 0.45)), share(0.35), False),
-    ("away from the dead", route, past((90, 0.5), unready=5.0), share(0.0), False),
 ]
 
 
@@ -94,3 +96,30 @@ def test_a_broken_limit_is_seen(
     check: Callable[..., Iterator[str]], known: Past, ask: Ask, broken: bool
 ) -> None:
     assert bool(list(check(known, ask, NOW_S))) == broken
+
+
+STEPPED, JUMPED = past((90, 0.5), (10, 0.45)), past((90, 0.9), (10, 0.4))
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("known", "state", "least", "most"),
+    [
+        pytest.param(STEPPED, seen(0.45, (9, 9)), 0.4, 0.55, id="steps over the interval"),
+        pytest.param(past((90, 0.5), (41, 0.45)), seen(0.45, (9, 9)), 0.35, 0.55, id="a new one"),
+        pytest.param(STEPPED, seen(0.45, (2, 9)), 0.2, 0.55, id="as low as 2 of 10 can carry"),
+        pytest.param(STEPPED, seen(0.45, (9, 3)), 0.4, 0.7, id="what 3 of 10 cannot carry"),
+        pytest.param(STEPPED, seen(0.45, (3, 3)), 0.3, 0.7, id="all are too small"),
+        pytest.param(STEPPED, seen(0.45, (0, 9)), 0.0, 0.55, id="away from the dead"),
+        pytest.param(STEPPED, seen(0.45, (9, 0)), 0.4, 1.0, id="to the only one that lives"),
+        pytest.param(STEPPED, seen(0.45, (0, 0)), 0.4, 0.55, id="nobody is ready"),
+        pytest.param(STEPPED, seen(0.45, (1, 1), 0.0), 0.4, 0.55, id="no load"),
+        pytest.param(STEPPED, seen(0.45, (1, 1), NAN), 0.4, 0.55, id="who knows the load"),
+        pytest.param(JUMPED, seen(0.4, (9, 9)), 0.4, 0.5, id="not back again at once"),
+    ],
+)
+def test_a_share_moves_by_steps_or_away_from_what_cannot_carry_it(
+    known: Past, state: State, least: float, most: float
+) -> None:
+    for weight, broken in ((least, 0), (most, 0), (least - 0.001, 1), (most + 0.001, 1)):
+        assert len(list(route(known, share(weight), state, NOW_S))) == broken, weight
