@@ -13,10 +13,11 @@ from trimtab_stage.ads import Ads
 from trimtab_stage.config import StageConfig
 from trimtab_stage.fleet import Host, Phase, ReplicaSet
 from trimtab_stage.incumbent import Incumbent, metric_window_s
-from trimtab_stage.spec import Ask, Spec
+from trimtab_stage.spec import Ask, InvalidAskError, Spec
 from trimtab_stage.xds import Snapshot, resources, route_weights, steps
 
 TICK_S = 0.05
+SLOWEST = 1000.0
 
 
 class Cluster:
@@ -74,6 +75,15 @@ class Cluster:
         for name, floor in self.spec.floors.items():
             self.wanted[name] = max(self.wanted[name], floor)
         self._tasks.create_task(self.publish())
+
+    def slow(self, name: str, factor: float) -> None:
+        """Multiply the service time of a backend's replicas; `InvalidAskError`."""
+        if name not in self.backends:
+            known = ", ".join(self.backends)
+            raise InvalidAskError(f"unknown backend {name!r}: the stage has {known}")
+        if not 1 <= factor <= SLOWEST:
+            raise InvalidAskError(f"factor {factor:g} is out of bounds: give 1 to {SLOWEST:g}")
+        self.backends[name].slowness = factor
 
     async def run(self) -> None:
         """Work towards what is wanted, for ever."""

@@ -49,6 +49,7 @@ class Replica:
     started_s: float
     phase: Phase = Phase.STARTING
     ready_s: float = math.inf
+    slowness: float = 1.0
     samples: list[tuple[float, float]] = field(default_factory=list)
     leave: Event = field(default_factory=Event)
 
@@ -71,12 +72,13 @@ class Host:
 
 
 class ReplicaSet:
-    """The replicas of one backend."""
+    """The replicas of one backend. ``slowness`` reaches every one, before it is ready or soon."""
 
     def __init__(self, profile: BackendProfile, host: Host, random: Random) -> None:
         self.profile = profile
         self.replicas: list[Replica] = []
         self.started = self.stopped = self.crashed = 0
+        self.slowness = 1.0
         self._host = host
         self._random = random
         self._ended_billed_s = 0.0
@@ -157,6 +159,8 @@ class ReplicaSet:
         """Ask for health until it is ready, then for the time it worked."""
         while True:
             busy_s = await probe(replica.socket)
+            if busy_s is not None and replica.slowness != self.slowness:
+                await self._slow(replica, self.slowness)
             now_s = self._clock()
             if busy_s is not None and replica.phase is Phase.STARTING:
                 replica.phase, replica.ready_s = Phase.READY, now_s
@@ -164,6 +168,10 @@ class ReplicaSet:
             if busy_s is not None:
                 self._sample(replica, now_s, busy_s)
             await asyncio.sleep(PROBE_S if replica.phase is Phase.STARTING else SCRAPE_S)
+
+    async def _slow(self, replica: Replica, slowness: float) -> None:
+        if await ask(replica.socket, f"PUT /slowness/{slowness!r}") is not None:
+            replica.slowness = slowness
 
     def _sample(self, replica: Replica, now_s: float, busy_s: float) -> None:
         """Keep what is needed to see one window back, and no more."""
@@ -193,13 +201,19 @@ def _leaving_first(replicas: list[Replica]) -> list[Replica]:
 
 async def probe(socket: Path) -> float | None:
     """GET /healthz: slot-seconds worked so far, or None when it is not ready (or not there)."""
+    busy_s = await ask(socket, "GET /healthz")
+    return None if busy_s is None else float(busy_s)
+
+
+async def ask(socket: Path, request: str) -> bytes | None:
+    """What a replica says to a request, or None when it refuses or is not there."""
     try:
         async with asyncio.timeout(ANSWER_S):
             reader, writer = await asyncio.open_unix_connection(os.fspath(socket))
             try:
-                writer.write(b"GET /healthz HTTP/1.1\r\n\r\n")
+                writer.write(f"{request} HTTP/1.1\r\n\r\n".encode())
                 head = await reader.readuntil(b"\r\n\r\n")
-                return float(await reader.readline()) if b" 200 " in head else None
+                return await reader.readline() if b" 200 " in head else None
             finally:
                 writer.close()
     except (OSError, TimeoutError, asyncio.IncompleteReadError):

@@ -52,7 +52,8 @@ class Slots:
     """What the requests compete for: ``slots`` served at once, the others wait in line.
 
     Time runs on the schedule: a freed slot takes the next request at the moment its timer was
-    due, not when the loop woke up for it, so that capacity is exact.
+    due, not when the loop woke up for it, so that capacity is exact. ``slowness`` multiplies the
+    service time of what is not being served yet.
     """
 
     def __init__(self, slots: int, draw_s: Callable[[], float]) -> None:
@@ -62,6 +63,7 @@ class Slots:
         self._waiting: deque[tuple[float, Connection]] = deque()
         self._order = count()
         self._assigned_s = 0.0
+        self.slowness = 1.0
 
     @property
     def next_s(self) -> float | None:
@@ -90,7 +92,7 @@ class Slots:
                     self._serve(max(done_s, came_s), waiting)
 
     def _serve(self, start_s: float, connection: Connection) -> None:
-        service_s = self._draw_s()
+        service_s = self._draw_s() * self.slowness
         self._assigned_s += service_s
         heappush(self._serving, (start_s + service_s, next(self._order), connection))
 
@@ -158,6 +160,9 @@ class Replica:
         now_s = monotonic()
         if request.startswith(b"GET /healthz "):
             connection.send(self._health(now_s))
+        elif request.startswith(b"PUT /slowness/"):
+            self._slots.slowness = float(request[len(b"PUT /slowness/") :].split()[0])
+            connection.send(DONE)
         else:
             self._slots.take(now_s, connection)
 

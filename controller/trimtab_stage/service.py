@@ -78,6 +78,16 @@ class StageService(stage_pb2_grpc.StageServicer):  # type: ignore[misc] # untype
         self._applied[request.request_id] = self._version
         return stage_pb2.ApplyReply(resource_version=self._version, applied=True)
 
+    async def Slow(  # noqa: N802 # gRPC's name
+        self, request: stage_pb2.SlowRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> stage_pb2.SlowReply:
+        """Make a backend bad, or well again."""
+        try:
+            self._cluster.slow(request.backend, request.factor)
+        except InvalidAskError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        return stage_pb2.SlowReply()
+
     def _write(self, request: stage_pb2.ApplyRequest) -> None:
         name = self._cluster.profile.name
         if request.service != name:

@@ -64,6 +64,13 @@ def test_a_client_that_gave_up_costs_no_service(path: Path) -> None:
         assert busy_s(path) == pytest.approx(2 * 0.2, abs=1e-4)
 
 
+def test_what_is_slowed_takes_longer_and_says_so(path: Path) -> None:
+    with running(path, service_s=0.05):
+        assert answer(ask(path, b"PUT /slowness/4.0 HTTP/1.1\r\n\r\n")) == replica.DONE.decode()
+        answer(ask(path))
+        assert busy_s(path) == pytest.approx(4 * 0.05, abs=1e-4)
+
+
 def test_sigterm_lets_it_finish_what_it_holds(path: Path) -> None:
     with running(path) as process:
         asked = [ask(path) for _ in range(3)]

@@ -14,10 +14,12 @@ from urllib.request import urlopen
 
 import grpc
 import pytest
+from click.testing import CliRunner
 
+from trimtab_controller.cli import main
 from trimtab_proto.v1.stage_pb2 import BackendAsk
 
-from .client import Stage, busy_s, eventually
+from .client import Stage, answer, ask, busy_s, eventually, health
 
 pytestmark = pytest.mark.stage
 
@@ -183,6 +185,47 @@ def _late(stage: Stage) -> int:
     edge_ms = stage.status().profile.slo_latency_s * 1e3 - 1
     in_time = next(b["cumulative"] for b in buckets if b["upper_bound"] == edge_ms)
     return int(buckets[-1]["cumulative"] - in_time)
+
+
+def test_a_slowed_backend_is_slow_with_its_new_replicas_too_until_it_is_well(stage: Stage) -> None:
+    serve_with(stage, floor=1, spot_weight=0.0)
+    eventually(lambda: stage.backend("spot").ready == 1, within_s=25)
+    version = stage.status().resource_version
+    slow(stage, "spot", 4.0)
+    assert stage.status().resource_version == version
+    serve_with(stage, floor=3, spot_weight=0.0)
+    eventually(lambda: min(mean_service_s(stage, "spot")) > 2 * 0.05)
+    slow(stage, "spot", 1.0)
+    eventually(lambda: max(mean_service_s(stage, "spot")) < 2 * 0.05)
+
+
+def mean_service_s(stage: Stage, backend: str) -> list[float]:
+    """What ten requests, one by one, take on average: for each ready replica."""
+    ready = [path for path in stage.directory.glob(f"{backend}-*.sock") if " 200 " in health(path)]
+    before_s = [busy_s(path) for path in ready]
+    for _ in range(10):
+        for asked in [ask(path) for path in ready]:
+            answer(asked)
+    return [(busy_s(path) - was_s) / 10 for path, was_s in zip(ready, before_s, strict=True)]
+
+
+def slow(stage: Stage, backend: str, factor: float) -> None:
+    done = CliRunner().invoke(
+        main,
+        ["stage", "slow", backend, f"--factor={factor}", f"--socket={stage.directory}/stage.sock"],
+    )
+    assert done.exit_code == 0, done.output
+
+
+@pytest.mark.parametrize(
+    ("backend", "factor", "message"),
+    [("spat", 2.0, "unknown backend 'spat'"), ("spot", 0.5, "give 1 to 1000")],
+)
+def test_what_cannot_be_slowed_is_named(
+    stage: Stage, backend: str, factor: float, message: str
+) -> None:
+    with pytest.raises(AssertionError, match=message):
+        slow(stage, backend, factor)
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,7 @@ class LazyGroup(click.Group):
         "revoke": "trimtab_controller.cli.approvals:revoke",
         "limits": "trimtab_controller.cli.limits:limits",
         "journal": "trimtab_controller.cli.journal:journal",
+        "stage": "trimtab_controller.cli.stage:stage",
         "train": "trimtab_controller.cli.extras:train",
         "bench": "trimtab_controller.cli.extras:bench",
     },

@@ -147,3 +147,15 @@ class ApplyReply(_message.Message):
     resource_version: str
     applied: bool
     def __init__(self, resource_version: _Optional[str] = ..., applied: _Optional[bool] = ...) -> None: ...
+
+class SlowRequest(_message.Message):
+    __slots__ = ("backend", "factor")
+    BACKEND_FIELD_NUMBER: _ClassVar[int]
+    FACTOR_FIELD_NUMBER: _ClassVar[int]
+    backend: str
+    factor: float
+    def __init__(self, backend: _Optional[str] = ..., factor: _Optional[float] = ...) -> None: ...
+
+class SlowReply(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

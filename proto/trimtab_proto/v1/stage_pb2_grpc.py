@@ -44,6 +44,11 @@ class StageStub:
                 request_serializer=trimtab__proto_dot_v1_dot_stage__pb2.ApplyRequest.SerializeToString,
                 response_deserializer=trimtab__proto_dot_v1_dot_stage__pb2.ApplyReply.FromString,
                 _registered_method=True)
+        self.Slow = channel.unary_unary(
+                '/trimtab.v1.Stage/Slow',
+                request_serializer=trimtab__proto_dot_v1_dot_stage__pb2.SlowRequest.SerializeToString,
+                response_deserializer=trimtab__proto_dot_v1_dot_stage__pb2.SlowReply.FromString,
+                _registered_method=True)
 
 
 class StageServicer:
@@ -67,6 +72,15 @@ class StageServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Slow(self, request, context):
+        """Makes a backend's replicas slower from now on, those to come included: a bad version to try
+        rollbacks with. It is nobody's write: resource_version and last_writer stay.
+        INVALID_ARGUMENT: unknown backend, or a factor that is not from 1 to 1000.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_StageServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -79,6 +93,11 @@ def add_StageServicer_to_server(servicer, server):
                     servicer.Apply,
                     request_deserializer=trimtab__proto_dot_v1_dot_stage__pb2.ApplyRequest.FromString,
                     response_serializer=trimtab__proto_dot_v1_dot_stage__pb2.ApplyReply.SerializeToString,
+            ),
+            'Slow': grpc.unary_unary_rpc_method_handler(
+                    servicer.Slow,
+                    request_deserializer=trimtab__proto_dot_v1_dot_stage__pb2.SlowRequest.FromString,
+                    response_serializer=trimtab__proto_dot_v1_dot_stage__pb2.SlowReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -135,6 +154,33 @@ class Stage:
             '/trimtab.v1.Stage/Apply',
             trimtab__proto_dot_v1_dot_stage__pb2.ApplyRequest.SerializeToString,
             trimtab__proto_dot_v1_dot_stage__pb2.ApplyReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Slow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trimtab.v1.Stage/Slow',
+            trimtab__proto_dot_v1_dot_stage__pb2.SlowRequest.SerializeToString,
+            trimtab__proto_dot_v1_dot_stage__pb2.SlowReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,52 @@
+"""The demonstration's stage itself, to see what trimtab does when it goes bad."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import grpc
+
+from trimtab_controller.cli.connection import DEADLINE_S
+from trimtab_controller.up.folder import default_path, running_address
+from trimtab_proto.v1 import stage_pb2, stage_pb2_grpc
+
+
+@click.group()
+def stage() -> None:
+    """Make the demonstration's cluster worse, and well again."""
+
+
+@stage.command()
+@click.argument("backend")
+@click.option(
+    "--factor",
+    default=5.0,
+    show_default=True,
+    help="Times its usual service time; 1 makes it well again.",
+)
+@click.option(
+    "--socket",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The stage's Unix socket; by default that of the demonstration here.",
+)
+def slow(backend: str, factor: float, socket: Path | None) -> None:
+    """Make BACKEND's replicas slower, as a bad version would."""
+    found = socket or _running()
+    with grpc.insecure_channel(f"unix:{found}") as channel:
+        request = stage_pb2.SlowRequest(backend=backend, factor=factor)
+        try:
+            stage_pb2_grpc.StageStub(channel).Slow(request, timeout=DEADLINE_S)
+        except grpc.RpcError as error:
+            raise click.ClickException(f"stage at {found}: {error.details()}") from error
+    click.echo(f"{backend} takes {factor:g} times its usual service time from now on")
+
+
+def _running() -> Path:
+    address = running_address(default_path())
+    if address is None:
+        raise click.ClickException(
+            f"no demonstration runs in {default_path()}: start it with `trimtab up`, "
+            "go to the folder where it runs, or give --socket"
+        )
+    return Path(address.removeprefix("unix:")).with_name("stage.sock")
