@@ -91,8 +91,11 @@ class Approvals:
         self._grant_s = grant_s
         self._envelopes: dict[str, Envelope] = {}
         self._count = 0
-        for entry in journal.entries(kinds=("envelope",)):
-            self._keep(unpack(Envelope, entry.body["envelope"]))
+        for entry in journal.entries(kinds=("envelope", "mode")):
+            if entry.kind == "envelope":
+                self._keep(unpack(Envelope, entry.body["envelope"]))
+            elif "cooling_until_s" in entry.body:
+                self.void(entry.body["service"])
 
     def pending(self, now_s: float) -> list[Envelope]:
         """What waits for an answer."""
@@ -135,6 +138,17 @@ class Approvals:
         if envelope.answer is not Answer.GRANTED:
             raise Refusal(f"envelope {envelope_id} is {envelope.answer}, not granted")
         return self._record(_signed(envelope, Answer.REVOKED, who, why), now_s)
+
+    def void(self, service: str) -> None:
+        """Forget what was asked and granted on evidence from before a rollback of ``service``.
+
+        The record of the rollback says so. What was denied stays denied.
+        """
+        self._envelopes = {
+            name: envelope
+            for name, envelope in self._envelopes.items()
+            if envelope.service != service or envelope.answer in DENIED
+        }
 
     def expire(self, now_s: float) -> None:
         """End what is past its time."""

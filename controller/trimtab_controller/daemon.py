@@ -26,7 +26,7 @@ from trimtab_controller.decide import Budgeted
 from trimtab_controller.journal import Journal, JournalError, is_url
 from trimtab_controller.loop import Loop
 from trimtab_controller.mandate import Mandate
-from trimtab_controller.memory import Memory, Recollection, recall
+from trimtab_controller.memory import Recollection, recall
 from trimtab_controller.protocols import Policy, PolicyError, Stage
 from trimtab_controller.recommend import Recommender
 from trimtab_controller.reload import Reloader
@@ -83,7 +83,7 @@ def serve(options: Options, inbox: Inbox) -> None:
             for service in config.services
         }
         services = [
-            _service(each, _stage(each, options, parts), past.memories[each.name], journal, board)
+            _service(each, _stage(each, options, parts), past, journal, board)
             for each in config.services
         ]
         loop = Loop(services, policy, journal, board, time.time)
@@ -164,11 +164,12 @@ def _stage(config: ServiceConfig, options: Options, parts: ExitStack) -> LocalSt
 
 
 def _service(
-    config: ServiceConfig, stage: Stage, memory: Memory, journal: Journal, board: Board
+    config: ServiceConfig, stage: Stage, past: Recollection, journal: Journal, board: Board
 ) -> Service:
     sensor = EnvoySensor(config.name, config.backends, config.profile.slo_latency_s, time.time)
     eyes = Eyes(config.name, config.backends, stage, sensor, time.time)
-    return Service(config, stage, eyes, memory, journal, board, time.time)
+    memory, seen = past.memories[config.name], past.seen(config.name, config.backends)
+    return Service(config, stage, eyes, memory, journal, board, time.time, seen)
 
 
 @click.command(context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})

@@ -65,6 +65,7 @@ class Mandate:
         self._writers: dict[str, str] = {}
         self._demotions: dict[str, str] = {}
         self._cooling_until_s: dict[str, float] = {}
+        self._condemned_s: dict[str, float] = {}
         self._stop = False
         self._abort: Abort | None = None
         # What the last abort has not undone (yet), and why.
@@ -130,11 +131,22 @@ class Mandate:
         """Somebody else changed what trimtab steers: in shadow until a human sets a mode."""
         self._record("writer", {"service": service, "writer": writer}, now_s)
 
-    def cool_down(self, service: str, until_s: float, why: str, now_s: float) -> None:
-        """One rung down, and nothing without asking until then."""
+    def condemn(self, service: str, until_s: float, why: str, now_s: float) -> None:
+        """Undo what was written until now: one rung down, and nothing without asking until then.
+
+        One record is the whole decision: what a crash leaves open, the next daemon finishes.
+        """
         self._demote(
             service, rung_below(self._chosen(service)), why, now_s, cooling_until_s=until_s
         )
+
+    def condemned_s(self, service: str) -> float:
+        """What was written until then is to be undone; a human's mode ends that."""
+        return self._condemned_s.get(service, -math.inf)
+
+    def cooling_until_s(self, service: str) -> float:
+        """When the last cool-down of the service ends, or ended."""
+        return self._cooling_until_s.get(service, -math.inf)
 
     def halt(self, who: str = "signal", why: str = "") -> None:
         """Stop writing at once: safe in a signal handler and without the lock."""
@@ -204,7 +216,7 @@ class Mandate:
             foreign_writer=self._writers.get(service, ""),
             stopped=self.stopped,
             deadline_s=deadline_s,
-            cooling_until_s=self._cooling_until_s.get(service, -math.inf),
+            cooling_until_s=self.cooling_until_s(service),
         )
         return effective(mode, facts, self.configs[service].spec.schedule, now_s)
 
@@ -230,8 +242,10 @@ class Mandate:
             self._demotions[body["service"]] = body["why"]
             if "cooling_until_s" in body:
                 self._cooling_until_s[body["service"]] = body["cooling_until_s"]
+                self._condemned_s[body["service"]] = time_s
             if body["who"] != OURSELVES:
                 self._writers.pop(body["service"], None)
+                self._condemned_s.pop(body["service"], None)
         if kind in ("mode", "renew"):
             self._leases[body["service"]] = Lease(time_s, body["until_s"])
         elif kind == "writer":
@@ -243,4 +257,5 @@ class Mandate:
             self._abort = None
         elif kind == "resume":
             self._modes = dict.fromkeys(self._modes, Mode.SHADOW)
+            self._condemned_s = {}
         self._stop = kind == "stop" or (self._stop and kind != "resume")

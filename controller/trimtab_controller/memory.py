@@ -8,6 +8,7 @@ the open write that the old one had.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -105,7 +106,7 @@ class Memory:
         self.version = outcome.version
         if outcome.applied and intent:
             self.actions += 1
-            known = self.written_since(outcome.time_s - LONGEST_WINDOW_S)
+            known = self.written(outcome.time_s - LONGEST_WINDOW_S)
             self.applied = () if intent.undoes else (*known, intent)
             self._remember_raises(intent)
 
@@ -114,9 +115,9 @@ class Memory:
         if version != self.version:
             self.version, self.applied = version, ()
 
-    def written_since(self, since_s: float) -> tuple[Intent, ...]:
-        """What was written since then and can still be undone, oldest first."""
-        return tuple(intent for intent in self.applied if intent.time_s >= since_s)
+    def written(self, since_s: float, until_s: float = math.inf) -> tuple[Intent, ...]:
+        """What was written then and can still be undone, oldest first."""
+        return tuple(intent for intent in self.applied if since_s <= intent.time_s <= until_s)
 
     def _remember_raises(self, intent: Intent) -> None:
         # A raised floor starts replicas at once. A lowered one only permits the autoscaler
@@ -134,6 +135,12 @@ class Recollection:
 
     memories: dict[str, Memory]
     ticks: list[dict[str, State]] = field(default_factory=list)
+
+    def seen(self, service: str, backends: Iterable[str]) -> list[State]:
+        """A service's states that have these backends, oldest first."""
+        states = (tick[service] for tick in self.ticks if service in tick)
+        names = list(backends)
+        return [state for state in states if [b.name for b in state.backends] == names]
 
 
 def write_ticks(journal: Journal, ticks: Iterable[TickRecord], now_s: float) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import InitVar, dataclass, field, replace
 
 from trimtab_agents.rules.baseline import baseline
 from trimtab_controller import act, undo
@@ -26,7 +27,7 @@ from trimtab_controller.sense import Eyes, Sight
 from trimtab_controller.verify import Verifier
 from trimtab_guard.guard import judge, restore
 from trimtab_guard.limits import Limits
-from trimtab_guard.model import Proposal, Verdict, Want
+from trimtab_guard.model import Proposal, State, Verdict, Want
 from trimtab_guard.modes import Mode, lower
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Service:
-    """Where it lives (``stage``), how it is seen (``eyes``), its past, and who may do what."""
+    """Where it lives (``stage``), how it is seen (``eyes``), its past, and who may do what.
+
+    ``seen`` are the states before a restart that are still evidence, oldest first.
+    """
 
     config: ServiceConfig
     stage: Stage
@@ -43,12 +47,15 @@ class Service:
     journal: Journal
     board: Board
     clock: Clock
+    seen: InitVar[Sequence[State]] = ()
     _told: str = ""
     _declared: Limits | None = None
     verifier: Verifier = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.verifier = Verifier(self.config.profile, self.memory.applied)
+    def __post_init__(self, seen: Sequence[State]) -> None:
+        cooling_until_s = self.board.mandate.cooling_until_s(self.name)
+        self.verifier = Verifier(self.config.profile, cooling_until_s)
+        self.verifier.recall(seen, self.memory.applied, self.config.limits)
 
     @property
     def name(self) -> str:
@@ -68,9 +75,13 @@ class Service:
         self._notice_writer(sight.report)
         tick = self.held(sight, failure)
         if self.board.mandate.aborting:
-            return self._undo(tick, sight, RUNNING_S)
+            return self._undo(tick, sight, self.memory.written(tick.time_s - RUNNING_S))
         if self._regressed(tick, sight):
-            return self._roll_back(tick, sight)
+            tick = self._condemn(tick)
+        if condemned := self._condemned():
+            undone = self._undo(tick, sight, condemned)
+            if undone.outcome is not Outcome.UNCHANGED:
+                return undone
         if proposal is None or self.memory.intent:
             return tick
         rule = baseline(sight.known, self.config.profile)
@@ -140,27 +151,32 @@ class Service:
 
     def _regressed(self, tick: TickRecord, sight: Sight) -> bool:
         """Whether too many requests missed after a write that is still for us to undo."""
-        found = self.verifier.look(sight.state, self.config.limits, self.clock())
-        return found is not None and tick.mode is not Mode.SHADOW
+        worse = self.verifier.look(sight.state, self.config.limits, self.clock())
+        return worse and tick.mode is not Mode.SHADOW
 
-    def _roll_back(self, tick: TickRecord, sight: Sight) -> TickRecord:
-        """Undo all writes under watch, once and unasked: which one it was is not certain.
-
-        Then a cool-down, one rung further down.
-        """
-        undone = self._undo(tick, sight, self.config.limits.verify_s)
-        if undone.outcome is Outcome.HELD:
-            return undone
+    def _condemn(self, tick: TickRecord) -> TickRecord:
+        """A rollback is due, once and unasked; a cool-down begins, one rung further down."""
         limits, mandate, now_s = self.config.limits, self.board.mandate, self.clock()
         why = f"misses rose after a write of {self.name}: rolled back, one rung down"
-        mandate.cool_down(self.name, self.verifier.rolled_back(limits, now_s), why, now_s)
-        return replace(undone, mode=mandate.mode(self.name, now_s), error=why)
+        until_s = now_s + limits.cool_s
+        mandate.condemn(self.name, until_s, why, now_s)
+        self.verifier.cool_down(until_s)
+        self.board.approvals.void(self.name)
+        return replace(tick, mode=mandate.mode(self.name, now_s), error=why)
 
-    def _undo(self, tick: TickRecord, sight: Sight, span_s: float) -> TickRecord:
-        """Undo the writes of the last ``span_s``; the tick is held while that cannot be."""
+    def _condemned(self) -> tuple[Intent, ...]:
+        """The writes that a rollback has yet to undo: all under watch, for any may be the one."""
+        mandate, now_s = self.board.mandate, self.clock()
+        if mandate.barred(self.name, now_s, now_s):
+            return ()
+        until_s = mandate.condemned_s(self.name)
+        return self.memory.written(until_s - self.config.limits.verify_s, until_s)
+
+    def _undo(self, tick: TickRecord, sight: Sight, writes: Sequence[Intent]) -> TickRecord:
+        """Undo these writes; the tick is held while that cannot be."""
         if self.memory.intent or sight.report is None:
             return tick
-        before = undo.replaced(self.memory.written_since(tick.time_s - span_s))
+        before = undo.replaced(writes)
         if not before:
             return replace(tick, outcome=Outcome.UNCHANGED)
         limits, history, now_s = self.config.limits, self.memory.history, self.clock()

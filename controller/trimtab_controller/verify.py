@@ -2,12 +2,14 @@
 
 What is expected to miss without a write is what missed in the recent past, or what queueing
 theory expects of this load under the fields as they were before: who would have been overloaded
-anyway has no write to blame. Evidence lives here only: after a restart it is gathered anew.
+anyway has no write to blame. The evidence is the fold of what the journal's ticks saw, so that
+a restart neither forgets it nor counts it twice.
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -15,41 +17,52 @@ from trimtab_controller.protocols import Intent
 from trimtab_guard.limits import Limits
 from trimtab_guard.model import BackendState, State, Want
 from trimtab_guard.series import Peaks
-from trimtab_guard.verification import Regression, Sample, Verification
+from trimtab_guard.verification import Sample, Verification
 from trimtab_sim.profile import Profile
 
 
 class Verifier:
-    """Watches one service after its writes; ``applied`` are those before a restart."""
+    """Watches one service after its writes, but for those made before ``cooling_until_s``.
 
-    def __init__(self, profile: Profile, applied: Iterable[Intent]) -> None:
+    A rollback has undone them, or a human wanted them in spite of it: there is no second one.
+    """
+
+    def __init__(self, profile: Profile, cooling_until_s: float = 0.0) -> None:
         self._profile = profile
         self._seen = Verification()
+        self._cooling_until_s = cooling_until_s
         self._usual = math.nan
         self._time_s = 0.0
         self._overload = Peaks()
-        for intent in applied:
-            self.watch(intent)
+
+    def recall(self, past: Iterable[State], applied: Iterable[Intent], limits: Limits) -> None:
+        """See again what was seen and written before a restart, both oldest first."""
+        writes = deque(applied)
+        for state in past:
+            self.look(state, limits, state.time_s)
+            while writes and writes[0].time_s <= state.time_s:
+                self.watch(writes.popleft())
 
     def watch(self, intent: Intent) -> None:
         """Watch a write that arrived."""
-        self._seen = self._seen.with_action(intent.time_s, intent.before)
+        if intent.time_s >= self._cooling_until_s:
+            self._seen = self._seen.with_action(intent.time_s, intent.before)
 
     def forget(self) -> None:
         """Watch nothing any more: somebody else has written."""
         self._seen = replace(self._seen, watches=())
 
-    def look(self, state: State, limits: Limits, now_s: float) -> Regression | None:
-        """Weigh what was seen now; the write that made things worse, when there is one."""
+    def look(self, state: State, limits: Limits, now_s: float) -> bool:
+        """Weigh what was seen now: whether some write has made things worse."""
         sample = self._sample(state, limits)
         if sample:
             self._seen = self._seen.with_sample(sample, limits, now_s)
-        return self._seen.regression(limits)
+        return self._seen.regression(limits) is not None
 
-    def rolled_back(self, limits: Limits, now_s: float) -> float:
-        """Start anew; returns when the cool-down ends."""
-        self._seen = self._seen.rolled_back(now_s, limits)
-        return self._seen.cooling_until_s
+    def cool_down(self, until_s: float) -> None:
+        """Watch nothing of what is written before then."""
+        self.forget()
+        self._cooling_until_s = until_s
 
     def _sample(self, state: State, limits: Limits) -> Sample | None:
         """The requests since the last sample; nothing from the first one, which has no past."""

@@ -20,7 +20,7 @@ from trimtab_controller.decide import Budgeted
 from trimtab_controller.journal import Journal
 from trimtab_controller.loop import Loop
 from trimtab_controller.mandate import Mandate
-from trimtab_controller.memory import Memory, recall
+from trimtab_controller.memory import Memory, Recollection, recall
 from trimtab_controller.protocols import (
     BackendReport,
     Intent,
@@ -186,15 +186,16 @@ class World:
         )
         self.approvals = Approvals(self.journal, wait_s=900.0, grant_s=3600.0)
         self.board = Board(self.mandate, self.approvals, self.clock)
-        memories = recall(self.journal, list(self.config.by_name)).memories
-        self.services = [self.service(service, memories[service.name]) for service in services]
+        past = recall(self.journal, list(self.config.by_name))
+        self.services = [self.service(service, past) for service in services]
         policy = Budgeted(self.policy, budget_s=0.2)
         self.loop = Loop(self.services, policy, self.journal, self.board, self.clock)
 
-    def service(self, config: ServiceConfig, memory: Memory) -> Service:
+    def service(self, config: ServiceConfig, past: Recollection) -> Service:
         stage = self.stages.setdefault(config.name, MemoryStage(config.profile, self.clock))
         eyes = Eyes(config.name, config.backends, stage, self.sensor, self.clock)
-        return Service(config, stage, eyes, memory, self.journal, self.board, self.clock)
+        memory, seen = past.memories[config.name], past.seen(config.name, config.backends)
+        return Service(config, stage, eyes, memory, self.journal, self.board, self.clock, seen)
 
     @property
     def stage(self) -> MemoryStage:

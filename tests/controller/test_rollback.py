@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from trimtab_controller.approvals import Answer
 from trimtab_controller.memory import Outcome
+from trimtab_controller.protocols import StageError
 from trimtab_guard.modes import Mode
 from trimtab_stage.spec import Ask
 
@@ -23,15 +25,20 @@ def missing(world: World, share: float) -> None:
     world.sensor.values["miss_share", ""] = share
 
 
-@pytest.fixture
-def routed(world: World) -> World:
-    """A world in which trimtab, after a calm time, moved 5 points of the route to b."""
+def move(world: World) -> None:
+    """After a calm time, trimtab moves 5 points of the route to b."""
     missing(world, CALM)
     world.want(a=3, b=3)
     world.tick(20)
     world.want(a=3, b=3, share_a=0.45)
     assert world.tick().tick.outcome is Outcome.APPLIED
     assert world.stage.spec.weights["a"] == 0.45
+
+
+@pytest.fixture
+def routed(world: World) -> World:
+    """A world in which that has happened."""
+    move(world)
     return world
 
 
@@ -52,11 +59,9 @@ def test_there_is_one_rollback_however_long_it_stays_bad(routed: World) -> None:
     missing(routed, BAD)
     routed.tick(8)
     writes = routed.stage.writes
-    demotions = [e.body["mode"] for e in routed.journal.entries(kinds=("mode",))][1:]
+    assert demotions(routed) == ["assist"]
     routed.tick(30)
-    assert (routed.stage.writes, demotions) == (writes, ["assist"])
-    modes = [e.body["mode"] for e in routed.journal.entries(kinds=("mode",))][1:]
-    assert modes == ["assist"]
+    assert (routed.stage.writes, demotions(routed)) == (writes, ["assist"])
 
 
 def test_replicas_that_were_let_go_come_back_and_no_other_goes(world: World) -> None:
@@ -102,8 +107,7 @@ def test_it_does_not_wait_for_an_approval(new_world: Callable[[Mode], World]) ->
     missing(world, CALM)
     world.want(share_a=0.45)
     world.tick()
-    for envelope in world.approvals.pending(world.clock()):
-        world.approvals.answer(envelope.id, Answer.GRANTED, "ann", "", world.clock())
+    grant(world)
     world.want(a=3, share_a=0.45)
     status = world.tick()
     assert (status.pending, world.stage.spec.weights["a"]) == (1, 0.45)
@@ -142,21 +146,152 @@ def test_a_restart_goes_on_watching_and_forgets_no_cool_down(routed: World) -> N
     assert routed.memory == before
 
 
-def test_a_rollback_whose_answer_was_lost_happens_once(routed: World) -> None:
-    class Crash(BaseException):
-        pass
+class Crash(BaseException):
+    """The process is gone."""
 
-    def crash() -> None:
-        raise Crash
 
+def crash() -> None:
+    raise Crash
+
+
+def crash_at_record(world: World, number: int, *, written: bool) -> None:
+    """End at a rollback's decision (0), tick (1) or outcome (2): before its record, or after."""
+    append, kinds = world.journal.append, ("mode", "tick", "outcome")
+    seen: list[str] = []
+
+    def dying(kind: str, body: dict[str, Any], time_s: float) -> int:
+        if kind == kinds[len(seen)]:
+            seen.append(kind)
+        dies = len(seen) > number
+        if dies and not written:
+            raise Crash
+        done = append(kind, body, time_s)
+        if dies:
+            raise Crash
+        return done
+
+    world.journal.append = dying
+
+
+def decided(world: World, written: bool) -> None:
+    crash_at_record(world, 0, written=written)
+
+
+def recorded(world: World, written: bool) -> None:
+    crash_at_record(world, 1, written=written)
+
+
+def concluded(world: World, written: bool) -> None:
+    crash_at_record(world, 2, written=written)
+
+
+def sent(world: World, written: bool) -> None:
+    if written:
+        world.stage.after = crash
+    else:
+        world.stage.before = crash
+
+
+def demotions(world: World) -> list[str]:
+    return [e.body["mode"] for e in world.journal.entries(kinds=("mode",))][1:]
+
+
+@pytest.mark.parametrize("written", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("step", [decided, recorded, sent, concluded])
+def test_a_crash_at_any_step_leaves_one_rollback_and_costs_one_rung(
+    routed: World, step: Callable[[World, bool], None], written: bool
+) -> None:
     missing(routed, BAD)
-    routed.stage.after = crash
+    writes = routed.stage.writes
+    step(routed, written)
     with pytest.raises(Crash):
         routed.tick(3)
-    routed.stage.after = lambda: None
-    writes = routed.stage.writes + 1  # the one that arrived
-    missing(routed, CALM)
+    routed.stage.before = routed.stage.after = lambda: None
+    routed.restart()
+    routed.tick(8)  # also long enough to know that a write never arrived
+    assert routed.stage.spec.weights["a"] == 0.5
+    assert (routed.stage.writes, demotions(routed)) == (writes + 1, ["assist"])
     routed.restart()
     routed.tick(8)
-    assert routed.stage.spec.weights["a"] == 0.5
-    assert routed.stage.writes <= writes
+    assert (routed.stage.writes, demotions(routed)) == (writes + 1, ["assist"])
+
+
+def test_a_write_that_is_lost_is_taken_back_later(routed: World) -> None:
+    lost = iter([True])
+
+    def lose() -> None:
+        if next(lost, False):
+            raise StageError("no answer")
+
+    routed.stage.before = lose
+    missing(routed, BAD)
+    routed.tick(3)
+    assert (routed.stage.spec.weights["a"], demotions(routed)) == (0.45, ["assist"])
+    routed.tick(8)
+    assert (routed.stage.spec.weights["a"], demotions(routed)) == (0.5, ["assist"])
+
+
+def test_a_human_who_sets_a_mode_before_it_is_undone_has_taken_over(routed: World) -> None:
+    missing(routed, BAD)
+    decided(routed, written=True)
+    with pytest.raises(Crash):
+        routed.tick(3)
+    routed.restart()
+    routed.mandate.set_mode("web", Mode.GUARDED, "ann", routed.clock())
+    routed.tick(3)
+    assert routed.stage.spec.weights["a"] == 0.45
+
+
+def until_rolled_back(world: World, each: Callable[[], None]) -> int:
+    """How many ticks it takes; ``each`` comes after every one."""
+    missing(world, 0.2)
+    for number in range(1, 10):
+        world.tick()
+        if demotions(world):
+            return number
+        each()
+    return 0
+
+
+def test_restarts_neither_forget_evidence_nor_count_it_twice(routed: World, tmp_path: Path) -> None:
+    (tmp_path / "restarted").mkdir()
+    other = type(routed)(tmp_path / "restarted", Mode.GUARDED)
+    other.tick(9)
+    move(other)
+    alone = until_rolled_back(routed, lambda: None)
+    assert alone > 1
+    assert until_rolled_back(other, lambda: other.restart(after_s=0.0)) == alone
+    other.journal.close()
+
+
+def grant(world: World) -> None:
+    for envelope in world.approvals.pending(world.clock()):
+        world.approvals.answer(envelope.id, Answer.GRANTED, "ann", "", world.clock())
+
+
+@pytest.mark.parametrize("restarted", [False, True], ids=["running", "restarted"])
+def test_in_the_cool_down_a_human_is_asked_again_and_obeyed(
+    new_world: Callable[[Mode], World], restarted: bool
+) -> None:
+    world = new_world(Mode.ASSIST)
+    missing(world, CALM)
+    world.want(share_a=0.45)
+    world.tick(12)
+    grant(world)
+    world.tick()
+    assert world.stage.spec.weights["a"] == 0.45
+    missing(world, BAD)
+    world.tick(3)
+    assert world.stage.spec.weights["a"] == 0.5
+    missing(world, CALM)
+    if restarted:
+        world.restart()
+    status = world.tick(2)
+    assert world.stage.spec.weights["a"] == 0.5  # what was granted before does not bring it back
+    assert (status.pending, world.approvals.standing(world.clock())) == (2, [])
+    grant(world)
+    world.tick()
+    missing(world, BAD)
+    world.tick(5)
+    assert world.stage.spec.weights["a"] == 0.45  # and what is granted now is not taken back
+    assert demotions(world) == ["approve"]
