@@ -15,6 +15,7 @@ from trimtab_controller.protocols import (
     StageRefusedError,
     StageReport,
 )
+from trimtab_guard.authority import Epoch
 from trimtab_guard.model import Proposal, Verdict, Want
 from trimtab_guard.modes import SAME_SHARE
 
@@ -52,7 +53,9 @@ def _floor(backend: BackendReport, decided: int, proposed: Mapping[str, int]) ->
     return int(min(decided, needed))
 
 
-def intend(service: str, now_s: float, report: StageReport, wants: Iterable[Want]) -> Intent | None:
+def intend(
+    service: str, now_s: float, report: StageReport, wants: Iterable[Want], epoch: Epoch
+) -> Intent | None:
     """The write that brings the stage's fields to ``wants``, or ``None`` when nothing differs."""
     wanted = {want.name: want for want in wants}
     # Shares only make sense together: when one moves, all are written.
@@ -69,9 +72,10 @@ def intend(service: str, now_s: float, report: StageReport, wants: Iterable[Want
     asks = tuple(ask for ask in asks if ask.floor is not None or ask.weight is not None)
     if not asks:
         return None
-    # One decision per version and moment: this names the action, also after a restart.
-    request_id = f"{service}@{report.version}@{now_s!r}"
-    return Intent(request_id, service, now_s, report.version, asks, before=fields(report))
+    # One decision per leader, version and moment: this names the action, also after a restart.
+    request_id = f"{service}@{report.version}@{now_s!r} by {epoch.leader}"
+    before = fields(report)
+    return Intent(request_id, service, now_s, report.version, asks, before, epoch=epoch)
 
 
 def send(stage: Stage, intent: Intent, now_s: float) -> OutcomeRecord:

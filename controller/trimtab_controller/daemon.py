@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import signal
+import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +29,7 @@ from trimtab_controller.journal import Journal, JournalError, is_url
 from trimtab_controller.loop import Loop
 from trimtab_controller.mandate import Mandate
 from trimtab_controller.memory import Recollection, recall
-from trimtab_controller.protocols import Policy, PolicyError, Stage
+from trimtab_controller.protocols import Policy, PolicyError, Stage, StageError
 from trimtab_controller.recommend import Recommender
 from trimtab_controller.reload import Reloader
 from trimtab_controller.schema import ConfigError
@@ -71,7 +73,8 @@ def serve(options: Options, inbox: Inbox) -> None:
     with ExitStack() as parts:
         journal = Journal.open(options.journal)
         parts.callback(journal.close)
-        board = _board(config, journal, options)
+        stages = {each.name: _stage(each, options, parts) for each in config.services}
+        board = _board(config, journal, options, newest_epoch(stages.values()))
         signal.signal(signal.SIGUSR1, lambda *_: board.mandate.halt())
         past = recall(journal, [service.name for service in config.services])
         policy = _policy(config, config.services, options.policy)
@@ -83,8 +86,7 @@ def serve(options: Options, inbox: Inbox) -> None:
             for service in config.services
         }
         services = [
-            _service(each, _stage(each, options, parts), past, journal, board)
-            for each in config.services
+            _service(each, stages[each.name], past, journal, board) for each in config.services
         ]
         loop = Loop(services, policy, journal, board, time.time)
         server = Server(Controller(board, recommenders, time.time), options.listen)
@@ -118,16 +120,27 @@ def _ended(inbox: Inbox, due_s: float, reload: Callable[[], None]) -> bool:
     return False
 
 
-def _board(config: Config, journal: Journal, options: Options) -> Board:
+def _board(config: Config, journal: Journal, options: Options, newest: int) -> Board:
     mandate = Mandate(
         journal,
         configs=config.by_name,
         start=Mode(options.mode),
         stop_file=_stop_file(options),
         now_s=time.time(),
+        leader=f"trimtab on {socket.gethostname()}, process {os.getpid()}",
+        newest_epoch=newest,
     )
     approvals = Approvals(journal, config.approval.wait_s, config.approval.grant_s)
     return Board(mandate, approvals, time.time)
+
+
+def newest_epoch(stages: Iterable[Stage]) -> int:
+    """The highest epoch that any stage has seen; one that does not answer cannot tell."""
+    seen = [0]
+    for stage in stages:
+        with suppress(StageError):
+            seen.append(stage.status().epoch.number)
+    return max(seen)
 
 
 def _stop_file(options: Options) -> Path:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from trimtab_controller.config import ServiceConfig
 from trimtab_controller.journal import Journal, JournalError
-from trimtab_guard.authority import NO_LEASE, Facts, Lease, Standing, effective
+from trimtab_guard.authority import NO_EPOCH, NO_LEASE, Epoch, Facts, Lease, Standing, effective
 from trimtab_guard.modes import Mode, lower, rung_below
 from trimtab_guard.reasons import Code
 
@@ -22,6 +22,8 @@ from trimtab_guard.reasons import Code
 OURSELVES = "trimtab"
 # Who set the mode of a service that the journal did not know.
 COMMAND_LINE = "command line"
+# The kinds of records that say what may be done now.
+FOLLOWED = ("mode", "renew", "writer", "stop", "abort", "resume", "epoch")
 # An abort that has not undone everything by then stops all the same.
 ABORT_S = 10.0
 
@@ -45,7 +47,8 @@ class Abort(NamedTuple):
 class Mandate:
     """Modes and stop, rebuilt from the journal. Callers hold the board's lock, but for `halt`.
 
-    ``configs`` say what each service's ceilings are; a reload replaces them.
+    ``configs`` say what each service's ceilings are; a reload replaces them. ``epoch`` is the
+    leadership that everything is written under: a new one with every opening of the journal.
     """
 
     def __init__(
@@ -55,9 +58,18 @@ class Mandate:
         start: Mode,
         stop_file: Path,
         now_s: float,
+        leader: str = OURSELVES,
+        newest_epoch: int = 0,
     ) -> None:
-        """``start`` is the mode of services that the journal does not know yet."""
+        """``start`` is the mode of services that the journal does not know yet.
+
+        ``leader`` is who writes, in words that no other daemon has for itself; a new journal's
+        epochs begin after ``newest_epoch``.
+        """
         self.configs = configs
+        self.epoch = Epoch(0, leader)
+        # What each service's stage showed.
+        self._newest_epochs: dict[str, Epoch] = {}
         self._journal = journal
         self._stop_file = stop_file
         self._modes: dict[str, Mode] = {}
@@ -72,8 +84,9 @@ class Mandate:
         self.not_undone = ""
         # Who halted and why; set by one assignment, which is all that a signal handler may do.
         self._halted: tuple[str, str] | None = None
-        for entry in journal.entries(kinds=("mode", "renew", "writer", "stop", "abort", "resume")):
+        for entry in journal.entries(kinds=FOLLOWED):
             self._follow(entry.kind, entry.body, entry.time_s)
+        self._lead(self.epoch.number or newest_epoch, leader, now_s)
         for service in configs.keys() - self._modes.keys():
             self._set(service, start, COMMAND_LINE, now_s)
 
@@ -106,7 +119,7 @@ class Mandate:
         return self._stop or self._halted is not None or self._stop_file.exists()
 
     def set_mode(self, service: str, mode: Mode, who: str, now_s: float) -> None:
-        """A human's choice, and the start of a lease.
+        """A human's choice, and the start of a lease; for a service that was lost, a new epoch.
 
         Raises `Refusal` above the ceiling or while stopped.
         """
@@ -117,6 +130,9 @@ class Mandate:
                 f"{service}: {mode} is above the ceiling in the configuration, "
                 f"{ceiling}: choose a lower mode, or raise it in the file and reload"
             )
+        newest = self._newest_epochs.get(service, NO_EPOCH)
+        if mode is not Mode.SHADOW and newest.deposes(self.epoch):
+            self._lead(newest.number, self.epoch.leader, now_s)
         self._set(service, mode, who, now_s)
 
     def renew(self, service: str, who: str, now_s: float) -> None:
@@ -130,6 +146,18 @@ class Mandate:
     def notice_writer(self, service: str, writer: str, now_s: float) -> None:
         """Somebody else changed what trimtab steers: in shadow until a human sets a mode."""
         self._record("writer", {"service": service, "writer": writer}, now_s)
+
+    def notice_leader(self, service: str, newest: Epoch, now_s: float) -> None:
+        """What the stage has seen; under a newer epoch, in shadow until a human sets a mode."""
+        self._newest_epochs[service] = newest
+        for reason in self.standing(service, now_s).reasons:
+            if reason.code is Code.DEPOSED:
+                why = f"deposed: {reason.why}; {service} is in shadow until a human sets a mode"
+                self._demote(service, Mode.SHADOW, why, now_s)
+
+    def outranks(self, epoch: Epoch) -> bool:
+        """Whether a write under ``epoch`` is one that ours will end, and no sign of a rival."""
+        return 0 < epoch.number < self.epoch.number
 
     def condemn(self, service: str, until_s: float, why: str, now_s: float) -> None:
         """Undo what was written until now: one rung down, and nothing without asking until then.
@@ -215,10 +243,15 @@ class Mandate:
             lease=self.lease(service),
             foreign_writer=self._writers.get(service, ""),
             stopped=self.stopped,
+            epoch=self.epoch,
+            newest_epoch=self._newest_epochs.get(service, NO_EPOCH),
             deadline_s=deadline_s,
             cooling_until_s=self.cooling_until_s(service),
         )
         return effective(mode, facts, self.configs[service].spec.schedule, now_s)
+
+    def _lead(self, after: int, leader: str, now_s: float) -> None:
+        self._record("epoch", {"epoch": after + 1, "leader": leader}, now_s)
 
     def _refuse_while_stopped(self) -> None:
         if self.stopped:
@@ -250,6 +283,8 @@ class Mandate:
             self._leases[body["service"]] = Lease(time_s, body["until_s"])
         elif kind == "writer":
             self._writers[body["service"]] = body["writer"]
+        elif kind == "epoch":
+            self.epoch = Epoch(body["epoch"], body["leader"])
         elif kind == "abort":
             self._abort = Abort(body["who"], body["why"], time_s)
             self.not_undone = "stopped before anything was undone"

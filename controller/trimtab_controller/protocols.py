@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from trimtab_guard.authority import NO_EPOCH, Epoch
 from trimtab_guard.model import Proposal, Reading, State, Want
 
 # Wall-clock seconds since the epoch.
@@ -61,7 +62,8 @@ class StageReport:
     """What the stage holds now, and the version that a write must be based on.
 
     ``writer`` is who wrote last, empty when nobody has; ``metrics`` is where a sensor finds
-    the data plane (for the local stage: the Unix socket of Envoy's admin endpoint).
+    the data plane (for the local stage: the Unix socket of Envoy's admin endpoint); ``epoch``
+    the highest that was written under.
     """
 
     time_s: float
@@ -69,6 +71,7 @@ class StageReport:
     writer: str
     backends: tuple[BackendReport, ...]
     metrics: str
+    epoch: Epoch = NO_EPOCH
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,8 @@ class Ask:
 class Intent:
     """A write that is about to happen. The same ``request_id`` is never applied twice.
 
-    ``before`` are the fields, of all backends, that it finds; ``undoes`` what was written before.
+    ``before`` are the fields, of all backends, that it finds; ``undoes`` what was written before;
+    a stage that saw a newer leader than ``epoch``'s refuses it.
     """
 
     request_id: str
@@ -98,6 +102,7 @@ class Intent:
     asks: tuple[Ask, ...]
     before: tuple[Want, ...] = ()
     undoes: bool = False
+    epoch: Epoch = NO_EPOCH
 
 
 class Stage(Protocol):

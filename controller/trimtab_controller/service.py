@@ -72,6 +72,7 @@ class Service:
         if sight.report is None:
             return self.held(sight, failure)
         failure = self._settle(sight.report) or failure
+        self.board.mandate.notice_leader(self.name, sight.report.epoch, self.clock())
         self._notice_writer(sight.report)
         tick = self.held(sight, failure)
         if self.board.mandate.aborting:
@@ -93,7 +94,8 @@ class Service:
             return tick
         wished = act.targets(sight.report, verdict, proposal, fresh=sight.fresh)
         wants, otherwise = self._permit(tick, sight.report, proposal, wished)
-        intent = act.intend(self.name, tick.time_s, sight.report, wants)
+        epoch = self.board.mandate.epoch
+        intent = act.intend(self.name, tick.time_s, sight.report, wants, epoch)
         if intent:
             return replace(tick, intent=intent, outcome=Outcome.APPLIED)
         blind = otherwise is Outcome.UNCHANGED and not sight.fresh
@@ -183,7 +185,8 @@ class Service:
         allowed = restore(before, sight.state, limits, history, now_s)
         if not allowed.backends:
             return tick
-        intent = undo.undoing(self.name, tick.time_s, sight.report, before, allowed)
+        epoch = self.board.mandate.epoch
+        intent = undo.undoing(self.name, tick.time_s, sight.report, before, allowed, epoch)
         outcome = Outcome.APPLIED if intent else Outcome.UNCHANGED
         return replace(tick, intent=intent, outcome=outcome)
 
@@ -231,7 +234,9 @@ class Service:
             self.verifier.forget()
         moved = known not in ("", report.version) and not self.memory.intent
         mandate, now_s = self.board.mandate, self.clock()
-        if moved and report.writer and mandate.mode(self.name, now_s) is not Mode.SHADOW:
+        # An older leader may go on until our first write: that ends its epoch.
+        foreign = report.writer and not (report.writer == WRITER and mandate.outranks(report.epoch))
+        if moved and foreign and mandate.mode(self.name, now_s) is not Mode.SHADOW:
             who = "another trimtab" if report.writer == WRITER else report.writer
             mandate.notice_writer(self.name, who, now_s)
 

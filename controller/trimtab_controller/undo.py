@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from trimtab_controller.act import intend, targets
 from trimtab_controller.protocols import Intent, StageReport
+from trimtab_guard.authority import Epoch
 from trimtab_guard.model import Proposal, Verdict, Want
 
 
@@ -22,12 +23,17 @@ def replaced(changes: Iterable[Intent]) -> tuple[Want, ...]:
 
 
 def undoing(
-    service: str, now_s: float, report: StageReport, before: tuple[Want, ...], allowed: Verdict
+    service: str,
+    now_s: float,
+    report: StageReport,
+    before: tuple[Want, ...],
+    allowed: Verdict,
+    epoch: Epoch,
 ) -> Intent | None:
     """The write that brings ``before`` back as far as ``allowed``, or ``None`` when all is so."""
     wish = Proposal(service, "undo", now_s, before)
     wants = targets(report, allowed, wish, fresh=True)
-    intent = intend(service, now_s, report, wants)
+    intent = intend(service, now_s, report, wants, epoch)
     return replace(intent, undoes=True) if intent else None
 
 

@@ -28,6 +28,18 @@ class Lease(NamedTuple):
         return self.from_s - SKEW_S <= now_s < self.until_s
 
 
+class Epoch(NamedTuple):
+    """A leadership: nobody but ``leader`` writes under this number. 0 is none."""
+
+    number: int = 0
+    leader: str = ""
+
+    def deposes(self, other: Epoch) -> bool:
+        """Whether nothing may be written under ``other`` any more, now that this one was seen."""
+        return self != other and self.number >= other.number
+
+
+NO_EPOCH = Epoch()
 NO_LEASE = Lease(0.0, 0.0)
 FOREVER = Lease(-math.inf, math.inf)
 
@@ -37,7 +49,7 @@ class Facts:
     """What was observed of a service, apart from its state, that decides who may act.
 
     ``foreign_writer`` is who else changed a field of ours and was not answered yet; ``epoch``
-    is the leadership that we write under and ``newest_epoch`` the newest that was seen;
+    is the leadership that we write under and ``newest_epoch`` the newest that the stage saw;
     nothing may be sent after ``deadline_s``; a rollback cools down until ``cooling_until_s``.
     The defaults change nothing; the lease has none.
     """
@@ -45,8 +57,8 @@ class Facts:
     lease: Lease
     foreign_writer: str = ""
     stopped: bool = False
-    epoch: int = 0
-    newest_epoch: int = 0
+    epoch: Epoch = NO_EPOCH
+    newest_epoch: Epoch = NO_EPOCH
     deadline_s: float = math.inf
     cooling_until_s: float = -math.inf
 
@@ -87,8 +99,9 @@ def _ceilings(facts: Facts, schedule: Schedule, now_s: float) -> Iterator[Ceilin
     if facts.foreign_writer:
         why = f"{facts.foreign_writer} changed what trimtab steers"
         yield Ceiling(Code.FOREIGN_WRITER, Mode.SHADOW, why)
-    if facts.newest_epoch > facts.epoch:
-        why = f"epoch {facts.newest_epoch} leads, this one is {facts.epoch}"
+    if facts.newest_epoch.deposes(facts.epoch):
+        (number, leader), ours = facts.newest_epoch, facts.epoch.number
+        why = f"{leader} leads under epoch {number}, ours is {ours}"
         yield Ceiling(Code.DEPOSED, Mode.SHADOW, why)
     if not now_s <= facts.deadline_s:
         why = f"{now_s - facts.deadline_s:.1f} s after the decision's deadline"

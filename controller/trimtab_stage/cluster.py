@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from random import Random
 
+from trimtab_guard.authority import Epoch
 from trimtab_stage.ads import Ads
 from trimtab_stage.config import StageConfig
 from trimtab_stage.fleet import Host, Phase, ReplicaSet
@@ -68,10 +69,10 @@ class Cluster:
             acked.endpoints[name] for name, parts in acked.weights.items() if parts
         )
 
-    def apply(self, asks: Iterable[Ask], writer: str) -> None:
+    def apply(self, asks: Iterable[Ask], writer: str, epoch: Epoch) -> None:
         """Write floors and weights, all or nothing; `InvalidAskError` when they are refused."""
         ready = {name: backend.count(Phase.READY) for name, backend in self.backends.items()}
-        self.spec = self.spec.written(asks, writer, self.profile, ready)
+        self.spec = self.spec.written(asks, writer, self.profile, ready, epoch)
         for name, floor in self.spec.floors.items():
             self.wanted[name] = max(self.wanted[name], floor)
         self._tasks.create_task(self.publish())

@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 
+from trimtab_guard.authority import Epoch
 from trimtab_proto.v1 import stage_pb2, stage_pb2_grpc
 from trimtab_stage.cluster import Cluster
 from trimtab_stage.fleet import Phase
@@ -33,13 +34,13 @@ class StageService(stage_pb2_grpc.StageServicer):  # type: ignore[misc] # untype
         self._traffic = traffic
         self._place = place
         # Versions of another run of the stage must never match ours.
-        self._epoch = f"{time.time_ns():x}"
+        self._run = f"{time.time_ns():x}"
         # The version that each request led to, by request_id.
         self._applied: dict[str, str] = {}
 
     @property
     def _version(self) -> str:
-        return f"{self._epoch}-{self._cluster.spec.version}"
+        return f"{self._run}-{self._cluster.spec.version}"
 
     async def GetStatus(  # noqa: N802 # gRPC's name
         self,
@@ -57,6 +58,8 @@ class StageService(stage_pb2_grpc.StageServicer):  # type: ignore[misc] # untype
             profile=self._profile(),
             load=self._load(),
             last_writer=self._cluster.spec.writer,
+            epoch=self._cluster.spec.epoch.number,
+            leader=self._cluster.spec.epoch.leader,
         )
 
     async def Apply(  # noqa: N802 # gRPC's name
@@ -65,12 +68,8 @@ class StageService(stage_pb2_grpc.StageServicer):  # type: ignore[misc] # untype
         """Write floors and weights; weights count once Envoy has them, as `GetStatus` shows."""
         if request.request_id in self._applied:
             return stage_pb2.ApplyReply(resource_version=self._applied[request.request_id])
-        if request.resource_version not in ("", self._version):
-            await context.abort(
-                grpc.StatusCode.FAILED_PRECONDITION,
-                f"resource_version is {self._version}, not {request.resource_version}: "
-                f"{self._cluster.spec.writer or 'nobody'} wrote last; read the status again",
-            )
+        if overtaken := self._overtaken(request):
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, overtaken)
         try:
             self._write(request)
         except InvalidAskError as error:
@@ -88,6 +87,16 @@ class StageService(stage_pb2_grpc.StageServicer):  # type: ignore[misc] # untype
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         return stage_pb2.SlowReply()
 
+    def _overtaken(self, request: stage_pb2.ApplyRequest) -> str:
+        """Who was faster; empty when the request is based on what is, by who may write."""
+        if request.resource_version not in ("", self._version):
+            last = self._cluster.spec.writer or "nobody"
+            return (
+                f"resource_version is {self._version}, not {request.resource_version}: "
+                f"{last} wrote last; read the status again"
+            )
+        return self._cluster.spec.refusal(_epoch(request))
+
     def _write(self, request: stage_pb2.ApplyRequest) -> None:
         name = self._cluster.profile.name
         if request.service != name:
@@ -102,7 +111,7 @@ class StageService(stage_pb2_grpc.StageServicer):  # type: ignore[misc] # untype
             )
             for ask in request.backends
         ]
-        self._cluster.apply(asks, request.writer)
+        self._cluster.apply(asks, request.writer, _epoch(request))
 
     def _backend(self, name: str) -> stage_pb2.StageBackend:
         backend, acked = self._cluster.backends[name], self._cluster.acked
@@ -141,3 +150,7 @@ class StageService(stage_pb2_grpc.StageServicer):  # type: ignore[misc] # untype
             alive=traffic.alive,
             **asdict(traffic.tally),
         )
+
+
+def _epoch(request: stage_pb2.ApplyRequest) -> Epoch:
+    return Epoch(request.epoch, request.leader)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import isfinite
 
+from trimtab_guard.authority import NO_EPOCH, Epoch
 from trimtab_sim.profile import BackendProfile, Profile
 
 
@@ -24,12 +25,16 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """Least replicas and route shares (they sum to 1) by backend, and who wrote them last."""
+    """Least replicas and route shares (they sum to 1) by backend, and who wrote them last.
+
+    ``epoch`` is the highest that was written under.
+    """
 
     floors: Mapping[str, int]
     weights: Mapping[str, float]
     version: int = 1
     writer: str = ""
+    epoch: Epoch = NO_EPOCH
 
     @classmethod
     def initial(cls, profile: Profile) -> Spec:
@@ -37,8 +42,22 @@ class Spec:
         floors = {backend.name: backend.min_replicas for backend in profile.backends}
         return cls(floors, dict.fromkeys(floors, 1 / len(floors)))
 
+    def refusal(self, epoch: Epoch) -> str:
+        """Why nothing may be written under ``epoch`` any more; empty when it may, or is none."""
+        if epoch.number == 0 or not self.epoch.deposes(epoch):
+            return ""
+        return (
+            f"epoch {epoch.number} of {epoch.leader} is over: "
+            f"{self.epoch.leader} leads under epoch {self.epoch.number}"
+        )
+
     def written(
-        self, asks: Iterable[Ask], writer: str, profile: Profile, ready: Mapping[str, int]
+        self,
+        asks: Iterable[Ask],
+        writer: str,
+        profile: Profile,
+        ready: Mapping[str, int],
+        epoch: Epoch = NO_EPOCH,
     ) -> Spec:
         """Return the spec after a write, given how many replicas are ready; `InvalidAskError`."""
         asks = list(asks)
@@ -56,6 +75,7 @@ class Spec:
             weights=_shares(self.weights, weights, ready) if weights else self.weights,
             version=self.version + 1,
             writer=writer,
+            epoch=epoch if epoch.number else self.epoch,
         )
 
 

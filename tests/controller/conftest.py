@@ -16,6 +16,7 @@ import pytest
 from trimtab_controller.approvals import Approvals
 from trimtab_controller.board import Board, Status
 from trimtab_controller.config import ServiceConfig, load
+from trimtab_controller.daemon import newest_epoch
 from trimtab_controller.decide import Budgeted
 from trimtab_controller.journal import Journal
 from trimtab_controller.loop import Loop
@@ -33,6 +34,7 @@ from trimtab_controller.protocols import (
 )
 from trimtab_controller.sense import Eyes
 from trimtab_controller.service import Service
+from trimtab_guard.authority import NO_EPOCH, Epoch
 from trimtab_guard.model import Proposal, Reading, State, Want
 from trimtab_guard.modes import Mode
 from trimtab_proto.v1 import controller_pb2 as pb
@@ -99,7 +101,8 @@ class MemoryStage:
             BackendReport(name, n, 0, n, 0, self.spec.floors[name], self.spec.weights[name])
             for name, n in self.wanted.items()
         )
-        return StageReport(self.clock(), str(self.spec.version), self.spec.writer, backends, "")
+        version, writer = str(self.spec.version), self.spec.writer
+        return StageReport(self.clock(), version, writer, backends, "", self.spec.epoch)
 
     def apply(self, intent: Intent) -> str:
         self.calls += 1
@@ -109,15 +112,17 @@ class MemoryStage:
         if intent.request_id not in self.replies:
             if intent.version != str(self.spec.version):
                 raise StageMovedError(f"{self.spec.writer} wrote last")
+            if refusal := self.spec.refusal(intent.epoch):
+                raise StageMovedError(refusal)
             asks = [Ask(ask.backend, ask.floor, ask.weight) for ask in intent.asks]
-            self.write("trimtab", *asks)
+            self.write("trimtab", *asks, epoch=intent.epoch)
             self.replies[intent.request_id] = str(self.spec.version)
         self.after()
         return self.replies[intent.request_id]
 
-    def write(self, writer: str, *asks: Ask) -> None:
+    def write(self, writer: str, *asks: Ask, epoch: Epoch = NO_EPOCH) -> None:
         try:
-            self.spec = self.spec.written(asks, writer, self.profile, self.wanted)
+            self.spec = self.spec.written(asks, writer, self.profile, self.wanted, epoch)
         except InvalidAskError as error:
             raise StageRefusedError(str(error)) from error
 
@@ -155,13 +160,17 @@ class FixedPolicy:
 
 
 class World:
-    """One service from end to end. ``restart`` is a new process on the same journal."""
+    """One service from end to end. ``restart`` is a new process on the same journal.
 
-    def __init__(self, folder: Path, mode: Mode) -> None:
+    ``beside`` another one: the same stage and clock, but a journal of its own.
+    """
+
+    def __init__(self, folder: Path, mode: Mode, beside: World | None = None) -> None:
         self.folder, self.start = folder, mode
         self.configure(YAML)
-        self.clock = Clock()
-        self.stages: dict[str, MemoryStage] = {}
+        self.clock = beside.clock if beside else Clock()
+        self.stages: dict[str, MemoryStage] = beside.stages if beside else {}
+        self.lives = 0
         self.sensor = MemorySensor(self.clock)
         self.policy = FixedPolicy()
         self.boot()
@@ -179,10 +188,16 @@ class World:
 
     def boot(self) -> None:
         services = self.config.services
+        self.lives += 1
         self.journal = Journal.open(self.folder / "journal.db")
-        stop_file = self.folder / "stop"
         self.mandate = Mandate(
-            self.journal, self.config.by_name, self.start, stop_file, self.clock()
+            self.journal,
+            self.config.by_name,
+            self.start,
+            stop_file=self.folder / "stop",
+            now_s=self.clock(),
+            leader=f"{self.folder.name}, life {self.lives}",
+            newest_epoch=newest_epoch(self.stages.values()),
         )
         self.approvals = Approvals(self.journal, wait_s=900.0, grant_s=3600.0)
         self.board = Board(self.mandate, self.approvals, self.clock)
@@ -273,17 +288,25 @@ class Processes:
         options += ("--stage-socket", f"{self.folder}/s.sock", "--mode", "guarded")
         return self.start("trimtab_controller.daemon", *options, *more)
 
-    def status(self, wanted: Callable[[pb.ServiceStatus], bool]) -> pb.ServiceStatus:
+    def status(
+        self, wanted: Callable[[pb.ServiceStatus], bool], of: str = "d.sock"
+    ) -> pb.ServiceStatus:
         """The first status that is as wanted.
 
         On a connection of its own: one to a daemon that was just killed may look alive still.
         """
         own = (("grpc.use_local_subchannel_pool", 1),)
-        with grpc.insecure_channel(f"unix:{self.folder}/d.sock", own) as channel:
+        with grpc.insecure_channel(f"unix:{self.folder}/{of}", own) as channel:
             stream = controller_pb2_grpc.ControllerStub(channel).WatchDecisions(
                 pb.WatchDecisionsRequest(), timeout=PATIENCE_S, wait_for_ready=True
             )
             return next(status for status in stream if wanted(status))
+
+    def set_mode(self, mode: int) -> None:
+        """As a human would, of the first daemon."""
+        with grpc.insecure_channel(f"unix:{self.folder}/d.sock") as channel:
+            request = pb.SetModeRequest(service="web", mode=mode, who="ann")
+            controller_pb2_grpc.ControllerStub(channel).SetMode(request, timeout=PATIENCE_S)
 
     def stage_status(self) -> Any:
         return self.stage.GetStatus(

@@ -5,12 +5,16 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from trimtab_controller.daemon import ENDINGS, beat, next_due
 from trimtab_controller.journal import read, verify
+from trimtab_controller.memory import OutcomeRecord
+from trimtab_controller.records import unpack
 from trimtab_controller.signals import Inbox
 from trimtab_proto.v1 import controller_pb2 as pb
 
@@ -108,6 +112,39 @@ def test_the_real_thing(processes: Processes) -> None:
     assert processes.running[-1].wait(PATIENCE_S) == 0
     assert stage.poll() is None
     assert verify(processes.folder / "j.db").ok
+
+
+@pytest.mark.stage
+def test_of_two_daemons_on_one_stage_the_older_is_deposed(processes: Processes) -> None:
+    processes.start_stage()
+    processes.start_daemon()
+    processes.status(lambda status: status.actions >= 1)
+    folder = processes.folder
+    config = (files("trimtab_controller") / "demo.yaml").read_text()
+    (folder / "newer.yaml").write_text(config.replace("min_replicas: 1", "min_replicas: 4"))
+    newer = ("--config", f"{folder}/newer.yaml", "--journal", f"{folder}/newer.db")
+    processes.start_daemon(*newer, "--listen", f"unix:{folder}/newer.sock")
+    processes.status(lambda status: status.actions >= 1, of="newer.sock")
+
+    lost = processes.status(lambda status: "deposed" in status.error)
+    assert f"process {processes.running[2].pid} leads under epoch 2, ours is 1" in lost.error
+    later = processes.status(lambda status: status.decisions >= lost.decisions + 5)
+    assert (later.mode, later.actions) == (pb.MODE_SHADOW, lost.actions)
+    first_s, last_s = times_of_writes(folder / "newer.db")[0], times_of_writes(folder / "j.db")[-1]
+    assert last_s < first_s
+    assert processes.stage_status().epoch == 2
+
+    processes.set_mode(pb.MODE_GUARDED)
+    processes.status(lambda status: status.actions > later.actions)
+    regained = processes.status(lambda status: "deposed" in status.error, of="newer.sock")
+    assert f"process {processes.running[1].pid} leads under epoch 3, ours is 2" in regained.error
+
+
+def times_of_writes(journal: Path) -> list[float]:
+    """When the stage acknowledged each."""
+    records = (entry.body["service"] for entry in read(journal, kinds=("outcome",)))
+    outcomes = (unpack(OutcomeRecord, record) for record in records)
+    return [outcome.time_s for outcome in outcomes if outcome.applied]
 
 
 def test_it_waits_for_its_stage_and_ends_cleanly(processes: Processes) -> None:

@@ -10,7 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimtab_guard.authority import FOREVER, NO_LEASE, Facts, Lease, Standing, effective
+from trimtab_guard.authority import (
+    FOREVER,
+    NO_EPOCH,
+    NO_LEASE,
+    Epoch,
+    Facts,
+    Lease,
+    Standing,
+    effective,
+)
 from trimtab_guard.modes import Mode, lower, rung_below
 from trimtab_guard.schedule import ALWAYS, Freeze, Schedule, Window
 
@@ -41,13 +50,26 @@ def test_what_is_in_order_lowers_nothing() -> None:
             "kubectl changed what trimtab steers",
         ),
         (
-            {"epoch": 3, "newest_epoch": 4},
+            {"epoch": Epoch(3, "a"), "newest_epoch": Epoch(4, "b")},
             "DEPOSED",
             Mode.SHADOW,
-            "epoch 4 leads, this one is 3",
+            "b leads under epoch 4, ours is 3",
         ),
-        ({"epoch": 4, "newest_epoch": 4}, None, Mode.GUARDED, ""),
-        ({"epoch": 4, "newest_epoch": 3}, None, Mode.GUARDED, ""),
+        (
+            {"epoch": Epoch(4, "b"), "newest_epoch": Epoch(4, "a")},
+            "DEPOSED",
+            Mode.SHADOW,
+            "a leads under epoch 4, ours is 4",
+        ),
+        (
+            {"epoch": Epoch(3, "a"), "newest_epoch": Epoch(4, "a")},
+            "DEPOSED",
+            Mode.SHADOW,
+            "a leads under epoch 4, ours is 3",
+        ),
+        ({"epoch": Epoch(4, "a"), "newest_epoch": Epoch(4, "a")}, None, Mode.GUARDED, ""),
+        ({"epoch": Epoch(4, "a"), "newest_epoch": Epoch(3, "b")}, None, Mode.GUARDED, ""),
+        ({"epoch": Epoch(1, "a"), "newest_epoch": NO_EPOCH}, None, Mode.GUARDED, ""),
         (
             {"deadline_s": NOW_S - 0.25},
             "LATE",
@@ -130,7 +152,7 @@ def test_all_that_lowers_is_told() -> None:
         NO_LEASE,
         foreign_writer="hpa",
         stopped=True,
-        newest_epoch=1,
+        newest_epoch=Epoch(1),
         deadline_s=0.0,
         cooling_until_s=NOW_S + 1,
     )
@@ -147,8 +169,8 @@ facts = st.builds(
     st.builds(Lease, st.floats(), st.floats()),
     st.sampled_from(["", "hpa"]),
     st.booleans(),
-    st.integers(0, 2),
-    st.integers(0, 2),
+    st.builds(Epoch, st.integers(0, 2), st.sampled_from("ab")),
+    st.builds(Epoch, st.integers(0, 2), st.sampled_from("ab")),
     st.floats(),
     st.floats(),
 )

@@ -49,7 +49,7 @@ class Stage:
     def backend(self, name: str) -> stage_pb2.StageBackend:
         return next(backend for backend in self.status().backends if backend.name == name)
 
-    def apply(self, *asks: stage_pb2.BackendAsk, **fields: str) -> stage_pb2.ApplyReply:
+    def apply(self, *asks: stage_pb2.BackendAsk, **fields: str | int) -> stage_pb2.ApplyReply:
         given = {"service": "web", "request_id": next(REQUEST_IDS), "writer": "test", **fields}
         return self.stub.Apply(stage_pb2.ApplyRequest(backends=asks, **given), timeout=5)
 

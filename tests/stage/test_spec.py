@@ -6,6 +6,7 @@ from math import inf, nan
 
 import pytest
 
+from trimtab_guard.authority import NO_EPOCH, Epoch
 from trimtab_stage.config import DEMO
 from trimtab_stage.spec import Ask, InvalidAskError, Spec
 
@@ -18,6 +19,30 @@ def test_a_write_changes_what_it_names_and_leaves_the_rest() -> None:
     assert written.floors == {"on-demand": 1, "spot": 3}
     assert written.weights == INITIAL.weights
     assert (written.version, written.writer) == (INITIAL.version + 1, "me")
+
+
+@pytest.mark.parametrize(
+    ("epoch", "refusal"),
+    [
+        (Epoch(8, "a"), ""),
+        (Epoch(7, "b"), ""),
+        (Epoch(7, "a"), "epoch 7 of a is over: b leads under epoch 7"),
+        (Epoch(6, "b"), "epoch 6 of b is over: b leads under epoch 7"),
+        (NO_EPOCH, ""),
+    ],
+    ids=["newer", "its own", "the same of another", "older", "none"],
+)
+def test_nobody_writes_under_an_epoch_that_is_over(epoch: Epoch, refusal: str) -> None:
+    ask = [Ask("spot", floor=3)]
+    led = INITIAL.written(ask, "trimtab", DEMO.profile, READY, Epoch(7, "b"))
+    assert led.refusal(epoch) == refusal
+    assert INITIAL.refusal(epoch) == ""
+
+
+def test_who_writes_without_an_epoch_does_not_end_one() -> None:
+    ask = [Ask("spot", floor=3)]
+    led = INITIAL.written(ask, "trimtab", DEMO.profile, READY, Epoch(7, "b"))
+    assert led.written(ask, "kubectl", DEMO.profile, READY).epoch == Epoch(7, "b")
 
 
 def test_shares_are_normalised_over_all_backends() -> None:

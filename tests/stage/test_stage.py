@@ -264,3 +264,20 @@ def test_the_same_request_id_is_applied_once(stage: Stage) -> None:
     assert first.resource_version == again.resource_version != version
     assert stage.backend("spot").floor == 1
     assert stage.status().last_writer == "test"
+
+
+def test_once_a_newer_leader_has_written_the_older_one_cannot(stage: Stage) -> None:
+    ask, old, new = BackendAsk(name="spot", floor=2), {"epoch": 7}, {"epoch": 8, "leader": "b"}
+    assert stage.apply(ask, request_id="in time", **old, leader="a").applied
+    assert stage.apply(ask, **new).applied
+    for late in (old | {"leader": "a"}, new | {"leader": "a"}):
+        version = stage.status().resource_version
+        with pytest.raises(grpc.RpcError) as refused:
+            stage.apply(ask, resource_version=version, **late)
+        assert refused.value.code().name == "FAILED_PRECONDITION"
+        assert "of a is over: b leads under epoch 8" in refused.value.details()
+        assert stage.status().resource_version == version
+    assert not stage.apply(ask, request_id="in time", **old, leader="a").applied  # as answered
+    assert stage.apply(ask, writer="kubectl").applied
+    status = stage.status()
+    assert (status.epoch, status.leader, status.last_writer) == (8, "b", "kubectl")

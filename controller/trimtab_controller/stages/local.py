@@ -13,6 +13,7 @@ from trimtab_controller.protocols import (
     StageRefusedError,
     StageReport,
 )
+from trimtab_guard.authority import Epoch
 from trimtab_proto.v1 import stage_pb2, stage_pb2_grpc
 
 
@@ -51,6 +52,8 @@ class LocalStage:
             request_id=intent.request_id,
             resource_version=intent.version,
             writer=WRITER,
+            epoch=intent.epoch.number,
+            leader=intent.epoch.leader,
             backends=[
                 stage_pb2.BackendAsk(name=ask.backend, floor=ask.floor, weight=ask.weight)
                 for ask in intent.asks
@@ -84,6 +87,7 @@ def _report(status: stage_pb2.StageStatus) -> StageReport:
         version=status.resource_version,
         writer=status.last_writer,
         metrics=status.envoy_admin_socket,
+        epoch=Epoch(status.epoch, status.leader),
         backends=tuple(
             BackendReport(b.name, b.wanted, b.starting, b.ready, b.draining, b.floor, b.weight)
             for b in status.backends

@@ -11,7 +11,7 @@ class GetStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class StageStatus(_message.Message):
-    __slots__ = ("service", "time_s", "resource_version", "backends", "envoy_admin_socket", "port", "profile", "load", "last_writer")
+    __slots__ = ("service", "time_s", "resource_version", "backends", "envoy_admin_socket", "port", "profile", "load", "last_writer", "epoch", "leader")
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     TIME_S_FIELD_NUMBER: _ClassVar[int]
     RESOURCE_VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -21,6 +21,8 @@ class StageStatus(_message.Message):
     PROFILE_FIELD_NUMBER: _ClassVar[int]
     LOAD_FIELD_NUMBER: _ClassVar[int]
     LAST_WRITER_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    LEADER_FIELD_NUMBER: _ClassVar[int]
     service: str
     time_s: float
     resource_version: str
@@ -30,7 +32,9 @@ class StageStatus(_message.Message):
     profile: StageProfile
     load: LoadStatus
     last_writer: str
-    def __init__(self, service: _Optional[str] = ..., time_s: _Optional[float] = ..., resource_version: _Optional[str] = ..., backends: _Optional[_Iterable[_Union[StageBackend, _Mapping]]] = ..., envoy_admin_socket: _Optional[str] = ..., port: _Optional[int] = ..., profile: _Optional[_Union[StageProfile, _Mapping]] = ..., load: _Optional[_Union[LoadStatus, _Mapping]] = ..., last_writer: _Optional[str] = ...) -> None: ...
+    epoch: int
+    leader: str
+    def __init__(self, service: _Optional[str] = ..., time_s: _Optional[float] = ..., resource_version: _Optional[str] = ..., backends: _Optional[_Iterable[_Union[StageBackend, _Mapping]]] = ..., envoy_admin_socket: _Optional[str] = ..., port: _Optional[int] = ..., profile: _Optional[_Union[StageProfile, _Mapping]] = ..., load: _Optional[_Union[LoadStatus, _Mapping]] = ..., last_writer: _Optional[str] = ..., epoch: _Optional[int] = ..., leader: _Optional[str] = ...) -> None: ...
 
 class StageBackend(_message.Message):
     __slots__ = ("name", "wanted", "starting", "ready", "draining", "floor", "weight", "billed_replica_s", "started", "stopped", "crashed")
@@ -117,18 +121,22 @@ class LoadStatus(_message.Message):
     def __init__(self, trace: _Optional[str] = ..., speed: _Optional[float] = ..., trace_time_s: _Optional[float] = ..., offered_rps: _Optional[float] = ..., requests: _Optional[int] = ..., misses: _Optional[int] = ..., failed: _Optional[int] = ..., lag_s: _Optional[float] = ..., worst_lag_s: _Optional[float] = ..., alive: _Optional[bool] = ...) -> None: ...
 
 class ApplyRequest(_message.Message):
-    __slots__ = ("service", "request_id", "resource_version", "writer", "backends")
+    __slots__ = ("service", "request_id", "resource_version", "writer", "backends", "epoch", "leader")
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     RESOURCE_VERSION_FIELD_NUMBER: _ClassVar[int]
     WRITER_FIELD_NUMBER: _ClassVar[int]
     BACKENDS_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    LEADER_FIELD_NUMBER: _ClassVar[int]
     service: str
     request_id: str
     resource_version: str
     writer: str
     backends: _containers.RepeatedCompositeFieldContainer[BackendAsk]
-    def __init__(self, service: _Optional[str] = ..., request_id: _Optional[str] = ..., resource_version: _Optional[str] = ..., writer: _Optional[str] = ..., backends: _Optional[_Iterable[_Union[BackendAsk, _Mapping]]] = ...) -> None: ...
+    epoch: int
+    leader: str
+    def __init__(self, service: _Optional[str] = ..., request_id: _Optional[str] = ..., resource_version: _Optional[str] = ..., writer: _Optional[str] = ..., backends: _Optional[_Iterable[_Union[BackendAsk, _Mapping]]] = ..., epoch: _Optional[int] = ..., leader: _Optional[str] = ...) -> None: ...
 
 class BackendAsk(_message.Message):
     __slots__ = ("name", "floor", "weight")

@@ -64,7 +64,8 @@ class StageServicer:
     def Apply(self, request, context):
         """Asks for replica floors and route weights. All or nothing, and idempotent by request_id:
         the same request_id again answers as the first time and changes nothing.
-        FAILED_PRECONDITION: resource_version is not the present one (somebody else wrote).
+        FAILED_PRECONDITION: resource_version is not the present one (somebody else wrote), or a
+        newer leader has written: the message says who.
         INVALID_ARGUMENT: unknown service or backend, a floor outside the backend's bounds, or
         weights that are negative, not finite, sum to zero, or send traffic to no ready replica.
         """
