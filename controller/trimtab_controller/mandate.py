@@ -23,7 +23,7 @@ OURSELVES = "trimtab"
 # Who set the mode of a service that the journal did not know.
 COMMAND_LINE = "command line"
 # The kinds of records that say what may be done now.
-FOLLOWED = ("mode", "renew", "writer", "stop", "abort", "resume", "epoch")
+FOLLOWED = ("mode", "renew", "writer", "stop", "abort", "resume", "epoch", "undone")
 # An abort that has not undone everything by then stops all the same.
 ABORT_S = 10.0
 
@@ -168,6 +168,10 @@ class Mandate:
             service, rung_below(self._chosen(service)), why, now_s, cooling_until_s=until_s
         )
 
+    def end_rollback(self, service: str, now_s: float) -> None:
+        """What was condemned is as it was before: nothing is left to undo, also not later."""
+        self._record("undone", {"service": service}, now_s)
+
     def condemned_s(self, service: str) -> float:
         """What was written until then is to be undone; a human's mode ends that."""
         return self._condemned_s.get(service, -math.inf)
@@ -281,6 +285,8 @@ class Mandate:
                 self._condemned_s.pop(body["service"], None)
         if kind in ("mode", "renew"):
             self._leases[body["service"]] = Lease(time_s, body["until_s"])
+        elif kind == "undone":
+            self._condemned_s.pop(body["service"], None)
         elif kind == "writer":
             self._writers[body["service"]] = body["writer"]
         elif kind == "epoch":

@@ -83,6 +83,7 @@ class Service:
             undone = self._undo(tick, sight, condemned)
             if undone.outcome is not Outcome.UNCHANGED:
                 return undone
+            self.board.mandate.end_rollback(self.name, self.clock())
         if proposal is None or self.memory.intent:
             return tick
         rule = baseline(sight.known, self.config.profile)

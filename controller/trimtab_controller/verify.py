@@ -1,9 +1,10 @@
 """Did the last writes make things worse? The guard's test, fed with what the sensors saw.
 
-What is expected to miss without a write is what missed in the recent past, or what queueing
-theory expects of this load under the fields as they were before: who would have been overloaded
-anyway has no write to blame. The evidence is the fold of what the journal's ticks saw, so that
-a restart neither forgets it nor counts it twice.
+What is expected to miss without a write is what missed in the recent past before it, or what
+queueing theory expects of this load under the fields as they were before: who would have been
+overloaded anyway has no write to blame. Harm that comes in small steps is measured from before
+the first of them, or each would excuse the next. The evidence is the fold of what the journal's
+ticks saw, so that a restart neither forgets it nor counts it twice.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ class Verifier:
         self._seen = Verification()
         self._cooling_until_s = cooling_until_s
         self._usual = math.nan
+        # What was usual before each write under watch.
+        self._calm: deque[float] = deque()
         self._time_s = 0.0
         self._overload = Peaks()
 
@@ -47,6 +50,7 @@ class Verifier:
         """Watch a write that arrived."""
         if intent.time_s >= self._cooling_until_s:
             self._seen = self._seen.with_action(intent.time_s, intent.before)
+            self._calm.append(self._usual)
 
     def forget(self) -> None:
         """Watch nothing any more: somebody else has written."""
@@ -54,6 +58,8 @@ class Verifier:
 
     def look(self, state: State, limits: Limits, now_s: float) -> bool:
         """Weigh what was seen now: whether some write has made things worse."""
+        while len(self._calm) > len(self._seen.watches):
+            self._calm.popleft()
         sample = self._sample(state, limits)
         if sample:
             self._seen = self._seen.with_sample(sample, limits, now_s)
@@ -68,7 +74,8 @@ class Verifier:
         """The requests since the last sample; nothing from the first one, which has no past."""
         share, time_s = state.miss_share
         rate_rps = sum(backend.rate_rps.value for backend in state.backends)
-        span_s, expected = time_s - self._time_s, max(self._usual, self._overloaded(state))
+        calm = self._calm[0] if self._calm else self._usual
+        span_s, expected = time_s - self._time_s, max(calm, self._overloaded(state))
         if not (math.isfinite(share + rate_rps) and span_s > 0.0):
             return None
         self._time_s = time_s
@@ -80,8 +87,12 @@ class Verifier:
         return Sample(time_s, requests, min(share, 1.0) * requests, min(expected, 1.0))
 
     def _overloaded(self, state: State) -> float:
-        """Misses expected without the watched writes, at the highest load that still waits."""
-        now = max((self._expected(state, watch.before) for watch in self._seen.watches), default=0)
+        """Misses expected without the watched writes, at the highest load that still waits.
+
+        Also while none is watched: what piled up just before a write is not its fault.
+        """
+        befores = [watch.before for watch in self._seen.watches] or [_present(state)]
+        now = max(self._expected(state, before) for before in befores)
         if math.isfinite(now):
             self._overload = self._overload.with_value(state.time_s, now)
         return self._overload.highest(state.time_s - self._profile.timeout_s)
@@ -101,6 +112,10 @@ class Verifier:
             patience_s = max(0.0, self._profile.slo_latency_s - profile.service_time_s)
             missed += want.weight * math.exp(-spare_rps * patience_s)
         return missed
+
+
+def _present(state: State) -> tuple[Want, ...]:
+    return tuple(Want(b.name, b.wanted, b.weight) for b in state.backends)
 
 
 def _served_by(backend: BackendState, before: Want) -> int:

@@ -264,6 +264,8 @@ def world(new_world: Callable[[Mode], World]) -> World:
 class Processes:
     """A stage and a daemon in one folder; all are gone at the end."""
 
+    demo = DEMO
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.running: list[subprocess.Popen[bytes]] = []
@@ -278,12 +280,12 @@ class Processes:
         self.running.append(process)
         return process
 
-    def start_stage(self) -> subprocess.Popen[bytes]:
+    def start_stage(self, *more: str) -> subprocess.Popen[bytes]:
         options = ("--dir", f"{self.folder}/st", "--socket", f"{self.folder}/s.sock")
-        return self.start("trimtab_stage", "--port", "0", *options)
+        return self.start("trimtab_stage", "--port", "0", *options, *more)
 
     def start_daemon(self, *more: str) -> subprocess.Popen[bytes]:
-        options = ("--config", DEMO, "--journal", f"{self.folder}/j.db")
+        options = ("--config", self.demo, "--journal", f"{self.folder}/j.db")
         options += ("--listen", f"unix:{self.folder}/d.sock")
         options += ("--stage-socket", f"{self.folder}/s.sock", "--mode", "guarded")
         return self.start("trimtab_controller.daemon", *options, *more)

@@ -92,6 +92,15 @@ def test_what_comes_long_after_a_write_is_not_its_fault(routed: World) -> None:
     assert routed.stage.spec.weights["a"] == 0.45
 
 
+def test_harm_in_small_steps_is_measured_from_before_the_first(routed: World) -> None:
+    for step in range(1, 6):
+        missing(routed, 0.04 * step)
+        routed.want(a=3, b=3, share_a=0.45 - 0.01 * step)
+        if "rolled back" in routed.tick().tick.error:
+            break
+    assert routed.stage.spec.weights["a"] == 0.5
+
+
 def test_who_would_have_been_overloaded_anyway_has_no_write_to_blame(routed: World) -> None:
     missing(routed, 0.6)
     for name in "ab":
@@ -115,6 +124,43 @@ def test_it_does_not_wait_for_an_approval(new_world: Callable[[Mode], World]) ->
     world.tick(3)
     assert world.stage.spec.weights["a"] == 0.5
     assert world.mandate.mode("web", world.clock()) is Mode.SHADOW
+
+
+def test_what_piled_up_before_a_write_is_not_its_fault(world: World) -> None:
+    missing(world, CALM)
+    world.want(a=3, b=3)
+    world.tick(20)
+    for name in "ab":
+        world.sensor.values["rate_rps", name] = 300.0
+    world.tick()
+    for name in "ab":
+        world.sensor.values["rate_rps", name] = 50.0
+    world.want(a=3, b=3, share_a=0.45)
+    world.tick()
+    missing(world, BAD)
+    assert world.tick(3).tick.mode is Mode.GUARDED
+    assert world.stage.spec.weights["a"] == 0.45
+
+
+def test_a_rollback_that_has_nothing_to_undo_does_not_come_later(world: World) -> None:
+    missing(world, CALM)
+    world.want(a=3, b=3)
+    world.tick(20)
+    world.want(a=4, b=3)
+    world.tick()
+    missing(world, BAD)
+    world.tick(3)
+    assert (world.floors, demotions(world)) == ((4, 3), ["assist"])
+    missing(world, CALM)
+    world.restart()
+    world.want(a=2, b=3)
+    floors = [world.floors[0]]
+    for _ in range(20):
+        world.tick()
+        grant(world)
+        floors.append(world.floors[0])
+    assert floors == sorted(floors, reverse=True)
+    assert floors[-1] == 2
 
 
 @pytest.mark.parametrize("what", ["stopped", "in shadow", "another's"])
