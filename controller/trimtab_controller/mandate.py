@@ -275,14 +275,7 @@ class Mandate:
     def _follow(self, kind: str, body: Mapping[str, Any], time_s: float) -> None:
         """One journalled command: the only place where the present changes."""
         if kind == "mode":
-            self._modes[body["service"]] = Mode(body["mode"])
-            self._demotions[body["service"]] = body["why"]
-            if "cooling_until_s" in body:
-                self._cooling_until_s[body["service"]] = body["cooling_until_s"]
-                self._condemned_s[body["service"]] = time_s
-            if body["who"] != OURSELVES:
-                self._writers.pop(body["service"], None)
-                self._condemned_s.pop(body["service"], None)
+            self._follow_mode(body, time_s)
         if kind in ("mode", "renew"):
             self._leases[body["service"]] = Lease(time_s, body["until_s"])
         elif kind == "undone":
@@ -300,3 +293,15 @@ class Mandate:
             self._modes = dict.fromkeys(self._modes, Mode.SHADOW)
             self._condemned_s = {}
         self._stop = kind == "stop" or (self._stop and kind != "resume")
+
+    def _follow_mode(self, body: Mapping[str, Any], time_s: float) -> None:
+        """A human's choice, or a demotion; with a cool-down it is a rollback."""
+        service = body["service"]
+        self._modes[service] = Mode(body["mode"])
+        self._demotions[service] = body["why"]
+        if "cooling_until_s" in body:
+            self._cooling_until_s[service] = body["cooling_until_s"]
+            self._condemned_s[service] = time_s
+        if body["who"] != OURSELVES:
+            self._writers.pop(service, None)
+            self._condemned_s.pop(service, None)

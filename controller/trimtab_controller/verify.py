@@ -91,19 +91,19 @@ class Verifier:
 
         Also while none is watched: what piled up just before a write is not its fault.
         """
-        befores = [watch.before for watch in self._seen.watches] or [_present(state)]
-        now = max(self._expected(state, before) for before in befores)
-        if math.isfinite(now):
+        load_rps = sum(backend.rate_rps.value for backend in state.backends)
+        if math.isfinite(load_rps):
+            befores = [watch.before for watch in self._seen.watches] or [_present(state)]
+            now = max(self._expected(state, before, load_rps) for before in befores)
             self._overload = self._overload.with_value(state.time_s, now)
         return self._overload.highest(state.time_s - self._profile.timeout_s)
 
-    def _expected(self, state: State, before: tuple[Want, ...]) -> float:
+    def _expected(self, state: State, before: tuple[Want, ...], load_rps: float) -> float:
         """P(a request waits longer than the SLO allows) with M/M/n queues under ``before``.
 
         An upper bound, as if every request had to wait: exact where it matters, at full load.
         """
         then = {want.name: want for want in before}
-        load_rps = sum(backend.rate_rps.value for backend in state.backends)
         missed = 0.0
         for backend, profile in zip(state.backends, self._profile.backends, strict=True):
             want = then[backend.name]

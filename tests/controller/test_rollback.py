@@ -142,6 +142,20 @@ def test_what_piled_up_before_a_write_is_not_its_fault(world: World) -> None:
     assert world.stage.spec.weights["a"] == 0.45
 
 
+def test_a_load_that_was_not_measured_excuses_nothing(world: World) -> None:
+    missing(world, CALM)
+    world.want(a=3, b=3)
+    world.tick(20)
+    rate = world.sensor.values.pop(("rate_rps", "a"))
+    world.tick()
+    world.sensor.values["rate_rps", "a"] = rate
+    world.want(a=3, b=3, share_a=0.45)
+    world.tick()
+    missing(world, BAD)
+    world.tick(3)
+    assert world.stage.spec.weights["a"] == 0.5
+
+
 def test_a_rollback_that_has_nothing_to_undo_does_not_come_later(world: World) -> None:
     missing(world, CALM)
     world.want(a=3, b=3)
