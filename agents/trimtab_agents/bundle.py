@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from trimtab_agents.envelope import Envelope, Stray
 from trimtab_envs.action import CHOICES, ENDS
 from trimtab_envs.codec import Codec
 from trimtab_envs.observation import FEATURES, schema_hash
@@ -23,6 +25,8 @@ from trimtab_sim.profile import Floats, Profiles
 from trimtab_sim.signals import Sensed, Wanted
 
 MODEL, CARD = "policy.onnx", "policy.json"
+# The card's key.
+ENVELOPE = "envelope"
 MODEL_BYTES_LIMIT = 16 * 2**20
 
 
@@ -38,10 +42,16 @@ def shipped_path() -> Path:
 def load(path: Path | None = None) -> PpoPolicy:
     """Load and check a bundle; ``None`` is the shipped one. Raises ``BundleError``."""
     folder = path or shipped_path()
+    network = open_network(folder)
+    return PpoPolicy(network, _envelope(folder / CARD, network.card))
+
+
+def open_network(folder: Path) -> Network:
+    """What decides, and its card: checked, but for its training envelope. ``BundleError``."""
     model = _read(folder / MODEL)
     try:
         card = json.loads(_read(folder / CARD))
-        recorded, schema, name = card["sha256"], card["schema_hash"], card["name"]
+        recorded, schema, _ = card["sha256"], card["schema_hash"], card["name"]
     except (ValueError, KeyError, TypeError) as error:
         raise BundleError(f"{folder / CARD}: not a policy card ({error!r})") from error
     if recorded != hashlib.sha256(model).hexdigest():
@@ -53,7 +63,20 @@ def load(path: Path | None = None) -> PpoPolicy:
             f"{folder / CARD}: made for another observation or action schema; "
             "train it again with this version, or use the version that made it"
         )
-    return PpoPolicy(str(name), _session(folder / MODEL, model), card)
+    return Network(_session(folder / MODEL, model), card)
+
+
+def _envelope(path: Path, card: dict[str, Any]) -> Envelope:
+    """Nobody can say what a policy without one was trained on, so it may not decide at all."""
+    if ENVELOPE not in card:
+        raise BundleError(
+            f"{path}: has no training envelope; `python -m trimtab_agents.training.envelope "
+            f"{path.parent}` adds it"
+        )
+    try:
+        return Envelope.read(card[ENVELOPE])
+    except (ValueError, TypeError, AttributeError) as error:
+        raise BundleError(f"{path}: its training envelope is none ({error})") from error
 
 
 def _read(path: Path) -> bytes:
@@ -80,13 +103,36 @@ def _session(path: Path, model: bytes) -> ort.InferenceSession:
     return session
 
 
-class PpoPolicy:
-    """A trained network that sets the rule's parameters at every decision."""
+@dataclass(frozen=True, slots=True)
+class Network:
+    """The trained part, and what its card says."""
 
-    def __init__(self, name: str, session: ort.InferenceSession, card: dict[str, Any]) -> None:
-        self.name = name
-        self.card = card
-        self._session = session
+    session: ort.InferenceSession
+    card: dict[str, Any]
+
+    def infer(self, observation: NDArray[np.float32]) -> Floats:
+        """Its own distributions over its choices, ``[.., CHOICES]``.
+
+        Their mean is what it does; ``observation`` is ``[.., F]``.
+        """
+        rows = observation.reshape(-1, observation.shape[-1])
+        logits = self.session.run(None, {"observation": rows})[0].astype(np.float64)
+        parts = [_softmax(part) for part in np.split(logits, ENDS[:-1], axis=1)]
+        return np.concatenate(parts, axis=1).reshape(*observation.shape[:-1], CHOICES)
+
+
+class PpoPolicy:
+    """A trained network that sets the rule's parameters at every decision.
+
+    ``strays`` has, of every service, what of the last decision's observation was outside of the
+    training envelope.
+    """
+
+    def __init__(self, network: Network, envelope: Envelope) -> None:
+        self.name = str(network.card["name"])
+        self.network = network
+        self.strays: list[Stray | None] = []
+        self._envelope = envelope
         self._ticks = 0
 
     def reset(self, profiles: Profiles, miss_price: Floats, tick_s: float) -> None:
@@ -98,19 +144,11 @@ class PpoPolicy:
         """Decide for one tick; the network is asked only when a decision is due."""
         self._codec.sense(sensed)
         if self._ticks % self._codec.decision_ticks == 0:
-            self._codec.choose(self.infer(self._codec.observe()))
+            observation = self._codec.observe()
+            self.strays = self._envelope.strays(observation, self._codec.profiles.present)
+            self._codec.choose(self.network.infer(self._envelope.nearest(observation)))
         self._ticks += 1
         return self._codec.want()
-
-    def infer(self, observation: NDArray[np.float32]) -> Floats:
-        """The policy's own distributions over its five choices, ``[B, K, CHOICES]``.
-
-        Their mean is what it does; ``observation`` is ``[B, K, F]``.
-        """
-        rows = observation.reshape(-1, observation.shape[-1])
-        logits = self._session.run(None, {"observation": rows})[0].astype(np.float64)
-        parts = [_softmax(part) for part in np.split(logits, ENDS[:-1], axis=1)]
-        return np.concatenate(parts, axis=1).reshape(*observation.shape[:-1], CHOICES)
 
 
 def _softmax(logits: Floats) -> Floats:

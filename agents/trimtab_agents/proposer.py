@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 
+from trimtab_agents.envelope import Stray
 from trimtab_agents.policy import Policy
 from trimtab_envs.codec import pack
 from trimtab_guard.model import Proposal, State, Want
 from trimtab_sim.profile import Profile, Profiles
 from trimtab_sim.signals import Sensed, Wanted
+
+
+class Learned(Policy, Protocol):
+    """A policy that knows what it was trained on; ``strays`` is about the last decision."""
+
+    strays: list[Stray | None]
 
 
 class Proposer:
@@ -23,7 +31,7 @@ class Proposer:
 
     def __init__(
         self,
-        policy: Policy,
+        policy: Learned,
         profiles: Sequence[Profile],
         miss_prices: Sequence[float],
         tick_s: float,
@@ -52,12 +60,14 @@ class Proposer:
             Want(backend.name, int(wanted.replicas[row, k]), float(wanted.weight[row, k]))
             for k, backend in enumerate(state.backends)
         )
+        stray = self._policy.strays[row]
         return Proposal(
             service=state.service,
             policy=self.name,
             time_s=state.time_s,
             backends=wants,
-            why=self._why(row, sensed, wanted),
+            why=self._why(row, sensed, wanted) + (_told(stray, state) if stray else ""),
+            in_envelope=stray is None,
         )
 
     def _why(self, row: int, sensed: Sensed, wanted: Wanted) -> str:
@@ -72,3 +82,11 @@ class Proposer:
             f"{load}, sized for {demand:.0f}; "
             f"{ready} ready replicas carry {carried:.0f}; want {replicas}"
         )
+
+
+def _told(stray: Stray, state: State) -> str:
+    backend = state.backends[stray.backend].name
+    return (
+        f"; outside of its training: {stray.feature} of {backend} is {stray.value:.3g}, "
+        f"was {stray.low:.3g} to {stray.high:.3g}"
+    )

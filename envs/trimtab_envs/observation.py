@@ -26,7 +26,7 @@ from trimtab_envs.action import (
     mixed,
 )
 from trimtab_envs.memory import ESTIMATES, LEVELS, Memory
-from trimtab_envs.minutes import BIN_S, Bools, Floats
+from trimtab_envs.minutes import BIN_S, BINS, Bools, Floats
 from trimtab_sim.profile import Profiles
 from trimtab_sim.signals import Sensed
 
@@ -98,6 +98,8 @@ def encode(
     season, spread = memory.season, memory.spread
     flat_now = now.ravel()
     horizon = memory.horizon_s
+    # What is older has left the memory: no age beyond it means anything to a policy.
+    age_s = rows(np.minimum(memory.age_s, BINS * BIN_S))
     price = wide(np.where(profiles.present, profiles.price, np.inf).min(1)) / profiles.price
     columns = (
         np.log(wide(miss_price) / 50.0) / 2.0,
@@ -131,8 +133,8 @@ def encode(
         np.log2((rows(season.period_bins.astype(np.float64) * BIN_S) + 1.0) / startup_s) / 4.0,
         _log_ratio(rows(memory.seasonal(1.5 * horizon)), now, floor),
         _log_ratio(rows(memory.seasonal(3.0 * horizon)), now, floor),
-        np.log1p(rows(memory.age_s) / 600.0),
-        np.log1p(rows(memory.age_s) / startup_s) / 2.0,
+        np.log1p(age_s / 600.0),
+        np.log1p(age_s / startup_s) / 2.0,
         np.log1p(100.0 * wide(misses[0])),
         np.log1p(100.0 * wide(misses[1])),
         np.log2(price),

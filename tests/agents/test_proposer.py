@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from trimtab_agents.envelope import Stray
 from trimtab_agents.proposer import Proposer
 from trimtab_guard.model import BackendState, Reading, State
 from trimtab_sim.profile import BackendProfile, Floats, Profile, Profiles
@@ -25,6 +26,7 @@ class Recorder:
 
     def reset(self, profiles: Profiles, miss_price: Floats, tick_s: float) -> None:
         self.profiles, self.miss_price, self.tick_s = profiles, miss_price, tick_s
+        self.strays: list[Stray | None] = [None] * profiles.shape[0]
 
     def act(self, sensed: Sensed) -> Wanted:
         self.sensed = sensed
@@ -75,6 +77,17 @@ def test_a_load_that_was_not_measured_is_not_called_zero() -> None:
     )
     assert web.why.startswith("load not measured")
     assert api.why.startswith("load 100 rps")
+
+
+def test_a_policy_outside_of_its_training_says_so() -> None:
+    joined, policy = proposer()
+    states = [state("web", backend("a"), backend("b")), state("api", backend("only"))]
+    policy.strays[0] = Stray(1, "log_startup_s", 2.1911, -1.1, 0.9486)
+    web, api = joined.propose(states)
+    assert (web.in_envelope, api.in_envelope) == (False, True)
+    assert web.why.endswith(
+        "want 6; outside of its training: log_startup_s of b is 2.19, was -1.1 to 0.949"
+    )
 
 
 def test_a_replay_faster_than_life_shows_the_policy_lifes_own_seconds() -> None:

@@ -85,11 +85,11 @@ def test_validation_traces_are_not_trained_on() -> None:
 
 def test_exported_network_gives_the_trained_networks_choices(tmp_path: Path) -> None:
     model = train(SHORT, tmp_path, progress=False)
-    export(model, SHORT, tmp_path / "bundle", "test")
-    policy = load(tmp_path / "bundle")
-    found = policy.infer(observations().reshape(8, 8, len(FEATURES))).reshape(64, -1)
+    export(model, SHORT, tmp_path / "bundle", "test", decisions=3)
+    network = load(tmp_path / "bundle").network
+    found = network.infer(observations().reshape(8, 8, len(FEATURES))).reshape(64, -1)
     with torch.no_grad():
         parts = torch.split(torch.as_tensor(logits(model)), ACTION_DIMS, dim=1)
         expected = torch.cat([torch.softmax(part, dim=1) for part in parts], dim=1)
     np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
-    assert policy.card["trained_decisions"] == model.num_timesteps
+    assert network.card["trained_decisions"] == model.num_timesteps

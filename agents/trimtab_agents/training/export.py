@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import subprocess
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +14,7 @@ from stable_baselines3 import PPO
 
 from trimtab_agents.bundle import CARD, MODEL
 from trimtab_agents.training.config import TRAIN_TRACES, TrainConfig
+from trimtab_agents.training.envelope import DECISIONS, add_envelope, card_text
 from trimtab_envs.action import ACTION_DIMS
 from trimtab_envs.observation import FEATURES, schema_hash
 
@@ -48,8 +48,13 @@ def onnx_bytes(model: PPO) -> bytes:
     return buffer.getvalue()
 
 
-def export(model: PPO, config: TrainConfig, folder: Path, name: str) -> None:
-    """Write ``policy.onnx`` and its card into ``folder``."""
+def export(
+    model: PPO, config: TrainConfig, folder: Path, name: str, decisions: int = DECISIONS
+) -> None:
+    """Write ``policy.onnx`` and its card into ``folder``.
+
+    The card's training envelope is what so many decisions of each service meet.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     content = onnx_bytes(model)
     (folder / MODEL).write_bytes(content)
@@ -65,7 +70,8 @@ def export(model: PPO, config: TrainConfig, folder: Path, name: str) -> None:
         "config": asdict(config),
         "commit": _commit(),
     }
-    (folder / CARD).write_text(json.dumps(card, indent=2) + "\n")
+    (folder / CARD).write_text(card_text(card))
+    add_envelope(folder, decisions)
 
 
 def _commit() -> str:

@@ -63,7 +63,7 @@ def train(config: TrainConfig, folder: Path, *, progress: bool = True) -> PPO:
     torch.set_num_threads(1)
     folder.mkdir(parents=True, exist_ok=True)
     config.save(folder / CONFIG)
-    env = PairedVecEnv(_train_traces(), config.seed, _shapes(config), config.pool)
+    env = PairedVecEnv(train_traces(), config.seed, _shapes(config), config.pool)
     checkpoint = folder / CHECKPOINT
     resumed = checkpoint.exists()
     model = PPO.load(checkpoint, env=env, device="cpu") if resumed else fresh(config, env, folder)
@@ -82,7 +82,8 @@ def train(config: TrainConfig, folder: Path, *, progress: bool = True) -> PPO:
     return model
 
 
-def _train_traces() -> list[Trace]:
+def train_traces() -> list[Trace]:
+    """The shipped traces that are for training."""
     shipped = shipped_traces()
     return [read_trace(shipped[name]) for name in TRAIN_TRACES]
 
