@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from math import fsum
 
 from trimtab_controller.memory import OutcomeRecord
 from trimtab_controller.protocols import (
@@ -16,6 +17,7 @@ from trimtab_controller.protocols import (
     StageReport,
 )
 from trimtab_guard.authority import Epoch
+from trimtab_guard.limits import Limits
 from trimtab_guard.model import Proposal, Verdict, Want
 from trimtab_guard.modes import SAME_SHARE
 
@@ -54,7 +56,7 @@ def _floor(backend: BackendReport, decided: int, proposed: Mapping[str, int]) ->
 
 
 def intend(
-    service: str, now_s: float, report: StageReport, wants: Iterable[Want], epoch: Epoch
+    limits: Limits, now_s: float, report: StageReport, wants: Iterable[Want], epoch: Epoch
 ) -> Intent | None:
     """The write that brings the stage's fields to ``wants``, or ``None`` when nothing differs."""
     wanted = {want.name: want for want in wants}
@@ -73,9 +75,24 @@ def intend(
     if not asks:
         return None
     # One decision per leader, version and moment: this names the action, also after a restart.
-    request_id = f"{service}@{report.version}@{now_s!r} by {epoch.leader}"
-    before = fields(report)
-    return Intent(request_id, service, now_s, report.version, asks, before, epoch=epoch)
+    request_id = f"{limits.service}@{report.version}@{now_s!r} by {epoch.leader}"
+    return Intent(
+        request_id,
+        limits.service,
+        now_s,
+        report.version,
+        asks,
+        before=fields(report),
+        epoch=epoch,
+        cost=_cost(asks, limits),
+    )
+
+
+def _cost(asks: Iterable[Ask], limits: Limits) -> float:
+    """What the new replicas take of the budget; up to what is wanted, there are none."""
+    prices = {backend.name: backend.price for backend in limits.backends}
+    floors = ((prices[ask.backend], ask.floor or 0, ask.wanted) for ask in asks)
+    return fsum(price * max(0, floor - wanted) for price, floor, wanted in floors)
 
 
 def send(stage: Stage, intent: Intent, now_s: float) -> OutcomeRecord:

@@ -11,6 +11,7 @@ from trimtab_controller.mandate import Mandate
 from trimtab_controller.memory import TickRecord
 from trimtab_controller.protocols import Clock
 from trimtab_guard.authority import Lease, Standing
+from trimtab_guard.limits import ClusterLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +30,19 @@ class Status:
 
 
 class Board:
-    """Hold ``lock`` to read or change ``mandate`` and ``approvals``.
+    """Hold ``lock`` to read or change ``mandate``, ``approvals`` and the ``cluster``'s limits.
 
     The loop holds it from gating to the last write of a tick, so that a command that has
     returned is obeyed by every later write.
     """
 
-    def __init__(self, mandate: Mandate, approvals: Approvals, clock: Clock) -> None:
+    def __init__(
+        self, mandate: Mandate, approvals: Approvals, cluster: ClusterLimits, clock: Clock
+    ) -> None:
         self.lock = threading.Condition()
         self.mandate = mandate
         self.approvals = approvals
+        self.cluster = cluster
         self._clock = clock
         self._ticks: Sequence[TickRecord] = ()
         self._policy = ""

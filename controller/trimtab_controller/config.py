@@ -6,7 +6,7 @@ later the custom resource's. `load` turns the file into what the loop works with
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,7 +22,7 @@ from trimtab_controller.schema import (
     read_file,
     read_mapping,
 )
-from trimtab_guard.limits import BackendLimits, Limits
+from trimtab_guard.limits import BackendLimits, ClusterLimits, Limits
 from trimtab_guard.modes import Mode
 from trimtab_guard.schedule import ALWAYS, Schedule
 from trimtab_sim.profile import BackendProfile, Profile
@@ -48,7 +48,7 @@ class BackendSpec:
     max_replicas: Count
     service_scv: NotNegative = 1.0
     startup_cv: NotNegative = 0.2
-    price: Positive = 1.0
+    price: Annotated[float, Range(least=1e-6, most=1e4)] = 1.0
 
     def __post_init__(self) -> None:
         if self.min_replicas > self.max_replicas:
@@ -116,13 +116,15 @@ class ConfigSpec:
     """The whole file.
 
     ``speed`` is for demonstrations: how much faster than life their trace runs. The policy sees
-    its time so, and every window of the limits shrinks by it.
+    its time so, and every window of the limits shrinks by it. ``cluster`` limits what all
+    services may do together.
     """
 
     services: tuple[ServiceSpec, ...]
     tick_s: Positive = 5.0
     speed: Positive = 1.0
     approval: ApprovalSpec = ApprovalSpec()
+    cluster: ClusterLimits = field(default_factory=ClusterLimits)
 
     def __post_init__(self) -> None:
         _unique("service", [service.name for service in self.services])
@@ -154,12 +156,13 @@ class ServiceConfig:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """All services, the tick, the speed of a replay, and how long approvals live."""
+    """All services and their common limits, the tick, a replay's speed, how long approvals live."""
 
     services: tuple[ServiceConfig, ...]
     tick_s: float
     speed: float
     approval: ApprovalSpec
+    cluster: ClusterLimits
 
     @property
     def by_name(self) -> dict[str, ServiceConfig]:
@@ -175,15 +178,18 @@ def load(file: Path) -> Config:
             ServiceConfig(service, service.profile, _limits(service, spec))
             for service in spec.services
         )
+        cluster = spec.cluster.scaled(spec.speed)
     except ValueError as error:
         raise ConfigError(f"{file}: {error}") from error
-    return Config(services, spec.tick_s, spec.speed, spec.approval)
+    return Config(services, spec.tick_s, spec.speed, spec.approval, cluster)
 
 
 def _limits(service: ServiceSpec, spec: ConfigSpec) -> Limits:
     """The guard's defaults, the file's overrides and the backends' bounds, at the file's speed."""
     bounds = tuple(
-        BackendLimits(b.name, b.min_replicas, b.max_replicas, b.concurrency / b.service_time_s)
+        BackendLimits(
+            b.name, b.min_replicas, b.max_replicas, b.concurrency / b.service_time_s, b.price
+        )
         for b in service.backends
     )
     given: dict[str, Any] = {

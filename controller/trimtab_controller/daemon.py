@@ -131,7 +131,7 @@ def _board(config: Config, journal: Journal, options: Options, newest: int) -> B
         newest_epoch=newest,
     )
     approvals = Approvals(journal, config.approval.wait_s, config.approval.grant_s)
-    return Board(mandate, approvals, time.time)
+    return Board(mandate, approvals, config.cluster, time.time)
 
 
 def newest_epoch(stages: Iterable[Stage]) -> int:

@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from trimtab_controller.approvals import Approvals, Request
 from trimtab_controller.memory import Outcome
-from trimtab_guard.model import Verdict, Want
+from trimtab_guard.model import Proposal, Verdict, Want
 from trimtab_guard.modes import Mode, split
+from trimtab_guard.reasons import Code
 
 
 class Permit(NamedTuple):
@@ -29,6 +30,16 @@ def permit(request: Request, mode: Mode, approvals: Approvals) -> Permit:
         otherwise = Outcome.SHADOW if gate.shadow else Outcome.UNCHANGED
     parts = (*gate.act, *granted)
     return Permit(tuple(_joined(want, parts) for want in request.now), otherwise)
+
+
+def explained(proposal: Proposal, verdict: Verdict) -> Proposal:
+    """The proposal, its reason with what a human must know besides: the budget of all services."""
+    short = (
+        f"all services' budget allows {reason.after:g} of {reason.before:g} {reason.backend}"
+        for reason in verdict.reasons
+        if reason.code == Code.BUDGET
+    )
+    return replace(proposal, why="; ".join((proposal.why, *short)))
 
 
 def _joined(now: Want, parts: Iterable[Want]) -> Want:

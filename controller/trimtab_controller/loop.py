@@ -7,14 +7,17 @@ shown; nothing is written then, and the autoscaler underneath carries on.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 from trimtab_controller.board import Board
 from trimtab_controller.journal import Journal, JournalError
-from trimtab_controller.memory import Outcome, TickRecord, write_ticks
+from trimtab_controller.memory import Outcome, TickRecord, write_cluster, write_ticks
 from trimtab_controller.protocols import Clock, Policy, PolicyError
 from trimtab_controller.sense import Sight
 from trimtab_controller.service import Service
+from trimtab_guard.limits import ClusterLimits
 from trimtab_guard.model import Proposal
+from trimtab_guard.ration import Purse
 
 
 class Loop:
@@ -33,6 +36,7 @@ class Loop:
         self._journal = journal
         self._board = board
         self._clock = clock
+        self._declared: ClusterLimits | None = None
 
     def tick(self) -> None:
         """One tick of every service: sense, decide, and under the lock all the rest."""
@@ -41,7 +45,9 @@ class Loop:
         with self._board.lock:
             try:
                 self._board.keep_time(self._clock())
-                ticks = self._gate(sights, proposals, failure)
+                self._declare_limits()
+                failures = self._settle(sights, failure)
+                ticks = self._gate(sights, proposals, failures)
                 self._remember(ticks)
                 ticks = self._act(ticks)
                 self._end_abort(ticks)
@@ -56,12 +62,35 @@ class Loop:
         except PolicyError as error:
             return [None] * len(sights), str(error)
 
+    def _declare_limits(self) -> None:
+        """Journal what all services may do together from now on: a replay needs it."""
+        limits = self._board.cluster
+        if limits != self._declared:
+            write_cluster(self._journal, limits, self._clock())
+            self._declared = limits
+
+    def _settle(self, sights: Sequence[Sight], failure: str) -> list[str]:
+        """Close what earlier ticks left open; per service what still is, or else the failure."""
+        rows = zip(self._services, sights, strict=True)
+        return [service.settle(sight) or failure for service, sight in rows]
+
     def _gate(
-        self, sights: Sequence[Sight], proposals: Sequence[Proposal | None], failure: str
+        self,
+        sights: Sequence[Sight],
+        proposals: Sequence[Proposal | None],
+        failures: Sequence[str],
     ) -> list[TickRecord]:
-        """Guard, mode and approvals: what may be done; the rest is asked or only recorded."""
-        rows = zip(self._services, sights, proposals, strict=True)
-        return [service.gate(sight, proposal, failure) for service, sight, proposal in rows]
+        """Guard, mode and approvals: what may be done; the rest is asked or only recorded.
+
+        All services share one purse: who is listed first is served first.
+        """
+        spent = chain.from_iterable(service.memory.spent for service in self._services)
+        purse, ticks = Purse.counted(self._board.cluster, spent, sights[0].state.time_s), []
+        rows = zip(self._services, sights, proposals, failures, strict=True)
+        for service, sight, proposal, failure in rows:
+            ticks.append(service.gate(sight, proposal, failure, purse))
+            purse = purse.after(*ticks[-1].begins)
+        return ticks
 
     def _remember(self, ticks: Sequence[TickRecord]) -> None:
         """The decisions and what is intended: on the disk before anything is done."""

@@ -17,9 +17,10 @@ from trimtab_controller.journal import Entry, Journal
 from trimtab_controller.protocols import Intent
 from trimtab_controller.records import pack, unpack
 from trimtab_guard.history import History
-from trimtab_guard.limits import LONGEST_WINDOW_S, Limits
+from trimtab_guard.limits import LONGEST_WINDOW_S, ClusterLimits, Limits
 from trimtab_guard.model import Proposal, State, Verdict, Want
 from trimtab_guard.modes import Mode
+from trimtab_guard.ration import Change, recent
 
 # The kinds of records that a memory is folded from.
 REMEMBERED = ("tick", "outcome")
@@ -61,6 +62,11 @@ class TickRecord:
     actions: int = 0
     baseline: tuple[Want, ...] = ()
 
+    @property
+    def begins(self) -> tuple[Change, ...]:
+        """What is about to change by this tick; an older write may be open still."""
+        return changed(self.intent) if self.outcome is Outcome.APPLIED else ()
+
 
 @dataclass(frozen=True, slots=True)
 class OutcomeRecord:
@@ -79,7 +85,8 @@ class Memory:
     """One service's past. ``version`` is the last that is known to be ours or adopted.
 
     ``intent`` is a write whose outcome is unknown; ``applied`` are the recent ones that arrived
-    and were not undone, as long as nobody else has written; the counts are since the journal began.
+    and were not undone, as long as nobody else has written; the counts are since the journal began;
+    ``changes`` are what counts against the budget of all services.
     """
 
     history: History
@@ -88,6 +95,12 @@ class Memory:
     applied: tuple[Intent, ...] = ()
     decisions: int = 0
     actions: int = 0
+    changes: tuple[Change, ...] = ()
+
+    @property
+    def spent(self) -> tuple[Change, ...]:
+        """``changes``, and the open write as if it had been made just now."""
+        return (*self.changes, *changed(self.intent))
 
     def after_tick(self, tick: TickRecord) -> None:
         """Fold in one tick."""
@@ -97,6 +110,7 @@ class Memory:
             self.history = self.history.with_proposal(tick.proposal)
         self.adopt(tick.version)
         self.intent = tick.intent
+        self.changes = recent(self.changes, tick.time_s)
         self.decisions = tick.decisions + (tick.verdict is not None)
         self.actions = tick.actions
 
@@ -108,6 +122,7 @@ class Memory:
             self.actions += 1
             known = self.written(outcome.time_s - LONGEST_WINDOW_S)
             self.applied = () if intent.undoes else (*known, intent)
+            self.changes += changed(intent, outcome.time_s)
             self._remember_raises(intent)
 
     def adopt(self, version: str) -> None:
@@ -127,6 +142,13 @@ class Memory:
                 self.history = self.history.with_change(
                     intent.time_s, ask.backend, ask.wanted, ask.floor
                 )
+
+
+def changed(intent: Intent | None, time_s: float = math.inf) -> tuple[Change, ...]:
+    """What a write changes; nothing where it only keeps what is there. When is not known yet."""
+    if intent is None or not intent.changes:
+        return ()
+    return (Change(time_s, intent.service, intent.cost),)
 
 
 @dataclass(slots=True)
@@ -159,6 +181,11 @@ def write_limits(journal: Journal, limits: Limits, now_s: float, *, recalled: bo
     ``recalled``: just before, its memory was rebuilt from the journal.
     """
     journal.append("limits", {"limits": asdict(limits), "recalled": recalled}, now_s)
+
+
+def write_cluster(journal: Journal, limits: ClusterLimits, now_s: float) -> None:
+    """Make durable what all services may do together from now on."""
+    journal.append("cluster", {"limits": asdict(limits)}, now_s)
 
 
 def recall(journal: Journal, services: Iterable[str]) -> Recollection:

@@ -92,7 +92,8 @@ class Intent:
     """A write that is about to happen. The same ``request_id`` is never applied twice.
 
     ``before`` are the fields, of all backends, that it finds; ``undoes`` what was written before;
-    a stage that saw a newer leader than ``epoch``'s refuses it.
+    a stage that saw a newer leader than ``epoch``'s refuses it. ``cost`` is the price of the
+    replicas that it adds.
     """
 
     request_id: str
@@ -103,6 +104,18 @@ class Intent:
     before: tuple[Want, ...] = ()
     undoes: bool = False
     epoch: Epoch = NO_EPOCH
+    cost: float = 0.0
+
+    @property
+    def changes(self) -> bool:
+        """Whether replicas or shares may move at once: a floor up to what is there keeps it."""
+        floors = {want.name: want.replicas for want in self.before}
+        return any(
+            ask.floor is None
+            or ask.weight is not None
+            or not floors.get(ask.backend, ask.floor) <= ask.floor <= ask.wanted
+            for ask in self.asks
+        )
 
 
 class Stage(Protocol):

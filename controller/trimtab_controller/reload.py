@@ -63,6 +63,7 @@ class Reloader:
         with self._board.lock:
             self._config = config
             self._board.mandate.configs = config.by_name
+            self._board.cluster = config.cluster
             for service in self._services:
                 service.config = config.by_name[service.name]
                 self._recommenders[service.name].config = service.config

@@ -11,7 +11,7 @@ from trimtab_controller import act, undo
 from trimtab_controller.approvals import Request
 from trimtab_controller.board import Board
 from trimtab_controller.config import ServiceConfig
-from trimtab_controller.gate import Permit, permit
+from trimtab_controller.gate import Permit, explained, permit
 from trimtab_controller.journal import Journal
 from trimtab_controller.memory import (
     RUNNING_S,
@@ -29,6 +29,7 @@ from trimtab_guard.guard import judge, restore
 from trimtab_guard.limits import Limits
 from trimtab_guard.model import Proposal, State, Verdict, Want
 from trimtab_guard.modes import Mode, lower
+from trimtab_guard.ration import Purse
 
 log = logging.getLogger(__name__)
 
@@ -66,12 +67,24 @@ class Service:
         """What is."""
         return self.eyes.look()
 
-    def gate(self, sight: Sight, proposal: Proposal | None, failure: str) -> TickRecord:
-        """What of the proposal may be done now; what must be asked is asked."""
+    def settle(self, sight: Sight) -> str:
+        """Close the write that an earlier tick left open; returns why it still is."""
         self._declare_limits()
+        if self.memory.intent is None or sight.report is None:
+            return ""
+        now_s, stale_s = self.clock(), self.config.limits.stale_s
+        try:
+            self._conclude(act.settle(self.stage, self.memory.intent, sight.report, now_s, stale_s))
+        except StageError as error:
+            return str(error)
+        return ""
+
+    def gate(
+        self, sight: Sight, proposal: Proposal | None, failure: str, purse: Purse
+    ) -> TickRecord:
+        """What of the proposal may be done now; what must be asked is asked."""
         if sight.report is None:
             return self.held(sight, failure)
-        failure = self._settle(sight.report) or failure
         self.board.mandate.notice_leader(self.name, sight.report.epoch, self.clock())
         self._notice_writer(sight.report)
         tick = self.held(sight, failure)
@@ -87,16 +100,17 @@ class Service:
         if proposal is None or self.memory.intent:
             return tick
         rule = baseline(sight.known, self.config.profile)
-        verdict = self._judge(sight, proposal, rule)
+        verdict = self._judge(sight, proposal, rule, purse)
         tick = replace(tick, proposal=proposal, baseline=rule, verdict=verdict)
         if self.board.mandate.stopped:
             return replace(tick, outcome=Outcome.STOPPED)
         if not verdict.backends:
             return tick
         wished = act.targets(sight.report, verdict, proposal, fresh=sight.fresh)
-        wants, otherwise = self._permit(tick, sight.report, proposal, wished)
+        asked = explained(proposal, verdict)
+        wants, otherwise = self._permit(tick, sight.report, asked, wished)
         epoch = self.board.mandate.epoch
-        intent = act.intend(self.name, tick.time_s, sight.report, wants, epoch)
+        intent = act.intend(self.config.limits, tick.time_s, sight.report, wants, epoch)
         if intent:
             return replace(tick, intent=intent, outcome=Outcome.APPLIED)
         blind = otherwise is Outcome.UNCHANGED and not sight.fresh
@@ -187,7 +201,7 @@ class Service:
         if not allowed.backends:
             return tick
         epoch = self.board.mandate.epoch
-        intent = undo.undoing(self.name, tick.time_s, sight.report, before, allowed, epoch)
+        intent = undo.undoing(limits, tick.time_s, sight.report, before, allowed, epoch)
         outcome = Outcome.APPLIED if intent else Outcome.UNCHANGED
         return replace(tick, intent=intent, outcome=outcome)
 
@@ -199,9 +213,11 @@ class Service:
             write_limits(self.journal, limits, self.clock(), recalled=recalled)
             self._declared = limits
 
-    def _judge(self, sight: Sight, proposal: Proposal, rule: tuple[Want, ...]) -> Verdict:
+    def _judge(
+        self, sight: Sight, proposal: Proposal, rule: tuple[Want, ...], purse: Purse
+    ) -> Verdict:
         limits, history = self.config.limits, self.memory.history
-        return judge(proposal, rule, sight.state, limits, history, self.clock())
+        return judge(proposal, rule, sight.state, limits, history, self.clock(), purse)
 
     def _permit(
         self, tick: TickRecord, report: StageReport, proposal: Proposal, wished: tuple[Want, ...]
@@ -215,17 +231,6 @@ class Service:
             time_s=tick.time_s,
         )
         return permit(request, tick.mode, self.board.approvals)
-
-    def _settle(self, report: StageReport) -> str:
-        """Close the write that an earlier tick left open; returns why it still is."""
-        if self.memory.intent:
-            try:
-                stale_s = self.config.limits.stale_s
-                outcome = act.settle(self.stage, self.memory.intent, report, self.clock(), stale_s)
-            except StageError as error:
-                return str(error)
-            self._conclude(outcome)
-        return ""
 
     def _notice_writer(self, report: StageReport) -> None:
         """Leave the service to whoever else writes to it, until a human says otherwise."""

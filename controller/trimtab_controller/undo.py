@@ -8,6 +8,7 @@ from dataclasses import replace
 from trimtab_controller.act import intend, targets
 from trimtab_controller.protocols import Intent, StageReport
 from trimtab_guard.authority import Epoch
+from trimtab_guard.limits import Limits
 from trimtab_guard.model import Proposal, Verdict, Want
 
 
@@ -23,7 +24,7 @@ def replaced(changes: Iterable[Intent]) -> tuple[Want, ...]:
 
 
 def undoing(
-    service: str,
+    limits: Limits,
     now_s: float,
     report: StageReport,
     before: tuple[Want, ...],
@@ -31,9 +32,9 @@ def undoing(
     epoch: Epoch,
 ) -> Intent | None:
     """The write that brings ``before`` back as far as ``allowed``, or ``None`` when all is so."""
-    wish = Proposal(service, "undo", now_s, before)
+    wish = Proposal(limits.service, "undo", now_s, before)
     wants = targets(report, allowed, wish, fresh=True)
-    intent = intend(service, now_s, report, wants, epoch)
+    intent = intend(limits, now_s, report, wants, epoch)
     return replace(intent, undoes=True) if intent else None
 
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from math import fsum
 from typing import NamedTuple
 
-from trimtab_controller.config import Config, ServiceConfig
-from trimtab_guard.limits import BackendLimits, Limits
+from trimtab_controller.config import Config
+from trimtab_guard.limits import BackendLimits, ClusterLimits, Limits
 from trimtab_guard.replicas import Sight, max_replicas, min_replicas, rate_down, rate_up
 
 SPANS_S = {"a minute": 60.0, "ten minutes": 600.0, "an hour": 3600.0}
@@ -43,16 +44,37 @@ def described(config: Config) -> Iterator[str]:
     """The worst case of every service, in lines for a human."""
     for service in config.services:
         yield f"{service.name}: the most that trimtab could do, whatever its policy wants"
-        for limits, price in zip(service.limits.backends, _prices(service), strict=True):
+        for backend in service.limits.backends:
             for span, span_s in SPANS_S.items():
-                most = worst(service.limits, limits, span_s)
+                most = worst(service.limits, backend, span_s)
                 yield (
-                    f"  {limits.name:12} within {span + ':':12} "
-                    f"+{most.up} replicas (+{most.up * price:g} an hour), "
+                    f"  {backend.name:12} within {span + ':':12} "
+                    f"+{most.up} replicas (+{most.up * backend.price:g} an hour), "
                     f"-{most.down} replicas, {most.share * 100:.0f} points of the route"
                 )
         yield _at_once(service.limits)
-        yield _left_behind(service)
+        yield _left_behind(service.limits)
+    yield "all services: the most that trimtab could do to them together"
+    for span, span_s in SPANS_S.items():
+        cost, services = together(
+            [service.limits for service in config.services], config.cluster, span_s
+        )
+        yield f"  {'':12} within {span + ':':12} +{cost:g} an hour, {services} services changed"
+    yield "  beyond it: what a rollback or an abort puts back, and leaving what cannot serve"
+
+
+def together(
+    services: Sequence[Limits], cluster: ClusterLimits, span_s: float
+) -> tuple[float, int]:
+    """The most new cost within any ``span_s`` seconds, and how many services may change in it."""
+    growth = (
+        worst(limits, backend, span_s).up * backend.price
+        for limits in services
+        for backend in limits.backends
+    )
+    budget = cluster.budget * _windows(span_s, cluster.budget_window_s)
+    at_once = cluster.services_at_once * _windows(span_s, cluster.change_window_s)
+    return min(fsum(growth), budget), min(len(services), at_once)
 
 
 def _at_once(limits: Limits) -> str:
@@ -66,20 +88,15 @@ def _at_once(limits: Limits) -> str:
     )
 
 
-def _left_behind(service: ServiceConfig) -> str:
-    backends = service.limits.backends
+def _left_behind(limits: Limits) -> str:
+    backends = limits.backends
     floors = ", ".join(f"{backend.name} {backend.max_replicas}" for backend in backends)
-    spare = zip(backends, _prices(service), strict=True)
-    cost = sum((backend.max_replicas - backend.min_replicas) * price for backend, price in spare)
+    cost = fsum((b.max_replicas - b.min_replicas) * b.price for b in backends)
     return (
         f"  if it dies at the worst moment: the floors stay, at most {floors} replicas "
         f"(+{cost:g} an hour over the minimum), and so does the route, at worst all on one "
         "backend; the autoscaler underneath goes on above the floors, until somebody lowers them"
     )
-
-
-def _prices(service: ServiceConfig) -> list[float]:
-    return [backend.price for backend in service.spec.backends]
 
 
 def _most_up(limits: Limits, backend: BackendLimits, span_s: float) -> int:

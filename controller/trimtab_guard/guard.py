@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from trimtab_guard import replicas, route
 from trimtab_guard.history import History
 from trimtab_guard.limits import Limits
 from trimtab_guard.model import Proposal, State, Verdict, Want
-from trimtab_guard.trust import Wish, choose, refusals, undo
+from trimtab_guard.ration import BOTTOMLESS, Purse, paid, waiting
+from trimtab_guard.trust import Wish, choose, present, refusals, undo
 
 
 def judge(
@@ -16,12 +19,14 @@ def judge(
     limits: Limits,
     history: History,
     now_s: float,
+    purse: Purse = BOTTOMLESS,
 ) -> Verdict:
     """The allowed decision, and a reason for every change made to the proposal.
 
     ``baseline`` is what a plain rule wants from the last valid readings; ``history`` is the
-    memory of the ticks before this one. Pure: the same arguments give the same verdict, and
-    a verdict, judged again in the place of its proposal, stays as it is.
+    memory of the ticks before this one; ``purse`` is what the other services leave to this one.
+    Pure: the same arguments give the same verdict, and a verdict, judged again in the place of
+    its proposal, stays as it is.
 
     The verdict has one want per backend, in the order of the state. It has none at all when
     the present is not known (``refusals``): a backend that it does not name is left alone.
@@ -36,13 +41,24 @@ def judge(
     - *Someone else changed replicas*: their change fills the windows as ours would.
     - *A signal in doubt*: nothing is taken away, whatever anybody wants.
     - *No backend has a ready replica*: the route stays; sending it elsewhere helps nobody.
+    - *Enough other services are changing*: this one's wish waits. What the guard does to a
+      service that wishes nothing (into its range, away from what cannot serve, the baseline
+      in place of a blind policy) does not wait, but its new replicas are paid for as well.
     """
     refused = tuple(refusals(state, limits, history, now_s))
     if refused:
         return Verdict(limits.service, now_s, (), refused)
     known = history.with_state(state)
-    wish = choose(proposal, baseline, state, limits, known, now_s)
-    return _limited(wish, state, limits, known, now_s)
+
+    def decided(proposal: Proposal) -> Verdict:
+        wish = choose(proposal, baseline, state, limits, known, now_s)
+        return _limited(wish, state, limits, known, now_s)
+
+    verdict = decided(proposal)
+    if crowd := purse.crowd(limits.service):
+        must = decided(replace(proposal, backends=present(state)))
+        verdict = waiting(verdict, must, crowd)
+    return paid(verdict, state, limits, purse)
 
 
 def restore(

@@ -38,6 +38,8 @@ class BackendLimits:
     """Most that may be asked for."""
     capacity_rps: Annotated[float, Bound(0.001, 1e9, "rps")] = 1e9
     """What one ready replica can serve; the default is no limit."""
+    price: Annotated[float, Bound(1e-6, 1e4, "price")] = 1.0
+    """What a replica takes of the budget that all services share."""
 
     def __post_init__(self) -> None:
         owner = f"backend {self.name!r}"

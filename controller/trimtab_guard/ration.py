@@ -3,22 +3,22 @@
 Each verdict is right for its own service. Ten right verdicts on the same morning can still be
 one mistake: of a shared sensor, of a policy, of somebody's configuration.
 
-Once per tick, after all services were judged::
+A purse goes from service to service, in the order in which they are listed::
 
-    spending = spending.at(now_s)
-    verdicts = ration(plans, limits, spending, now_s)
-    spending = spending.with_change(now_s, "web", cost)  # per service really changed
+    purse = Purse.counted(limits, changes, now_s)  # every tick: what is left after the last ones
+    verdict = judge(..., purse)
+    purse = purse.after(change)  # when something will be done about it
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from trimtab_guard.limits import LONGEST_WINDOW_S, ClusterLimits
-from trimtab_guard.model import Reason, Verdict, Want
+from trimtab_guard.limits import LONGEST_WINDOW_S, ClusterLimits, Limits
+from trimtab_guard.model import Reason, State, Verdict
 from trimtab_guard.modes import SAME_SHARE
 from trimtab_guard.reasons import Code
 
@@ -26,120 +26,82 @@ CENT = 1e-9
 """What rounding may add to a budget: a tenth three times over is not three tenths."""
 
 
-class Plan(NamedTuple):
-    """What one service was allowed, what it has now, and what a replica of a backend costs."""
-
-    verdict: Verdict
-    present: tuple[Want, ...]
-    prices: Mapping[str, float]
-
-
 class Change(NamedTuple):
-    """One service that was changed, and the price of its new replicas."""
+    """One service that was changed, and the price of its new replicas.
+
+    ``time_s`` is infinite while it is not known whether it was.
+    """
 
     time_s: float
     service: str
     cost: float
 
 
+def recent(changes: Iterable[Change], now_s: float) -> tuple[Change, ...]:
+    """Without what is older than any window; a later clock's changes happened by now."""
+    known = (change for change in changes if change.time_s >= now_s - LONGEST_WINDOW_S)
+    return tuple(change._replace(time_s=min(change.time_s, now_s)) for change in known)
+
+
 @dataclass(frozen=True, slots=True)
-class Spending:
-    """The changes of the past hour, over all services; JSON like `History`."""
+class Purse:
+    """What is left of the budget, which services are changing, and how many may at once."""
 
-    changes: tuple[Change, ...] = ()
-
-    def at(self, now_s: float) -> Spending:
-        """Without what is older than any window; a later clock's changes happened by now."""
-        recent = (c for c in self.changes if c.time_s >= now_s - LONGEST_WINDOW_S)
-        return Spending(tuple(c._replace(time_s=min(c.time_s, now_s)) for c in recent))
-
-    def with_change(self, now_s: float, service: str, cost: float) -> Spending:
-        """Remember a change that was really made."""
-        return Spending((*self.changes, Change(now_s, service, cost)))
-
-    def cost(self, since_s: float) -> float:
-        """What was spent at or after ``since_s``."""
-        return math.fsum(change.cost for change in self.changes if change.time_s >= since_s)
-
-    def services(self, since_s: float) -> frozenset[str]:
-        """Who was changed at or after ``since_s``."""
-        return frozenset(change.service for change in self.changes if change.time_s >= since_s)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain numbers, lists and dicts: what ``json.dumps`` takes."""
-        return {"changes": [list(change) for change in self.changes]}
+    left: float = math.inf
+    busy: frozenset[str] = frozenset()
+    at_once: float = math.inf
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Spending:
-        """The inverse of ``to_dict``; ``ValueError`` when ``data`` is something else."""
-        try:
-            rows = ((float(at), str(name), float(cost)) for at, name, cost in data["changes"])
-            return cls(tuple(Change(*row) for row in rows))
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"not a spending ({error!r}); start with an empty one") from error
+    def counted(cls, limits: ClusterLimits, changes: Iterable[Change], now_s: float) -> Purse:
+        """What ``changes``, of all services, leave of what ``limits`` allow."""
+        changes = tuple(changes)
+        paid = (c.cost for c in changes if c.time_s >= now_s - limits.budget_window_s)
+        busy = (c.service for c in changes if c.time_s >= now_s - limits.change_window_s)
+        return cls(limits.budget - math.fsum(paid), frozenset(busy), limits.services_at_once)
+
+    def after(self, *changes: Change) -> Purse:
+        """What is left for whoever comes next."""
+        paid = math.fsum(change.cost for change in changes)
+        return Purse(self.left - paid, self.busy | {c.service for c in changes}, self.at_once)
+
+    def crowd(self, service: str) -> Reason | None:
+        """Why ``service`` may not begin to change now; who has begun may go on."""
+        if service in self.busy or len(self.busy) < self.at_once:
+            return None
+        return Reason(Code.CROWD, "", len(self.busy) + 1, self.at_once)
 
 
-def cost(plan: Plan) -> float:
-    """The price of the replicas that the plan adds."""
-    return math.fsum(
-        max(0, want.replicas - now.replicas) * plan.prices[want.name] for want, now in _pairs(plan)
+BOTTOMLESS = Purse()
+"""For one service on its own."""
+
+
+def waiting(verdict: Verdict, must: Verdict, crowd: Reason) -> Verdict:
+    """``must`` instead, when the verdict goes any further than what the service cannot choose."""
+    differs = any(
+        want.replicas != least.replicas or abs(want.weight - least.weight) >= SAME_SHARE
+        for want, least in zip(verdict.backends, must.backends, strict=True)
     )
+    if not differs:
+        return verdict
+    return replace(verdict, backends=must.backends, reasons=(*verdict.reasons, crowd))
 
 
-def ration(
-    plans: Iterable[Plan], limits: ClusterLimits, spending: Spending, now_s: float
-) -> tuple[Verdict, ...]:
-    """The verdicts of ``plans``, cut to what all may do together; first listed, first served.
-
-    Only growth costs. A service that may not change now keeps what it has, and one that has
-    changed within the window may go on.
-    """
-    left = limits.budget - spending.cost(now_s - limits.budget_window_s)
-    busy = spending.services(now_s - limits.change_window_s)
-    verdicts = []
-    for plan in plans:
-        paid = _paid(plan, left)
-        service = paid.verdict.service
-        if _changes(paid) and service not in busy and len(busy) >= limits.services_at_once:
-            paid = _held(paid, Reason(Code.CROWD, "", len(busy) + 1, limits.services_at_once))
-        if _changes(paid):
-            busy |= {service}
-            left -= cost(paid)
-        verdicts.append(paid.verdict)
-    return tuple(verdicts)
-
-
-def _paid(plan: Plan, left: float) -> Plan:
-    wants, reasons = [], []
-    for want, now in _pairs(plan):
-        price = plan.prices[want.name]
-        affordable = max(0, math.floor((left + CENT) / price))
-        allowed = min(want.replicas, now.replicas + affordable)
+def paid(verdict: Verdict, state: State, limits: Limits, purse: Purse) -> Verdict:
+    """The verdict without the new replicas that the purse cannot pay. All else is free."""
+    left, wants, reasons = purse.left, [], []
+    prices = {backend.name: backend.price for backend in limits.backends}
+    for want, now in zip(verdict.backends, state.backends, strict=True):
+        bought = _bought(want.replicas - now.wanted, prices[want.name], left)
+        left -= bought * prices[want.name]
+        allowed = min(want.replicas, now.wanted + bought)
         if allowed != want.replicas:
             reasons.append(Reason(Code.BUDGET, want.name, want.replicas, allowed))
-        left -= max(0, allowed - now.replicas) * price
         wants.append(replace(want, replicas=allowed))
-    return _with(plan, tuple(wants), reasons)
+    return replace(verdict, backends=tuple(wants), reasons=(*verdict.reasons, *reasons))
 
 
-def _held(plan: Plan, reason: Reason) -> Plan:
-    return _with(plan, tuple(now for _, now in _pairs(plan)), [reason])
-
-
-def _with(plan: Plan, wants: tuple[Want, ...], reasons: list[Reason]) -> Plan:
-    verdict = plan.verdict
-    told = (*verdict.reasons, *reasons)
-    return plan._replace(verdict=replace(verdict, backends=wants, reasons=told))
-
-
-def _changes(plan: Plan) -> bool:
-    return any(
-        want.replicas != now.replicas or abs(want.weight - now.weight) >= SAME_SHARE
-        for want, now in _pairs(plan)
-    )
-
-
-def _pairs(plan: Plan) -> tuple[tuple[Want, Want], ...]:
-    """Each want of the verdict, and what is there now."""
-    present = {now.name: now for now in plan.present}
-    return tuple((want, present[want.name]) for want in plan.verdict.backends)
+def _bought(growth: int, price: float, left: float) -> int:
+    """How many of so many new replicas there is money for."""
+    if growth * price <= left + CENT:
+        return max(0, growth)
+    return max(0, math.floor((left + CENT) / price))

@@ -183,6 +183,7 @@ class World:
         """Change the file while the world lives."""
         self.configure((self.folder / "trimtab.yaml").read_text().replace(old, new))
         self.mandate.configs = self.config.by_name
+        self.board.cluster = self.config.cluster
         for service in self.services:
             service.config = self.config.by_name[service.name]
 
@@ -200,7 +201,7 @@ class World:
             newest_epoch=newest_epoch(self.stages.values()),
         )
         self.approvals = Approvals(self.journal, wait_s=900.0, grant_s=3600.0)
-        self.board = Board(self.mandate, self.approvals, self.clock)
+        self.board = Board(self.mandate, self.approvals, self.config.cluster, self.clock)
         past = recall(self.journal, list(self.config.by_name))
         self.services = [self.service(service, past) for service in services]
         policy = Budgeted(self.policy, budget_s=0.2)

@@ -10,7 +10,7 @@ import pytest
 
 from trimtab_controller.config import load
 from trimtab_controller.schema import ConfigError
-from trimtab_guard.limits import BackendLimits, Limits
+from trimtab_guard.limits import BackendLimits, ClusterLimits, Limits
 from trimtab_guard.modes import Mode
 from trimtab_stage.config import DEMO
 
@@ -52,6 +52,12 @@ def test_a_good_file(tmp_path: Path) -> None:
     assert service.profile.backends[0].startup_mean_s == 2.0
 
 
+def test_the_limits_of_all_services_shrink_with_the_speed(tmp_path: Path) -> None:
+    text = "speed: 6\ncluster: {budget: 20, services_at_once: 3}\n" + GOOD
+    assert load(write(tmp_path, text)).cluster == ClusterLimits(100.0, 20.0, 10.0, 3)
+    assert load(write(tmp_path, GOOD)).cluster == ClusterLimits()
+
+
 def test_the_demonstration_describes_its_stage() -> None:
     config = load(Path(str(files("trimtab_controller") / "demo.yaml")))
     (service,) = config.services
@@ -75,6 +81,16 @@ def test_the_demonstration_describes_its_stage() -> None:
         ("0.99", "1.5", 9, "services[0].slo.share: 1.5 must be from 0 to 1"),
         ("0.99", "{}", 9, "services[0].slo.share: 'this' must be a number"),
         ("assist", "auto", 6, "ceiling: 'auto' must be one of shadow, approve, assist, guarded"),
+        ("tick_s: 15", "cluster: {budget: -1}", 1, "cluster.budget: -1 must be from 0 to 1e+09"),
+        ("tick_s: 15", "cluster: {budgets: 1}", 1, "cluster.budgets: unknown key: did you mean"),
+        ("tick_s: 15", "cluster: {change_window_s: 0}", 1, "change_window_s: 0 must be from 0.001"),
+        ("tick_s: 15", "cluster: {services_at_once: 0}", 1, "at_once: 0 must be from 1 to 100000"),
+        (
+            "    max_replicas: 12",
+            "    price: 0\n        max_replicas: 12",
+            17,
+            "price: 0 must be from",
+        ),
         ("    miss_price: 50\n", "", 3, "services[0]: 'miss_price' is missing: add it here"),
         ("    slo:\n      latency_s: 0.3\n      share: 0.99", "    slo: 1", 7, "must be a mapping"),
         ("max_replicas: 12", "max_replicas: 12.5", 17, "'12.5' must be a whole number"),

@@ -49,6 +49,13 @@ def test_limits_hold_from_the_next_tick_on(reloading: Reloading) -> None:
     assert reloading.recommender.config.limits.backends[0].max_replicas == 3
 
 
+def test_the_limits_of_all_services_follow(reloading: Reloading) -> None:
+    reloading.edit("tick_s: 1", "tick_s: 1\ncluster: {budget: 2}")
+    reloading.world.want(a=9, b=1)
+    reloading.world.tick()
+    assert reloading.world.floors == (3, 1)
+
+
 def test_ceilings_and_schedules_follow(reloading: Reloading) -> None:
     reloading.edit("ceiling: guarded", "ceiling: assist")
     assert reloading.world.tick().tick.mode is Mode.ASSIST

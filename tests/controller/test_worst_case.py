@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trimtab_controller.cli import main
-from trimtab_controller.worst_case import Worst, worst
+from trimtab_controller.worst_case import Worst, together, worst
 from trimtab_guard.guard import judge
 from trimtab_guard.history import History
-from trimtab_guard.limits import BackendLimits, Limits
+from trimtab_guard.limits import BackendLimits, ClusterLimits, Limits
 from trimtab_guard.model import BackendState, Proposal, Reading, State, Want
 
 NAMES = ("a", "b")
@@ -143,6 +143,21 @@ def test_figures(change: Callable[[Limits], Limits], expected: list[Worst]) -> N
     assert [worst(allowed, allowed.backends[0], span_s) for span_s in spans] == expected
 
 
+@pytest.mark.parametrize(
+    ("cluster", "expected"),
+    [
+        (ClusterLimits(), [(30.0, 2), (60.0, 2), (60.0, 2)]),
+        (ClusterLimits(budget=7.0), [(7.0, 2), (7.0, 2), (42.0, 2)]),
+        (ClusterLimits(services_at_once=1), [(30.0, 1), (60.0, 2), (60.0, 2)]),
+    ],
+    ids=["the sum of all", "a budget", "one after the other"],
+)
+def test_figures_of_all_services(cluster: ClusterLimits, expected: list[tuple[float, int]]) -> None:
+    backends = (BackendLimits("a", price=2.0), BackendLimits("b", price=1.0))
+    services = [Limits("web", backends), Limits("api", backends)]
+    assert [together(services, cluster, span_s) for span_s in (60.0, 600.0, 3600.0)] == expected
+
+
 def test_the_largest_fleet_is_no_trouble() -> None:
     backend = BackendLimits("a", 1, 100_000)
     assert worst(Limits("web", (backend,)), backend, 600.0).up > 99_000
@@ -153,6 +168,7 @@ def test_the_command_prints_every_backend_and_what_stays() -> None:
     assert result.exit_code == 0
     assert result.output.count("on-demand    within") == 3
     assert "each carries on-demand 66.7, spot 66.7 requests/s" in result.output
+    assert "within a minute:    +16.8 an hour, 1 services changed" in result.output
     assert "floors stay, at most on-demand 12, spot 12 replicas (+15.4 an hour" in result.output
 
 

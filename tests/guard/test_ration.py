@@ -2,157 +2,195 @@
 
 from __future__ import annotations
 
-import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimtab_guard.limits import ClusterLimits
-from trimtab_guard.model import Verdict, Want
-from trimtab_guard.ration import Change, Plan, Spending, cost, ration
+from trimtab_guard.guard import judge
+from trimtab_guard.limits import BackendLimits, ClusterLimits, Limits
+from trimtab_guard.model import Proposal, State, Verdict, Want
+from trimtab_guard.ration import BOTTOMLESS, Change, Purse, paid, recent
 
-from .world import NOW_S, reasons
+from .world import NOW_S, limits, proposal, reasons, state, watched
 
-PRICES = {"od": 1.0, "spot": 0.1}
-NOTHING = Spending()
-
-
-def plan(
-    service: str, od: tuple[int, int], spot: tuple[int, int] = (3, 3), share: float = 0.5
-) -> Plan:
-    """From the first to the second of each; ``share`` of od, which has half of the route."""
-    present = (Want("od", od[0], 0.5), Want("spot", spot[0], 0.5))
-    wants = (Want("od", od[1], share), Want("spot", spot[1], 1 - share))
-    return Plan(Verdict(service, NOW_S, wants), present, PRICES)
+PRICED = limits(backends=(BackendLimits("od", price=1.0), BackendLimits("spot", price=0.1)))
+PAST = watched()
+INF = math.inf
 
 
-def counts(verdicts: tuple[Verdict, ...]) -> list[tuple[int, ...]]:
-    return [tuple(want.replicas for want in verdict.backends) for verdict in verdicts]
+def judged(purse: Purse, wish: Proposal | None = None, seen: State | None = None) -> Verdict:
+    """What a service that is not in the purse may do: grow to 8 and 6 replicas where it has 5."""
+    wish, seen = wish or proposal(8, 6), seen or state()
+    return judge(wish, (), seen, PRICED, PAST, NOW_S, purse)
 
 
-def spent(*changes: tuple[float, str, float]) -> Spending:
-    return Spending(tuple(Change(NOW_S - age_s, name, paid) for age_s, name, paid in changes))
+def counts(verdict: Verdict) -> tuple[int, ...]:
+    return tuple(want.replicas for want in verdict.backends)
 
 
-@pytest.mark.parametrize(
-    ("budget", "past", "expected"),
-    [
-        pytest.param(5.3, NOTHING, [(8, 6), (4, 3)], id="enough for all"),
-        pytest.param(5.2, NOTHING, [(8, 6), (3, 3)], id="the last one waits"),
-        pytest.param(2.0, NOTHING, [(7, 3), (2, 3)], id="the first listed is served first"),
-        pytest.param(0.2, NOTHING, [(5, 5), (2, 3)], id="a cheap one may still fit"),
-        pytest.param(0.0, NOTHING, [(5, 3), (2, 3)], id="nothing to spend"),
-        pytest.param(5.3, spent((600, "x", 2.3)), [(8, 3), (2, 3)], id="spent within the window"),
-        pytest.param(5.3, spent((600.1, "x", 2.3)), [(8, 6), (4, 3)], id="spent before it"),
-        pytest.param(5.3, spent((1, "x", 99.0)), [(5, 3), (2, 3)], id="overspent"),
-    ],
-)
-def test_new_replicas_are_paid_from_one_budget(
-    budget: float, past: Spending, expected: list[tuple[int, int]]
-) -> None:
-    limits = ClusterLimits(budget=budget)
-    plans = [plan("a", (5, 8), (3, 6)), plan("b", (2, 4))]
-    assert counts(ration(plans, limits, past, NOW_S)) == expected
-
-
-def test_what_the_budget_refuses_is_told_and_shrinking_is_free() -> None:
-    limits = ClusterLimits(budget=1.0)
-    grown, shrunk = ration([plan("a", (5, 8)), plan("b", (9, 2))], limits, NOTHING, NOW_S)
-    assert reasons(grown) == [("BUDGET", "od", 8, 6)]
-    assert (shrunk.reasons, shrunk.backends[0].replicas) == ((), 2)
+def counted(*changes: tuple[float, str, float], **fields: Any) -> Purse:
+    """The purse after changes so many seconds ago."""
+    past = [Change(NOW_S - age_s, name, cost) for age_s, name, cost in changes]
+    return Purse.counted(ClusterLimits(**fields), past, NOW_S)
 
 
 @pytest.mark.parametrize(
-    ("past", "changed"),
+    ("left", "expected"),
     [
-        pytest.param(NOTHING, "ab", id="two at once"),
-        pytest.param(spent((60, "x", 0.0)), "a", id="another one is changing"),
-        pytest.param(spent((60.1, "x", 0.0)), "ab", id="it is done"),
-        pytest.param(spent((9, "x", 0.0), (5, "b", 0.0)), "b", id="one of them goes on"),
-        pytest.param(spent((9, "b", 0.0), (5, "b", 0.0)), "ab", id="the same one twice is one"),
+        pytest.param(3.1, (8, 6), id="enough for all"),
+        pytest.param(3.0, (8, 5), id="the last one waits"),
+        pytest.param(2.1, (7, 6), id="a cheap one may still fit"),
+        pytest.param(0.9, (5, 6), id="only a cheap one"),
+        pytest.param(0.0, (5, 5), id="nothing to spend"),
+        pytest.param(-7.0, (5, 5), id="overspent"),
     ],
 )
-def test_only_so_many_services_change_at_once(past: Spending, changed: str) -> None:
-    plans = [plan("z", (5, 5)), plan("a", (5, 6)), plan("b", (5, 5), share=0.6), plan("c", (5, 4))]
-    verdicts = ration(plans, ClusterLimits(services_at_once=2), past, NOW_S)
-    there = {p.verdict.service: p.present for p in plans}
-    assert "".join(v.service for v in verdicts if v.backends != there[v.service]) == changed
-    assert [r for v in verdicts for r in reasons(v)] == [("CROWD", "", 3, 2)] * (3 - len(changed))
+def test_new_replicas_are_paid_from_one_budget(left: float, expected: tuple[int, int]) -> None:
+    found = judged(Purse(left))
+    assert counts(found) == expected
+    names = zip(("od", "spot"), (8, 6), expected, strict=True)
+    assert reasons(found) == [
+        ("BUDGET", name, wish, got) for name, wish, got in names if wish != got
+    ]
 
 
-def test_who_waits_costs_nothing() -> None:
-    limits = ClusterLimits(budget=1.0, services_at_once=1)
-    past = spent((1, "b", 0.0))
-    waits, grows = ration([plan("a", (5, 6)), plan("b", (5, 6))], limits, past, NOW_S)
-    assert (waits.backends[0].replicas, grows.backends[0].replicas) == (5, 6)
+def test_rounding_costs_nobody_a_replica() -> None:
+    assert counts(judged(Purse(0.1 + 0.2), proposal(5, 8))) == (5, 8)
+    assert counts(judged(Purse(0.3 - 1e-10), proposal(5, 8))) == (5, 8)
+    assert counts(judged(Purse(0.3 - 1e-8), proposal(5, 8))) == (5, 7)
 
 
-def test_rounding_of_shares_is_no_change() -> None:
-    limits = ClusterLimits(services_at_once=1)
-    wished = [plan("a", (5, 5), share=0.5009), plan("b", (5, 5), share=0.501)]
-    first, second = ration(wished, limits, NOTHING, NOW_S)
-    assert (first.reasons, second.reasons) == ((), ())
-    wished[0] = plan("a", (5, 5), share=0.501)
-    assert reasons(ration(wished, limits, NOTHING, NOW_S)[1]) == [("CROWD", "", 2, 1)]
+def test_shrinking_and_routing_are_free() -> None:
+    allowed = Limits("web", PRICED.backends, down_percent=100)
+    wish = proposal(2, 3, (0.55, 0.45))
+    verdicts = [judge(wish, (), state(), allowed, PAST, NOW_S, p) for p in (BOTTOMLESS, Purse(0))]
+    assert verdicts[0].backends == (Want("od", 2, 0.55), Want("spot", 3, 0.45))
+    assert verdicts[1] == verdicts[0]
 
 
-def test_a_verdict_that_names_nothing_stays_so() -> None:
-    empty = plan("a", (5, 5))._replace(verdict=Verdict("a", NOW_S, ()))
-    assert ration([empty], ClusterLimits(budget=0.0), NOTHING, NOW_S) == (empty.verdict,)
+@pytest.mark.parametrize(
+    ("changes", "left", "busy"),
+    [
+        pytest.param([], 5.0, "", id="nothing done"),
+        pytest.param([(600, "x", 2.0)], 3.0, "", id="spent within the window"),
+        pytest.param([(600.1, "x", 2.0)], 5.0, "", id="spent before it"),
+        pytest.param([(60, "x", 0.0)], 5.0, "x", id="changed within the window"),
+        pytest.param([(60.1, "x", 0.0)], 5.0, "", id="changed before it"),
+        pytest.param([(9, "x", 1.0), (5, "x", 2.0), (5, "y", 0.5)], 1.5, "xy", id="several"),
+        pytest.param([(-INF, "x", 1.0)], 4.0, "x", id="nobody knows yet whether it was done"),
+        pytest.param([(-30, "x", 1.0)], 4.0, "x", id="by a clock that was ahead"),
+    ],
+)
+def test_the_purse_is_what_the_windows_leave(changes: Any, left: float, busy: str) -> None:
+    assert counted(*changes, budget=5.0) == Purse(left, frozenset(busy), 10)
 
 
-plans = st.lists(
-    st.builds(
-        plan,
-        st.sampled_from("abcd"),
-        st.tuples(st.integers(0, 9), st.integers(0, 9)),
-        st.tuples(st.integers(0, 9), st.integers(0, 9)),
-        st.sampled_from([0.5, 0.6]),
-    ),
-    max_size=4,
-    unique_by=lambda each: each.verdict.service,
+def test_who_is_served_leaves_less_to_the_next() -> None:
+    after = Purse(5.0, frozenset("x"), 2).after(Change(NOW_S, "web", 3.5))
+    assert after == Purse(1.5, frozenset({"x", "web"}), 2)
+
+
+@pytest.mark.parametrize(
+    ("busy", "at_once", "waits"),
+    [
+        pytest.param(["a"], 2, False, id="there is room for one more"),
+        pytest.param(["a", "b"], 2, True, id="enough are changing"),
+        pytest.param(["a", "b", "c"], 2, True, id="more than enough are"),
+        pytest.param(["a", "web"], 2, False, id="who has begun goes on"),
+    ],
+)
+def test_only_so_many_services_change_at_once(busy: list[str], at_once: int, waits: bool) -> None:
+    found = judged(Purse(INF, frozenset(busy), at_once))
+    assert counts(found) == ((5, 5) if waits else (8, 6))
+    assert reasons(found) == ([("CROWD", "", len(busy) + 1, at_once)] if waits else [])
+
+
+CROWDED = Purse(INF, frozenset("ab"), 2)
+
+
+@pytest.mark.parametrize(
+    ("share", "waits"),
+    [
+        pytest.param(0.5, False, id="nothing to wait for"),
+        pytest.param(0.5009, False, id="rounding is no change"),
+        pytest.param(0.501, True, id="a share"),
+    ],
+)
+def test_who_wishes_nothing_does_not_wait(share: float, waits: bool) -> None:
+    wish = proposal(5, 5, (share, 1 - share))
+    assert [code for code, *_ in reasons(judged(CROWDED, wish))] == ["CROWD"] * waits
+
+
+def test_the_crowd_keeps_nobody_from_leaving_what_cannot_serve() -> None:
+    broken = state(spot={"ready": 0})
+    found = judged(CROWDED, proposal(8, 6, (0.6, 0.4)), broken)
+    assert found.backends == (Want("od", 5, 1.0), Want("spot", 5, 0.0))
+    assert [code for code, *_ in reasons(found)] == ["NOT_READY", "NOT_READY", "CROWD"]
+
+
+def test_nor_from_the_allowed_range_which_is_paid_for() -> None:
+    few = state(od={"wanted": 0, "ready": 0})
+    assert counts(judged(CROWDED, proposal(3, 5), few)) == (1, 5)
+    assert counts(judged(Purse(0.5, frozenset("ab"), 2), proposal(3, 5), few)) == (0, 5)
+
+
+def test_nor_the_baseline_from_adding_in_the_place_of_a_lost_policy() -> None:
+    lost, plain = proposal(9, 9, in_envelope=False), (Want("od", 7, 0.0), Want("spot", 5, 0.0))
+    for purse, expected in ((BOTTOMLESS, (7, 5)), (CROWDED, (7, 5)), (Purse(1.0), (6, 5))):
+        verdict = judge(lost, plain, state(), PRICED, PAST, NOW_S, purse)
+        assert counts(verdict) == expected
+        assert "CROWD" not in {code for code, *_ in reasons(verdict)}
+
+
+def test_a_present_that_is_not_known_is_left_alone() -> None:
+    unknown = state(NOW_S - 100)
+    assert judged(Purse(0.0, frozenset("ab"), 2), seen=unknown).backends == ()
+
+
+wishes = st.tuples(st.integers(0, 12), st.integers(0, 12), st.sampled_from([0.5, 0.58]))
+purses = st.builds(
+    Purse, st.floats(-1, 9), st.sets(st.sampled_from("abw")).map(frozenset), st.integers(1, 4)
 )
 
 
-@given(plans, st.floats(0, 20), st.integers(1, 4), st.floats(0, 10))
+@given(st.tuples(wishes, wishes, wishes), purses)
 def test_together_they_never_spend_or_change_more(
-    wished: list[Plan], budget: float, at_once: int, paid: float
+    wished: tuple[tuple[int, int, float], ...], purse: Purse
 ) -> None:
-    limits = ClusterLimits(budget=budget, services_at_once=at_once)
-    past = spent((30, "x", paid))
-    verdicts = ration(wished, limits, past, NOW_S)
-    after = [p._replace(verdict=v) for p, v in zip(wished, verdicts, strict=True)]
-    assert sum(map(cost, after)) <= max(0.0, budget - paid) + 1e-6
-    assert sum(p.verdict.backends != p.present for p in after) <= max(0, at_once - 1)
-    for before, now in zip(wished, after, strict=True):
-        triples = zip(before.present, before.verdict.backends, now.verdict.backends, strict=True)
-        for there, asked, allowed in triples:
-            low, high = sorted((there.replicas, asked.replicas))
-            assert low <= allowed.replicas <= high
-        untouched = before.verdict.backends == now.verdict.backends
-        assert untouched == (before.verdict.reasons == now.verdict.reasons)
-    again = [p._replace(present=b.present) for p, b in zip(after, wished, strict=True)]
-    twice = ration(again, limits, past, NOW_S)
-    assert [v.backends for v in twice] == [v.backends for v in verdicts]
+    first, cost = purse, 0.0
+    for service, (od, spot, share) in zip("wxy", wished, strict=True):
+        allowed = Limits(service, PRICED.backends, down_percent=100)
+        wish = proposal(od, spot, (share, 1 - share), service=service)
+        arguments = (), state(service=service), allowed, PAST, NOW_S, purse
+        found = judge(wish, *arguments)
+        again = judge(replace(wish, backends=found.backends), *arguments)
+        assert again.backends == found.backends
+        growth = [max(0, n - 5) for n in counts(found)]
+        price = growth[0] + growth[1] * 0.1
+        if (*counts(found), found.backends[0].weight) != (5, 5, 0.5):
+            purse = purse.after(Change(NOW_S, service, price))
+        cost += price
+    assert cost <= max(0.0, first.left) + 1e-6
+    assert len(purse.busy) <= max(len(first.busy), first.at_once)
 
 
-def test_the_memory_is_an_hour_long_and_outlives_a_restart_and_a_clock() -> None:
-    past = spent((3601, "a", 1.0), (3600, "b", 2.0), (-500, "c", 4.0)).at(NOW_S)
-    past = past.with_change(NOW_S, "d", 8.0)
-    assert past == spent((3600, "b", 2.0), (0, "c", 4.0), (0, "d", 8.0))
-    assert Spending.from_dict(json.loads(json.dumps(past.to_dict()))) == past
-    assert (past.cost(NOW_S), past.services(NOW_S)) == (12.0, {"c", "d"})
+def test_the_memory_is_an_hour_long_and_outlives_a_clock() -> None:
+    past = [Change(NOW_S - s, "x", s) for s in (3600.1, 3600, 1, -500)]
+    assert recent(past, NOW_S) == (
+        Change(NOW_S - 3600, "x", 3600),
+        Change(NOW_S - 1, "x", 1),
+        Change(NOW_S, "x", -500),
+    )
 
 
-@pytest.mark.parametrize(
-    "data", [{}, {"changes": 3}, {"changes": [[1, 2]]}, {"changes": [["x", "a", 1]]}]
-)
-def test_what_is_no_spending_is_refused(data: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"not a spending .*; start with an empty one"):
-        Spending.from_dict(data)
+def test_a_bottomless_purse_pays_everything() -> None:
+    most = Verdict("web", NOW_S, (Want("od", 10**9, 0.5), Want("spot", 5, 0.5)))
+    assert paid(most, state(), PRICED, BOTTOMLESS) == most
+    assert BOTTOMLESS.crowd("web") is None
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import trimtab_guard
-from trimtab_guard.limits import BackendLimits, Limits, bounds
+from trimtab_guard.limits import BackendLimits, ClusterLimits, Limits, bounds
 from trimtab_guard.model import Proposal, Verdict
 from trimtab_guard.modes import Authority, Change, Mode
 
@@ -49,6 +49,7 @@ RANGES = {
     "min_replicas": (0, 100_000),
     "max_replicas": (1, 100_000),
     "capacity_rps": (0.001, 1e9),
+    "price": (1e-6, 1e4),
     "rate_window_s": (0.001, 3600),
     "up_percent": (0, 1000),
     "up_replicas": (0, 100_000),
@@ -73,10 +74,14 @@ RANGES = {
     "interval_s": (0.01, 600),
     "stale_intervals": (1, 100),
     "blind_s": (0.01, 3600),
+    "budget_window_s": (0.001, 3600),
+    "budget": (0, 1e9),
+    "change_window_s": (0.001, 3600),
+    "services_at_once": (1, 100_000),
 }
 
 
 def test_how_far_a_limit_may_be_set() -> None:
     """A wider range is a decision, not a slip."""
-    both = {**bounds(BackendLimits), **bounds(Limits)}
-    assert {name: (bound.least, bound.most) for name, (_, bound) in both.items()} == RANGES
+    every = {**bounds(BackendLimits), **bounds(Limits), **bounds(ClusterLimits)}
+    assert {name: (bound.least, bound.most) for name, (_, bound) in every.items()} == RANGES

@@ -17,7 +17,7 @@ from trimtab_controller.up.folder import JOURNAL, default_path
 
 if TYPE_CHECKING:  # SQLite, the guard and the configuration load only when they are needed
     from trimtab_controller.journal.replay import Replayed
-    from trimtab_guard.limits import Limits
+    from trimtab_guard.limits import ClusterLimits, Limits
     from trimtab_guard.model import Reason, Want
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
@@ -105,7 +105,7 @@ def replay(journal: str | None, config: Path | None) -> None:
 
     total = different = 0
     with located(journal) as location:
-        for verdict in replayed(location, limits_in(config)):
+        for verdict in replayed(location, *limits_in(config)):
             total += 1
             if verdict.differs:
                 different += 1
@@ -149,15 +149,16 @@ def written(output: Path | None) -> Iterator[IO[str]]:
         raise click.ClickException(f"{output}: {error.strerror}") from error
 
 
-def limits_in(config: Path | None) -> dict[str, Limits] | None:
-    """The limits in a configuration, by service."""
+def limits_in(config: Path | None) -> tuple[dict[str, Limits] | None, ClusterLimits | None]:
+    """The limits in a configuration: by service, and of all together."""
     if config is None:
-        return None
+        return None, None
     from trimtab_controller.config import load
     from trimtab_controller.schema import ConfigError
 
     try:
-        return {service.name: service.limits for service in load(config).services}
+        found = load(config)
+        return {service.name: service.limits for service in found.services}, found.cluster
     except ConfigError as error:
         raise click.ClickException(str(error)) from error
 

@@ -6,9 +6,9 @@ have led to: so a verdict that differs is one that was made differently.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import chain, takewhile
 from typing import Any
 
 from trimtab_controller.journal.chain import Entry, JournalError, Location, Snapshot, entry
@@ -24,8 +24,9 @@ from trimtab_controller.memory import (
 from trimtab_controller.records import pack, unpack
 from trimtab_guard.guard import judge
 from trimtab_guard.history import History
-from trimtab_guard.limits import BackendLimits, Limits
+from trimtab_guard.limits import AnyLimits, BackendLimits, ClusterLimits, Limits
 from trimtab_guard.model import Verdict
+from trimtab_guard.ration import Purse
 
 LimitsByService = Mapping[str, Limits]
 
@@ -45,46 +46,65 @@ class Replayed:
         return bool(pack(self.before) != pack(self.after))
 
 
-def replay(location: Location, limits: LimitsByService | None = None) -> Iterator[Replayed]:
+def replay(
+    location: Location,
+    limits: LimitsByService | None = None,
+    cluster: ClusterLimits | None = None,
+) -> Iterator[Replayed]:
     """Every recorded verdict beside today's, in order.
 
-    With ``limits``, by service, in the place of the recorded ones. `JournalError` when there is
-    no journal, when it is damaged, or when the limits of a service are not known.
+    With ``limits``, by service, and ``cluster`` in the place of the recorded ones. `JournalError`
+    when there is no journal, when it is damaged, or when the limits of a service are not known.
     """
     with reading(location) as snapshot:
-        past = _Past(snapshot, limits)
-        for record in map(entry, snapshot.rows(kinds=("limits", *REMEMBERED))):
+        past = _Past(snapshot, limits, cluster)
+        for record in map(entry, snapshot.rows(kinds=("cluster", "limits", *REMEMBERED))):
             yield from past.after(record)
 
 
 class _Past:
     """The limits and memories that the daemon had at some record."""
 
-    def __init__(self, snapshot: Snapshot, given: LimitsByService | None) -> None:
+    def __init__(
+        self, snapshot: Snapshot, given: LimitsByService | None, cluster: ClusterLimits | None
+    ) -> None:
         self._snapshot = snapshot
         self._given = given
+        self._cluster_given = cluster
+        self._cluster = cluster or ClusterLimits()
         self._limits: dict[str, Limits] = dict(given or {})
         self._memories: dict[str, Memory] = {}
         self._last_tick_s: float | None = None
 
     def after(self, record: Entry) -> Iterator[Replayed]:
         """Learn from a record; the verdicts in it, judged on what was known before."""
-        if record.kind == "limits":
+        if record.kind == "cluster":
+            self._cluster = self._cluster_given or self._made(ClusterLimits, record)
+        elif record.kind == "limits":
             self._learn_limits(record)
         elif record.kind == "outcome":
             outcome = unpack(OutcomeRecord, record.body["service"])
             self._memory(outcome.service).after_outcome(outcome)
         else:
-            for packed in record.body["services"]:
-                yield from self._tick(record.seq, unpack(TickRecord, packed))
+            ticks = [unpack(TickRecord, packed) for packed in record.body["services"]]
+            purse = self._purse(ticks)
+            for tick in ticks:
+                yield from self._tick(record.seq, tick, purse)
+                purse = purse.after(*tick.begins)
             self._last_tick_s = record.time_s
 
-    def _tick(self, seq: int, tick: TickRecord) -> Iterator[Replayed]:
+    def _purse(self, ticks: Sequence[TickRecord]) -> Purse:
+        """What was left for these services, like `Loop` counts it."""
+        spent = chain.from_iterable(self._memory(tick.service).spent for tick in ticks)
+        return Purse.counted(self._cluster, spent, ticks[0].time_s)
+
+    def _tick(self, seq: int, tick: TickRecord, purse: Purse) -> Iterator[Replayed]:
         memory = self._memory(tick.service)
         if tick.verdict and tick.state and tick.proposal:
             now_s = tick.verdict.time_s
             limits = self._limits_at(seq, tick.service)
-            verdict = judge(tick.proposal, tick.baseline, tick.state, limits, memory.history, now_s)
+            seen = tick.proposal, tick.baseline, tick.state
+            verdict = judge(*seen, limits, memory.history, now_s, purse)
             yield Replayed(seq, tick.service, tick.verdict, verdict)
         memory.after_tick(tick)
 
@@ -113,10 +133,13 @@ class _Past:
             self._memories |= refold(before, [service]).memories
 
     def _recorded(self, record: Entry) -> Limits:
-        given: dict[str, Any] = record.body["limits"]
-        backends = tuple(BackendLimits(**backend) for backend in given["backends"])
+        recorded = record.body["limits"]["backends"]
+        backends = tuple(BackendLimits(**backend) for backend in recorded)
+        return self._made(Limits, record, backends=backends)
+
+    def _made(self, kind: type[AnyLimits], record: Entry, **parts: Any) -> AnyLimits:
         try:
-            return Limits(**{**given, "backends": backends})
+            return kind(**{**record.body["limits"], **parts})
         except (TypeError, ValueError) as error:
             raise JournalError(
                 f"{self._snapshot.name}: record {record.seq}: its limits are none for this "
