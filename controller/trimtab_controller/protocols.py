@@ -63,7 +63,7 @@ class StageReport:
 
     ``writer`` is who wrote last, empty when nobody has; ``metrics`` is where a sensor finds
     the data plane (for the local stage: the Unix socket of Envoy's admin endpoint); ``epoch``
-    the highest that was written under.
+    the highest that was written under; ``rollout``: somebody is replacing replicas right now.
     """
 
     time_s: float
@@ -72,6 +72,7 @@ class StageReport:
     backends: tuple[BackendReport, ...]
     metrics: str
     epoch: Epoch = NO_EPOCH
+    rollout: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,4 +116,5 @@ def join(service: str, time_s: float, report: StageReport, readings: Readings) -
         p50_ms=reading("p50_ms"),
         p95_ms=reading("p95_ms"),
         miss_share=reading("miss_share"),
+        rollout=report.rollout,
     )

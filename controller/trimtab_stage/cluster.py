@@ -79,12 +79,20 @@ class Cluster:
 
     def slow(self, name: str, factor: float) -> None:
         """Multiply the service time of a backend's replicas; `InvalidAskError`."""
+        backend = self._known(name)
+        if not 1 <= factor <= SLOWEST:
+            raise InvalidAskError(f"factor {factor:g} is out of bounds: give 1 to {SLOWEST:g}")
+        backend.slowness = factor
+
+    def roll(self, name: str) -> None:
+        """Have a backend's replicas replaced one by one; `InvalidAskError`."""
+        self._known(name).version += 1
+
+    def _known(self, name: str) -> ReplicaSet:
         if name not in self.backends:
             known = ", ".join(self.backends)
             raise InvalidAskError(f"unknown backend {name!r}: the stage has {known}")
-        if not 1 <= factor <= SLOWEST:
-            raise InvalidAskError(f"factor {factor:g} is out of bounds: give 1 to {SLOWEST:g}")
-        self.backends[name].slowness = factor
+        return self.backends[name]
 
     async def run(self) -> None:
         """Work towards what is wanted, for ever."""

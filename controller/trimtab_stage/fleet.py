@@ -50,6 +50,7 @@ class Replica:
     phase: Phase = Phase.STARTING
     ready_s: float = math.inf
     slowness: float = 1.0
+    version: int = 0
     samples: list[tuple[float, float]] = field(default_factory=list)
     leave: Event = field(default_factory=Event)
 
@@ -72,13 +73,18 @@ class Host:
 
 
 class ReplicaSet:
-    """The replicas of one backend. ``slowness`` reaches every one, before it is ready or soon."""
+    """The replicas of one backend.
+
+    ``slowness`` reaches every one, before it is ready or soon. While some have an older
+    ``version``, `scale` replaces them one by one.
+    """
 
     def __init__(self, profile: BackendProfile, host: Host, random: Random) -> None:
         self.profile = profile
         self.replicas: list[Replica] = []
         self.started = self.stopped = self.crashed = 0
         self.slowness = 1.0
+        self.version = 0
         self._host = host
         self._random = random
         self._ended_billed_s = 0.0
@@ -100,19 +106,28 @@ class ReplicaSet:
         return self._ended_billed_s + sum(now_s - r.started_s for r in self.replicas)
 
     def scale(self, wanted: int, startup_s: float | None = None) -> None:
-        """Start or drain replicas until ``wanted`` are starting or ready.
+        """Start or drain replicas until ``wanted`` are starting or ready, all of this version.
 
         ``startup_s`` replaces the start-up delay that is otherwise drawn for each.
         """
         staying = [r for r in self.replicas if r.phase is not Phase.DRAINING]
-        for _ in range(wanted - len(staying)):
+        surge = bool(self.outdated)
+        for _ in range(wanted + surge - len(staying)):
             self._start(self._draw_startup_s() if startup_s is None else startup_s)
-        for replica in _leaving_first(staying)[: max(0, len(staying) - wanted)]:
+        replaced = surge and self.count(Phase.READY) > wanted
+        surplus = len(staying) - wanted - surge + replaced
+        for replica in _leaving_first(staying)[: max(0, surplus)]:
             self._drain(replica)
+
+    @property
+    def outdated(self) -> int:
+        """How many replicas a rollout has yet to replace."""
+        staying = (r for r in self.replicas if r.phase is not Phase.DRAINING)
+        return sum(r.version != self.version for r in staying)
 
     def _start(self, startup_s: float) -> None:
         name = f"{self.profile.name}-{next(self._numbers)}.sock"
-        replica = Replica(self._host.directory / name, self._clock())
+        replica = Replica(self._host.directory / name, self._clock(), version=self.version)
         self.replicas.append(replica)
         self.started += 1
         self._host.tasks.create_task(self._live(replica, startup_s))
@@ -195,8 +210,8 @@ class ReplicaSet:
 
 
 def _leaving_first(replicas: list[Replica]) -> list[Replica]:
-    """As Kubernetes: those not ready before ready ones, the younger before the older."""
-    return sorted(replicas, key=lambda r: (r.phase is Phase.READY, -r.started_s))
+    """Old versions first; then as Kubernetes: not ready before ready, younger before older."""
+    return sorted(replicas, key=lambda r: (r.version, r.phase is Phase.READY, -r.started_s))
 
 
 async def probe(socket: Path) -> float | None:

@@ -87,6 +87,16 @@ class StageService(stage_pb2_grpc.StageServicer):  # type: ignore[misc] # untype
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         return stage_pb2.SlowReply()
 
+    async def Roll(  # noqa: N802 # gRPC's name
+        self, request: stage_pb2.RollRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> stage_pb2.RollReply:
+        """Begin a rollout."""
+        try:
+            self._cluster.roll(request.backend)
+        except InvalidAskError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        return stage_pb2.RollReply()
+
     def _overtaken(self, request: stage_pb2.ApplyRequest) -> str:
         """Who was faster; empty when the request is based on what is, by who may write."""
         if request.resource_version not in ("", self._version):
@@ -127,6 +137,7 @@ class StageService(stage_pb2_grpc.StageServicer):  # type: ignore[misc] # untype
             started=backend.started,
             stopped=backend.stopped,
             crashed=backend.crashed,
+            outdated=backend.outdated,
         )
 
     def _profile(self) -> stage_pb2.StageProfile:

@@ -78,7 +78,7 @@ class MemoryStage:
         self.spec = Spec.initial(self.profile)
         self.hpa = dict.fromkeys(self.spec.floors, 1)
         self.clock = clock
-        self.down = False
+        self.down = self.rolling = False
         self.replies: dict[str, str] = {}
         self.calls = 0
         # Called before and after a write takes effect; may raise.
@@ -102,7 +102,8 @@ class MemoryStage:
             for name, n in self.wanted.items()
         )
         version, writer = str(self.spec.version), self.spec.writer
-        return StageReport(self.clock(), version, writer, backends, "", self.spec.epoch)
+        epoch, rolling = self.spec.epoch, self.rolling
+        return StageReport(self.clock(), version, writer, backends, "", epoch, rolling)
 
     def apply(self, intent: Intent) -> str:
         self.calls += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from trimtab_controller.protocols import (
     StageReport,
 )
 from trimtab_controller.stages.local import LocalStage
+from trimtab_proto.v1 import stage_pb2
 
 Processes = Any  # the class in conftest.py, which cannot be imported from here
 
@@ -61,3 +63,17 @@ def test_writes_and_refusals(processes: Processes) -> None:
         assert not isinstance(failed.value, StageRefusedError)
     other.close()
     local.close()
+
+
+@pytest.mark.stage
+def test_a_rollout_is_seen_while_it_lasts(processes: Processes) -> None:
+    processes.start_stage()
+    processes.stage_status()
+    local = LocalStage("web", f"{processes.folder}/s.sock", deadline_s=10.0)
+    assert not local.status().rollout
+    processes.stage.Roll(stage_pb2.RollRequest(backend="spot"))
+    assert local.status().rollout
+    deadline_s = time.monotonic() + 30.0
+    while local.status().rollout:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)

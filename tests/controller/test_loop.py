@@ -82,6 +82,26 @@ def test_only_what_differs_is_written(world: World) -> None:
     assert world.stage.calls == 1
 
 
+@pytest.mark.parametrize(
+    ("change", "outcome"),
+    [(UP, Outcome.APPLIED), (DOWN, Outcome.UNCHANGED), (ROUTE, Outcome.UNCHANGED)],
+)
+def test_during_a_rollout_only_capacity_is_added(
+    new_world: Callable[..., World], change: str, outcome: Outcome
+) -> None:
+    world = prepared(new_world, Mode.GUARDED)
+    wish(world, change)
+    world.stage.rolling = True
+    tick = world.tick().tick
+    assert tick.outcome is outcome
+    codes = {str(reason.code) for reason in tick.verdict.reasons}
+    assert codes == (set() if change == UP else {"ROLLOUT"})
+    world.stage.rolling = False
+    world.tick(9)
+    assert {UP: (5, 3), DOWN: (2, 3), ROUTE: (3, 3)}[change] == world.floors
+    assert world.stage.spec.weights["a"] == pytest.approx(0.45 if change == ROUTE else 0.5)
+
+
 @pytest.mark.parametrize("fault", ["stage", "sensor", "policy", "hang", "other"])
 def test_what_fails_holds_the_tick_and_is_shown(world: World, fault: str) -> None:
     world.want(a=4)

@@ -210,11 +210,42 @@ def mean_service_s(stage: Stage, backend: str) -> list[float]:
 
 
 def slow(stage: Stage, backend: str, factor: float) -> None:
-    done = CliRunner().invoke(
-        main,
-        ["stage", "slow", backend, f"--factor={factor}", f"--socket={stage.directory}/stage.sock"],
-    )
+    run_stage("slow", backend, f"--factor={factor}", f"--socket={stage.directory}/stage.sock")
+
+
+def run_stage(*arguments: str) -> None:
+    done = CliRunner().invoke(main, ["stage", *arguments])
     assert done.exit_code == 0, done.output
+
+
+def test_a_rollout_replaces_every_replica_and_never_has_too_few(stage: Stage) -> None:
+    serve_with(stage, floor=3)
+    before, old = stage.status(), set(stage.directory.glob("spot-*.sock"))
+    run_stage("roll", "spot", f"--socket={stage.directory}/stage.sock")
+    rolling = [backend for status in _until_rolled(stage) for backend in status.backends[1:]]
+    assert min(backend.ready for backend in rolling) >= 3
+    assert max(backend.ready + backend.starting for backend in rolling) <= rolling[0].wanted + 1
+    assert not old & set(stage.directory.glob("spot-*.sock"))
+    after = stage.status()
+    assert (after.backends[1].crashed, after.resource_version) == (
+        before.backends[1].crashed,
+        before.resource_version,
+    )
+    assert after.load.failed == before.load.failed
+
+
+def _until_rolled(stage: Stage) -> list[Any]:
+    """What was seen from the first to the last moment of a rollout."""
+    seen = [stage.status()]
+
+    def rolled() -> bool:
+        seen.append(stage.status())
+        spot = seen[-1].backends[1]
+        return (spot.outdated, spot.draining, spot.starting) == (0, 0, 0)
+
+    assert seen[0].backends[1].outdated >= 3
+    eventually(rolled, within_s=40)
+    return seen
 
 
 @pytest.mark.parametrize(
@@ -226,6 +257,11 @@ def test_what_cannot_be_slowed_is_named(
 ) -> None:
     with pytest.raises(AssertionError, match=message):
         slow(stage, backend, factor)
+
+
+def test_what_cannot_be_rolled_is_named(stage: Stage) -> None:
+    with pytest.raises(AssertionError, match="unknown backend 'spat': the stage has on-demand"):
+        run_stage("roll", "spat", f"--socket={stage.directory}/stage.sock")
 
 
 @pytest.mark.parametrize(

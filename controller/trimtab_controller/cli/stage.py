@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -17,6 +19,13 @@ def stage() -> None:
     """Make the demonstration's cluster worse, and well again."""
 
 
+socket_option = click.option(
+    "--socket",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The stage's Unix socket; by default that of the demonstration here.",
+)
+
+
 @stage.command()
 @click.argument("backend")
 @click.option(
@@ -25,21 +34,35 @@ def stage() -> None:
     show_default=True,
     help="Times its usual service time; 1 makes it well again.",
 )
-@click.option(
-    "--socket",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The stage's Unix socket; by default that of the demonstration here.",
-)
+@socket_option
 def slow(backend: str, factor: float, socket: Path | None) -> None:
     """Make BACKEND's replicas slower, as a bad version would."""
-    found = socket or _running()
-    with grpc.insecure_channel(f"unix:{found}") as channel:
+    with _connected(socket or _running()) as stub:
         request = stage_pb2.SlowRequest(backend=backend, factor=factor)
-        try:
-            stage_pb2_grpc.StageStub(channel).Slow(request, timeout=DEADLINE_S)
-        except grpc.RpcError as error:
-            raise click.ClickException(f"stage at {found}: {error.details()}") from error
+        stub.Slow(request, timeout=DEADLINE_S)
     click.echo(f"{backend} takes {factor:g} times its usual service time from now on")
+
+
+@stage.command()
+@click.argument("backend")
+@socket_option
+def roll(backend: str, socket: Path | None) -> None:
+    """Replace BACKEND's replicas one by one, as a new version would.
+
+    Meanwhile trimtab scales nothing down and leaves the route alone.
+    """
+    with _connected(socket or _running()) as stub:
+        stub.Roll(stage_pb2.RollRequest(backend=backend), timeout=DEADLINE_S)
+    click.echo(f"{backend}'s replicas are being replaced")
+
+
+@contextmanager
+def _connected(socket: Path) -> Iterator[stage_pb2_grpc.StageStub]:
+    with grpc.insecure_channel(f"unix:{socket}") as channel:
+        try:
+            yield stage_pb2_grpc.StageStub(channel)
+        except grpc.RpcError as error:
+            raise click.ClickException(f"stage at {socket}: {error.details()}") from error
 
 
 def _running() -> Path:

@@ -88,6 +88,7 @@ def _report(status: stage_pb2.StageStatus) -> StageReport:
         writer=status.last_writer,
         metrics=status.envoy_admin_socket,
         epoch=Epoch(status.epoch, status.leader),
+        rollout=any(b.outdated for b in status.backends),
         backends=tuple(
             BackendReport(b.name, b.wanted, b.starting, b.ready, b.draining, b.floor, b.weight)
             for b in status.backends

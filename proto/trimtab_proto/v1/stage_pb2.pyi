@@ -37,7 +37,7 @@ class StageStatus(_message.Message):
     def __init__(self, service: _Optional[str] = ..., time_s: _Optional[float] = ..., resource_version: _Optional[str] = ..., backends: _Optional[_Iterable[_Union[StageBackend, _Mapping]]] = ..., envoy_admin_socket: _Optional[str] = ..., port: _Optional[int] = ..., profile: _Optional[_Union[StageProfile, _Mapping]] = ..., load: _Optional[_Union[LoadStatus, _Mapping]] = ..., last_writer: _Optional[str] = ..., epoch: _Optional[int] = ..., leader: _Optional[str] = ...) -> None: ...
 
 class StageBackend(_message.Message):
-    __slots__ = ("name", "wanted", "starting", "ready", "draining", "floor", "weight", "billed_replica_s", "started", "stopped", "crashed")
+    __slots__ = ("name", "wanted", "starting", "ready", "draining", "floor", "weight", "billed_replica_s", "started", "stopped", "crashed", "outdated")
     NAME_FIELD_NUMBER: _ClassVar[int]
     WANTED_FIELD_NUMBER: _ClassVar[int]
     STARTING_FIELD_NUMBER: _ClassVar[int]
@@ -49,6 +49,7 @@ class StageBackend(_message.Message):
     STARTED_FIELD_NUMBER: _ClassVar[int]
     STOPPED_FIELD_NUMBER: _ClassVar[int]
     CRASHED_FIELD_NUMBER: _ClassVar[int]
+    OUTDATED_FIELD_NUMBER: _ClassVar[int]
     name: str
     wanted: int
     starting: int
@@ -60,7 +61,8 @@ class StageBackend(_message.Message):
     started: int
     stopped: int
     crashed: int
-    def __init__(self, name: _Optional[str] = ..., wanted: _Optional[int] = ..., starting: _Optional[int] = ..., ready: _Optional[int] = ..., draining: _Optional[int] = ..., floor: _Optional[int] = ..., weight: _Optional[float] = ..., billed_replica_s: _Optional[float] = ..., started: _Optional[int] = ..., stopped: _Optional[int] = ..., crashed: _Optional[int] = ...) -> None: ...
+    outdated: int
+    def __init__(self, name: _Optional[str] = ..., wanted: _Optional[int] = ..., starting: _Optional[int] = ..., ready: _Optional[int] = ..., draining: _Optional[int] = ..., floor: _Optional[int] = ..., weight: _Optional[float] = ..., billed_replica_s: _Optional[float] = ..., started: _Optional[int] = ..., stopped: _Optional[int] = ..., crashed: _Optional[int] = ..., outdated: _Optional[int] = ...) -> None: ...
 
 class StageProfile(_message.Message):
     __slots__ = ("slo_latency_s", "slo_share", "timeout_s", "backends")
@@ -165,5 +167,15 @@ class SlowRequest(_message.Message):
     def __init__(self, backend: _Optional[str] = ..., factor: _Optional[float] = ...) -> None: ...
 
 class SlowReply(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class RollRequest(_message.Message):
+    __slots__ = ("backend",)
+    BACKEND_FIELD_NUMBER: _ClassVar[int]
+    backend: str
+    def __init__(self, backend: _Optional[str] = ...) -> None: ...
+
+class RollReply(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

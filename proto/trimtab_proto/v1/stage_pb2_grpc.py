@@ -49,6 +49,11 @@ class StageStub:
                 request_serializer=trimtab__proto_dot_v1_dot_stage__pb2.SlowRequest.SerializeToString,
                 response_deserializer=trimtab__proto_dot_v1_dot_stage__pb2.SlowReply.FromString,
                 _registered_method=True)
+        self.Roll = channel.unary_unary(
+                '/trimtab.v1.Stage/Roll',
+                request_serializer=trimtab__proto_dot_v1_dot_stage__pb2.RollRequest.SerializeToString,
+                response_deserializer=trimtab__proto_dot_v1_dot_stage__pb2.RollReply.FromString,
+                _registered_method=True)
 
 
 class StageServicer:
@@ -82,6 +87,14 @@ class StageServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Roll(self, request, context):
+        """Replaces a backend's replicas one by one, a new one ready before an old one goes, as a new
+        version of it would. Nobody's write, either. INVALID_ARGUMENT: unknown backend.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_StageServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -99,6 +112,11 @@ def add_StageServicer_to_server(servicer, server):
                     servicer.Slow,
                     request_deserializer=trimtab__proto_dot_v1_dot_stage__pb2.SlowRequest.FromString,
                     response_serializer=trimtab__proto_dot_v1_dot_stage__pb2.SlowReply.SerializeToString,
+            ),
+            'Roll': grpc.unary_unary_rpc_method_handler(
+                    servicer.Roll,
+                    request_deserializer=trimtab__proto_dot_v1_dot_stage__pb2.RollRequest.FromString,
+                    response_serializer=trimtab__proto_dot_v1_dot_stage__pb2.RollReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -182,6 +200,33 @@ class Stage:
             '/trimtab.v1.Stage/Slow',
             trimtab__proto_dot_v1_dot_stage__pb2.SlowRequest.SerializeToString,
             trimtab__proto_dot_v1_dot_stage__pb2.SlowReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Roll(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trimtab.v1.Stage/Roll',
+            trimtab__proto_dot_v1_dot_stage__pb2.RollRequest.SerializeToString,
+            trimtab__proto_dot_v1_dot_stage__pb2.RollReply.FromString,
             options,
             channel_credentials,
             insecure,
