@@ -27,10 +27,13 @@ class Status:
     lease: Lease
     stopped: bool
     pending: int
+    config_error: str
 
 
 class Board:
     """Hold ``lock`` to read or change ``mandate``, ``approvals`` and the ``cluster``'s limits.
+
+    ``config_error`` is why a changed configuration is not followed.
 
     The loop holds it from gating to the last write of a tick, so that a command that has
     returned is obeyed by every later write.
@@ -43,6 +46,7 @@ class Board:
         self.mandate = mandate
         self.approvals = approvals
         self.cluster = cluster
+        self.config_error = ""
         self._clock = clock
         self._ticks: Sequence[TickRecord] = ()
         self._policy = ""
@@ -77,4 +81,5 @@ class Board:
             lease=self.mandate.lease(tick.service),
             stopped=self.mandate.stopped,
             pending=sum(envelope.service == tick.service for envelope in pending),
+            config_error=self.config_error,
         )

@@ -48,14 +48,22 @@ class BackendSpec:
     max_replicas: Count
     service_scv: NotNegative = 1.0
     startup_cv: NotNegative = 0.2
-    price: Annotated[float, Range(least=1e-6, most=1e4)] = 1.0
+    price: Positive = 1.0
 
     def __post_init__(self) -> None:
-        if self.min_replicas > self.max_replicas:
-            raise ValueError(
-                f"min_replicas {self.min_replicas} is above max_replicas {self.max_replicas}: "
-                "swap or correct them"
-            )
+        # What the guard would refuse is refused here, where its line is known.
+        _ = self.limits
+
+    @property
+    def limits(self) -> BackendLimits:
+        """What the guard must know of it; ``ValueError`` names a field out of range."""
+        return BackendLimits(
+            self.name,
+            self.min_replicas,
+            self.max_replicas,
+            capacity_rps=self.concurrency / self.service_time_s,
+            price=self.price,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,21 +188,15 @@ def load(file: Path) -> Config:
         )
         cluster = spec.cluster.scaled(spec.speed)
     except ValueError as error:
-        raise ConfigError(f"{file}: {error}") from error
+        raise ConfigError(f"{file}: at speed {spec.speed:g}: {error}") from error
     return Config(services, spec.tick_s, spec.speed, spec.approval, cluster)
 
 
 def _limits(service: ServiceSpec, spec: ConfigSpec) -> Limits:
     """The guard's defaults, the file's overrides and the backends' bounds, at the file's speed."""
-    bounds = tuple(
-        BackendLimits(
-            b.name, b.min_replicas, b.max_replicas, b.concurrency / b.service_time_s, b.price
-        )
-        for b in service.backends
-    )
     given: dict[str, Any] = {
         "service": service.name,
-        "backends": bounds,
+        "backends": tuple(backend.limits for backend in service.backends),
         "interval_s": spec.tick_s,
     }
     limits: Limits = (

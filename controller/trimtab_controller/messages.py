@@ -105,6 +105,7 @@ def status(status: Status) -> pb.ServiceStatus:
         actions=tick.actions,
         policy=status.policy,
         pending=status.pending,
+        config_error=status.config_error,
     )
     if tick.state:
         message.backends.extend(_backends(tick.state))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from trimtab_controller.board import Board
 from trimtab_controller.config import Config, ServiceSpec, load
+from trimtab_controller.journal import Journal, JournalError
+from trimtab_controller.protocols import Clock
 from trimtab_controller.recommend import Recommender
 from trimtab_controller.schema import ConfigError
 from trimtab_controller.service import Service
@@ -46,28 +49,47 @@ class Reloader:
         board: Board,
         services: Sequence[Service],
         recommenders: Mapping[str, Recommender],
+        journal: Journal,
+        clock: Clock,
     ) -> None:
         self._file = file
         self._config = config
         self._board = board
         self._services = services
         self._recommenders = recommenders
+        self._journal = journal
+        self._clock = clock
 
     def reload(self) -> None:
-        """Follow the file from now on, or keep what was good, and say so."""
-        try:
-            config = reloaded(self._file, self._config)
-        except ConfigError as error:
-            log.error("nothing is reloaded, the last good limits stay: %s", error)
-            return
+        """Follow the file from now on, or keep what was good; journal and `status` say which."""
         with self._board.lock:
-            self._config = config
-            self._board.mandate.configs = config.by_name
-            self._board.cluster = config.cluster
-            for service in self._services:
-                service.config = config.by_name[service.name]
-                self._recommenders[service.name].config = service.config
+            try:
+                config = reloaded(self._file, self._config)
+                self._remember("")
+            except (ConfigError, JournalError) as error:
+                self._refuse(str(error))
+            else:
+                self._follow(config)
+
+    def _refuse(self, error: str) -> None:
+        log.error("nothing is reloaded, the last good limits stay: %s", error)
+        self._board.config_error = error
+        with suppress(JournalError):
+            self._remember(error)
+
+    def _follow(self, config: Config) -> None:
+        self._config = config
+        self._board.mandate.configs = config.by_name
+        self._board.cluster = config.cluster
+        self._board.config_error = ""
+        for service in self._services:
+            service.config = config.by_name[service.name]
+            self._recommenders[service.name].config = service.config
         log.info("%s: reloaded; its limits hold from the next tick on", self._file)
+
+    def _remember(self, error: str) -> None:
+        body = {"file": str(self._file), "error": error}
+        self._journal.append("reload", body, self._clock())
 
 
 def _fixed(config: Config) -> dict[str, Any]:

@@ -89,12 +89,19 @@ def test_the_demonstration_describes_its_stage() -> None:
             "    max_replicas: 12",
             "    price: 0\n        max_replicas: 12",
             17,
-            "price: 0 must be from",
+            "price: 0 must be more than 0",
         ),
         ("    miss_price: 50\n", "", 3, "services[0]: 'miss_price' is missing: add it here"),
         ("    slo:\n      latency_s: 0.3\n      share: 0.99", "    slo: 1", 7, "must be a mapping"),
         ("max_replicas: 12", "max_replicas: 12.5", 17, "'12.5' must be a whole number"),
-        ("min_replicas: 1", "min_replicas: 20", 12, "min_replicas 20 is above max_replicas 12"),
+        (
+            "min_replicas: 1",
+            "min_replicas: 20",
+            12,
+            "'a': min_replicas is 20; it must be at most max",
+        ),
+        ("max_replicas: 12", "max_replicas: 999999", 12, "'a': max_replicas is 999999; it must be"),
+        ("time_s: 0.05", "time_s: 9999", 12, "'a': capacity_rps is 0.000400"),
         ("name: a", "name: 7", 12, "services[0].backends[0].name: '7' must be text, in quotes"),
         *[
             ("ceiling: assist", f"ceiling: assist\n    schedule:\n      {wrong}", 8, message)
@@ -113,6 +120,7 @@ def test_the_demonstration_describes_its_stage() -> None:
             )
         ],
         ("hold_s: 600", "lease_s: 0", 19, "limits.lease_s: 0 must be from 60 to 604800"),
+        ("hold_s: 600", "hold_s: -5", 19, "limits.hold_s: -5 must be from 0.001 to 3600"),
         ("hold_s: 600", "hold: 600", 19, "limits.hold: unknown key: did you mean 'hold_s'?"),
         ("hold_s: 600", "hold_s: 9999", 19, "limits.hold_s: 9999 must be from 0.001 to 3600"),
         ("hold_s: 600", "interval_s: 1", 19, "limits.interval_s: unknown key"),
@@ -137,7 +145,7 @@ def test_names_are_unique(tmp_path: Path) -> None:
 
 
 def test_a_speed_that_shrinks_a_window_away(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"trimtab\.yaml: .*rate_window_s"):
+    with pytest.raises(ConfigError, match=r"trimtab\.yaml: at speed 1e\+06: .*rate_window_s"):
         load(write(tmp_path, "speed: 1000000\n" + GOOD))
 
 

@@ -19,9 +19,12 @@ STATUS_S = 2.0
 def status(address: str | None) -> None:
     """Show every service as it is now."""
     with controller(address) as stub:
-        for tick in _each_once(stub):
-            for line in _described(tick):
-                click.echo(line)
+        ticks = list(_each_once(stub))
+    for error in {tick.config_error for tick in ticks} - {""}:
+        click.echo(f"not reloaded, the last good limits hold: {error}")
+    for tick in ticks:
+        for line in _described(tick):
+            click.echo(line)
 
 
 @click.command()

@@ -121,7 +121,7 @@ class BackendStatus(_message.Message):
     def __init__(self, name: _Optional[str] = ..., wanted: _Optional[int] = ..., starting: _Optional[int] = ..., ready: _Optional[int] = ..., draining: _Optional[int] = ..., weight: _Optional[float] = ..., rate_rps: _Optional[float] = ..., in_flight: _Optional[float] = ...) -> None: ...
 
 class ServiceStatus(_message.Message):
-    __slots__ = ("service", "time_s", "mode", "stopped", "backends", "p50_ms", "p95_ms", "miss_share", "proposal", "decision", "reasons", "why", "outcome", "error", "decisions", "actions", "policy", "pending", "lowered", "lease_until_s")
+    __slots__ = ("service", "time_s", "mode", "stopped", "backends", "p50_ms", "p95_ms", "miss_share", "proposal", "decision", "reasons", "why", "outcome", "error", "decisions", "actions", "policy", "pending", "lowered", "lease_until_s", "config_error")
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     TIME_S_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
@@ -142,6 +142,7 @@ class ServiceStatus(_message.Message):
     PENDING_FIELD_NUMBER: _ClassVar[int]
     LOWERED_FIELD_NUMBER: _ClassVar[int]
     LEASE_UNTIL_S_FIELD_NUMBER: _ClassVar[int]
+    CONFIG_ERROR_FIELD_NUMBER: _ClassVar[int]
     service: str
     time_s: float
     mode: Mode
@@ -162,7 +163,8 @@ class ServiceStatus(_message.Message):
     pending: int
     lowered: str
     lease_until_s: float
-    def __init__(self, service: _Optional[str] = ..., time_s: _Optional[float] = ..., mode: _Optional[_Union[Mode, str]] = ..., stopped: _Optional[bool] = ..., backends: _Optional[_Iterable[_Union[BackendStatus, _Mapping]]] = ..., p50_ms: _Optional[float] = ..., p95_ms: _Optional[float] = ..., miss_share: _Optional[float] = ..., proposal: _Optional[_Iterable[_Union[BackendDecision, _Mapping]]] = ..., decision: _Optional[_Iterable[_Union[BackendDecision, _Mapping]]] = ..., reasons: _Optional[_Iterable[_Union[GuardReason, _Mapping]]] = ..., why: _Optional[str] = ..., outcome: _Optional[str] = ..., error: _Optional[str] = ..., decisions: _Optional[int] = ..., actions: _Optional[int] = ..., policy: _Optional[str] = ..., pending: _Optional[int] = ..., lowered: _Optional[str] = ..., lease_until_s: _Optional[float] = ...) -> None: ...
+    config_error: str
+    def __init__(self, service: _Optional[str] = ..., time_s: _Optional[float] = ..., mode: _Optional[_Union[Mode, str]] = ..., stopped: _Optional[bool] = ..., backends: _Optional[_Iterable[_Union[BackendStatus, _Mapping]]] = ..., p50_ms: _Optional[float] = ..., p95_ms: _Optional[float] = ..., miss_share: _Optional[float] = ..., proposal: _Optional[_Iterable[_Union[BackendDecision, _Mapping]]] = ..., decision: _Optional[_Iterable[_Union[BackendDecision, _Mapping]]] = ..., reasons: _Optional[_Iterable[_Union[GuardReason, _Mapping]]] = ..., why: _Optional[str] = ..., outcome: _Optional[str] = ..., error: _Optional[str] = ..., decisions: _Optional[int] = ..., actions: _Optional[int] = ..., policy: _Optional[str] = ..., pending: _Optional[int] = ..., lowered: _Optional[str] = ..., lease_until_s: _Optional[float] = ..., config_error: _Optional[str] = ...) -> None: ...
 
 class SetModeRequest(_message.Message):
     __slots__ = ("service", "mode", "who")
