@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from trimtab_controller.sensors.envoy import EnvoySensor, fetch_stats, quantile
 
 # Two answers of the stage's Envoy 1.40 to the sensor's own query, about one second apart.
 RECORDED = json.loads((Path(__file__).parent / "data" / "envoy_stats.json").read_text())
+READS = count(1)
 CLUSTERS = ("on-demand", "spot")
 
 
@@ -49,12 +51,14 @@ def made_up(
     errors: int = 0,
     timeouts: int = 0,
     bins: dict[tuple[float, float], int] | None = None,
+    reads: int | None = None,
 ) -> Any:
     counters = {
         "cluster.a.upstream_rq_total": requests,
         "cluster.a.upstream_rq_timeout": timeouts,
         "cluster.a.upstream_rq_active": 3,
         "http.web.downstream_rq_5xx": errors,
+        "http.admin.downstream_rq_total": next(READS) if reads is None else reads,
     }
     totals = [{"lower_bound": b, "width": w, "count": n} for (b, w), n in (bins or {}).items()]
     histogram = {"name": "http.web.downstream_rq_time", "totals": totals}
@@ -98,7 +102,7 @@ def test_the_recording(tmp_path: Path) -> None:
     ids=["just in time", "just late", "failed fast", "timed out counts once", "never above 1"],
 )
 def test_misses(tmp_path: Path, after: Any, share: float) -> None:
-    _, second = signals(tmp_path, made_up(), after)
+    _, second = signals(tmp_path, made_up(reads=0), after)
     assert second["miss_share", ""].value == pytest.approx(share)
 
 
@@ -108,8 +112,9 @@ def test_misses(tmp_path: Path, after: Any, share: float) -> None:
         made_up(5, bins={(10, 1): 60}),
         made_up(100, bins={(10, 1): 10}),
         made_up(100, errors=-1, bins={(10, 1): 60}),
+        made_up(100, bins={(10, 1): 60}, reads=0),
     ],
-    ids=["requests", "latency", "errors"],
+    ids=["requests", "latency", "errors", "reads"],
 )
 def test_a_reset_gives_no_reading_once(tmp_path: Path, restarted: Any) -> None:
     before = made_up(50, bins={(10, 1): 50})
@@ -125,6 +130,16 @@ def test_an_idle_service_has_a_rate_but_no_latency(tmp_path: Path) -> None:
         ("rate_rps", "a"): 0.0,
         ("in_flight", "a"): 3,
     }
+
+
+def test_an_old_answer_is_not_taken_for_a_quiet_service(tmp_path: Path) -> None:
+    answers = [made_up(9, reads=5), made_up(9, reads=5), made_up(9, reads=6)]
+    sensor = EnvoySensor("web", ("a",), 0.3, count(1.0).__next__)
+    with envoy(tmp_path / "admin.sock", *map(http, answers)) as report:
+        assert sensor.read(report) == {}
+        with pytest.raises(SensorError, match=r"admin\.sock gives an old answer again"):
+            sensor.read(report)
+        assert sensor.read(report)["rate_rps", "a"].value == 0.0
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 Counters only grow, so each signal is the difference between two reads. The first read and
 the first one after Envoy restarted (a counter went back) have no difference: they yield no
-signal rather than a wrong one.
+signal rather than a wrong one. Envoy counts the reads themselves, too: an answer in which that
+number stands still is an old one, and a service that looks quiet in it may not be.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from urllib.parse import quote
 from trimtab_controller.protocols import Clock, SensorError, Signal, StageReport
 from trimtab_guard.model import Reading
 
+# How often Envoy was asked for its statistics, this time included.
+READS = "http.admin.downstream_rq_total"
+
 # A latency bin in milliseconds: lower bound and width. Envoy's bins are two digits wide.
 Bin = tuple[float, float]
 Key = TypeVar("Key")
@@ -30,7 +34,7 @@ class Counters:
     """Envoy's totals at one moment.
 
     ``requests`` and ``timeouts`` are per cluster; ``latency_ms`` counts answers per bin;
-    ``errors`` are 5xx answers to clients.
+    ``errors`` are 5xx answers to clients; ``reads`` those of these totals.
     """
 
     time_s: float
@@ -39,6 +43,7 @@ class Counters:
     active: Mapping[str, int]
     errors: int
     latency_ms: Mapping[Bin, int]
+    reads: int
 
     @classmethod
     def parse(
@@ -59,6 +64,7 @@ class Counters:
                     (b["lower_bound"], b["width"]): b["count"]
                     for b in bins.get(f"http.{listener}.downstream_rq_time", ())
                 },
+                reads=values[READS],
             )
         except KeyError as missing:
             raise SensorError(f"Envoy does not count {missing}: is the cluster there?") from missing
@@ -72,9 +78,11 @@ class Counters:
             active=self.active,
             errors=self.errors - before.errors,
             latency_ms=_minus(self.latency_ms, before.latency_ms),
+            reads=self.reads - before.reads,
         )
         counts = (*delta.requests.values(), *delta.timeouts.values(), *delta.latency_ms.values())
-        return delta if delta.time_s > 0 and min((delta.errors, *counts)) >= 0 else None
+        lowest = min((delta.errors, delta.reads, *counts))
+        return delta if delta.time_s > 0 and lowest >= 0 else None
 
 
 class EnvoySensor:
@@ -92,14 +100,19 @@ class EnvoySensor:
         names = "|".join(re.escape(cluster) for cluster in clusters)
         self._filter = (
             rf"^cluster\.({names})\.upstream_rq_(total|timeout|active)$"
-            rf"|^http\.{re.escape(listener)}\.downstream_rq_(5xx|time)$"
+            rf"|^http\.{re.escape(listener)}\.downstream_rq_(5xx|time)$|^{re.escape(READS)}$"
         )
 
     def read(self, report: StageReport) -> dict[Signal, Reading]:
-        """Return every signal that the time since the last read allows to measure."""
+        """Return every signal that the time since the last read allows to measure.
+
+        `SensorError` when what comes is what came before.
+        """
         stats = fetch_stats(report.metrics, self._filter)
         now = Counters.parse(stats, self._listener, self._clusters, self._clock())
         before, self._before = self._before, now
+        if before and now.reads == before.reads:
+            raise SensorError(f"{report.metrics} gives an old answer again: {READS} stands still")
         delta = now.since(before) if before else None
         return self._signals(delta, now.time_s) if delta else {}
 
