@@ -13,7 +13,7 @@ from trimtab_proto.v1 import controller_pb2 as pb
 
 from . import evidence
 from .life import Life
-from .limits import limits_kept
+from .limits import limits_kept, paid_for
 
 
 def chain(life: Life) -> Iterator[str]:
@@ -129,6 +129,7 @@ CHECKS: tuple[Callable[[Life], Iterator[str]], ...] = (
     remembered,
     unblamed,
     limits_kept,
+    paid_for,
 )
 
 ANSWERS = ("GRANTED", "REJECTED", "REVOKED")

@@ -24,7 +24,15 @@ from .proxy import PATIENCE_S, Point, Proxy, Trap
 
 log = logging.getLogger(__name__)
 
-PEAK_RPS = 150
+PEAK_RPS = 300
+# A faster beat, a tight budget, and replicas that are said to be slower than they are, so that
+# little traffic moves many of them.
+BUSY = (
+    ("tick_s: 1\n", "tick_s: 0.5\n"),
+    ("service_time_s: 0.05\n", "service_time_s: 0.1\n"),
+    ("budget: 1000\n", "budget: 4\n"),
+    ("budget_window_s: 600\n", "budget_window_s: 900\n"),
+)
 STEP_S = 2.0
 # A daemon that sends no write is killed all the same.
 LONGEST_S = 8.0
@@ -202,12 +210,11 @@ def _status(proxy: Proxy) -> stage_pb2.StageStatus:
 
 
 def _config() -> str:
-    """The demonstration's, with a faster beat, longer windows and short-lived approvals.
-
-    Replicas are said to be slower than they are, so that little traffic moves many of them.
-    """
+    """The demonstration's, but busier, with longer windows and short-lived approvals."""
     demo = (files("trimtab_controller") / "demo.yaml").read_text()
     head, found, _ = demo.partition("    limits:\n")
     assert found, "demo.yaml has no limits any more: adapt the crash harness"
-    busy = head.replace("tick_s: 1", "tick_s: 0.5").replace("time_s: 0.05", "time_s: 0.2")
-    return f"{busy}{found}{LIMITS}approval: {{wait_s: 10, grant_s: 8}}\n"
+    for calm, busy in BUSY:
+        assert calm in head, f"demo.yaml has no {calm!r} any more: adapt the crash harness"
+        head = head.replace(calm, busy)
+    return f"{head}{found}{LIMITS}approval: {{wait_s: 10, grant_s: 8}}\n"

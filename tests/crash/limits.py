@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 from trimtab_controller.config import load
 from trimtab_controller.memory import TickRecord
@@ -24,6 +25,14 @@ ROUNDING = 1e-4
 INSTANT_S = 0.001
 
 Levels = Sequence[tuple[float, float]]
+
+
+class Bill(NamedTuple):
+    """What a write cost, and whether it was a rollback."""
+
+    time_s: float
+    cost: float
+    undoes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +66,32 @@ def limits_kept(life: Life) -> Iterator[str]:
                 broken = ()
             shares = route(past, ask, tick.state, now_s) if ask.weight is not None else ()
             yield from (f"{decision.intent.request_id}: {fault}" for fault in (*broken, *shares))
+
+
+def paid_for(life: Life) -> Iterator[str]:
+    """New replicas of all decisions cost no more than the budget, counted across all deaths."""
+    config = load(life.config)
+    prices = {b.name: b.price for service in config.services for b in service.spec.backends}
+    applied = {write.request.request_id for write in life.proxy.writes if write.applied}
+    bills = [
+        Bill(d.intent.time_s, cost(d.intent, prices), d.intent.undoes)
+        for d in evidence.decisions(life.records)
+        if d.intent.request_id in applied
+    ]
+    yield from overspent(bills, config.cluster.budget, config.cluster.budget_window_s)
+
+
+def cost(intent: Intent, prices: Mapping[str, float]) -> float:
+    raises = ((ask.backend, (ask.floor or 0) - ask.wanted) for ask in intent.asks)
+    return sum(prices[name] * replicas for name, replicas in raises if replicas > 0)
+
+
+def overspent(bills: Sequence[Bill], budget: float, window_s: float) -> Iterator[str]:
+    """A rollback may cost more than there is, and counts."""
+    for bill in bills:
+        spent = sum(b.cost for b in bills if bill.time_s - window_s <= b.time_s <= bill.time_s)
+        if bill.cost and spent > budget + ROUNDING and not bill.undoes:
+            yield f"{bill} makes it {spent} within {window_s} s"
 
 
 def undone(intent: Intent, before: Mapping[str, int]) -> Iterator[str]:

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from trimtab_controller.memory import Outcome, TickRecord
-from trimtab_controller.protocols import Ask
+from trimtab_controller.protocols import Ask, Intent
 from trimtab_guard.limits import BackendLimits, Limits
 from trimtab_guard.model import BackendState, Proposal, Reading, State, Want
 from trimtab_guard.modes import Mode
 
-from .limits import Past, fall, rise, route, unremembered
+from .limits import Bill, Past, cost, fall, overspent, rise, route, unremembered
 
 NOW_S = 1000.0
 LIMITS = Limits(
@@ -123,3 +123,23 @@ def test_a_share_moves_by_steps_or_away_from_what_cannot_carry_it(
 ) -> None:
     for weight, broken in ((least, 0), (most, 0), (least - 0.001, 1), (most + 0.001, 1)):
         assert len(list(route(known, share(weight), state, NOW_S))) == broken, weight
+
+
+@pytest.mark.parametrize(
+    ("bills", "broken"),
+    [
+        pytest.param([Bill(0.0, 3.0), Bill(9.0, 1.0)], 0, id="all of it"),
+        pytest.param([Bill(0.0, 3.0), Bill(9.0, 1.4)], 1, id="more than there is"),
+        pytest.param([Bill(0.0, 3.0), Bill(10.1, 4.0)], 0, id="a new window"),
+        pytest.param([Bill(0.0, 3.0), Bill(9.0, 2.0, True)], 0, id="a rollback"),
+        pytest.param([Bill(0.0, 5.0, True), Bill(9.0, 0.0)], 0, id="for nothing"),
+        pytest.param([Bill(0.0, 5.0, True), Bill(9.0, 0.4)], 1, id="after a rollback"),
+    ],
+)
+def test_who_spends_more_than_there_is_is_seen(bills: list[Bill], broken: int) -> None:
+    assert len(list(overspent(bills, budget=4.0, window_s=10.0))) == broken
+
+
+def test_only_new_replicas_cost() -> None:
+    asks = (Ask("a", 3, 5, None), Ask("b", 3, 3, None), Ask("c", 3, None, 0.4))
+    assert cost(Intent("id", "web", 0.0, "1", asks), {"a": 0.4, "b": 1.0, "c": 1.0}) == 0.8
