@@ -35,6 +35,7 @@ class Verifier:
         self._usual = math.nan
         # What was usual before each write under watch.
         self._calm: deque[float] = deque()
+        self._usual_rps = math.nan
         self._time_s = 0.0
         self._overload = Peaks()
 
@@ -75,32 +76,39 @@ class Verifier:
         share, time_s = state.miss_share
         rate_rps = sum(backend.rate_rps.value for backend in state.backends)
         calm = self._calm[0] if self._calm else self._usual
-        span_s, expected = time_s - self._time_s, max(calm, self._overloaded(state))
+        span_s, expected = time_s - self._time_s, max(calm, self._overloaded(state, limits))
         if not (math.isfinite(share + rate_rps) and span_s > 0.0):
             return None
         self._time_s = time_s
-        if math.isnan(self._usual):
-            self._usual = share
+        is_first = math.isnan(self._usual)
+        self._usual = _glided(self._usual, share, -math.expm1(-span_s / limits.verify_s))
+        if is_first:
             return None
-        self._usual += (share - self._usual) * -math.expm1(-span_s / limits.verify_s)
         requests = rate_rps * span_s
         return Sample(time_s, requests, min(share, 1.0) * requests, min(expected, 1.0))
 
-    def _overloaded(self, state: State) -> float:
+    def _overloaded(self, state: State, limits: Limits) -> float:
         """Misses expected without the watched writes, at the highest load that still waits.
 
-        Also while none is watched: what piled up just before a write is not its fault.
+        Also while none is watched: what piled up just before a write is not its fault. Load
+        beyond the usual counts as coming at once, as it does when something on the way stalls.
         """
         load_rps = sum(backend.rate_rps.value for backend in state.backends)
         if math.isfinite(load_rps):
             befores = [watch.before for watch in self._seen.watches] or [_present(state)]
-            now = max(self._expected(state, before, load_rps) for before in befores)
+            burst = max(0.0, load_rps - self._usual_rps) * limits.interval_s
+            now = max(self._expected(state, before, load_rps, burst) for before in befores)
             self._overload = self._overload.with_value(state.time_s, now)
+            part = -math.expm1(-limits.interval_s / limits.verify_s)
+            self._usual_rps = _glided(self._usual_rps, load_rps, part)
         return self._overload.highest(state.time_s - self._profile.timeout_s)
 
-    def _expected(self, state: State, before: tuple[Want, ...], load_rps: float) -> float:
+    def _expected(
+        self, state: State, before: tuple[Want, ...], load_rps: float, burst: float
+    ) -> float:
         """P(a request waits longer than the SLO allows) with M/M/n queues under ``before``.
 
+        They have that long to serve a ``burst`` of requests beside a steady load.
         An upper bound, as if every request had to wait: exact where it matters, at full load.
         """
         then = {want.name: want for want in before}
@@ -108,10 +116,16 @@ class Verifier:
         for backend, profile in zip(state.backends, self._profile.backends, strict=True):
             want = then[backend.name]
             capacity_rps = _served_by(backend, want) * profile.concurrency / profile.service_time_s
-            spare_rps = max(0.0, capacity_rps - want.weight * load_rps)
             patience_s = max(0.0, self._profile.slo_latency_s - profile.service_time_s)
-            missed += want.weight * math.exp(-spare_rps * patience_s)
+            spare_rps = capacity_rps - want.weight * load_rps
+            spare = spare_rps * patience_s - want.weight * burst
+            missed += want.weight * math.exp(-max(0.0, spare))
         return missed
+
+
+def _glided(usual: float, now: float, part: float) -> float:
+    """``usual`` after part of the way to ``now``; all of it the first time."""
+    return now if math.isnan(usual) else usual + (now - usual) * part
 
 
 def _present(state: State) -> tuple[Want, ...]:

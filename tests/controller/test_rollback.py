@@ -142,6 +142,19 @@ def test_what_piled_up_before_a_write_is_not_its_fault(world: World) -> None:
     assert world.stage.spec.weights["a"] == 0.45
 
 
+def test_a_stall_that_lets_requests_through_all_at_once_has_no_write_to_blame(
+    routed: World,
+) -> None:
+    for name in "ab":
+        routed.sensor.values["rate_rps", name] = 100.0
+    missing(routed, 0.6)
+    assert routed.tick().tick.mode is Mode.GUARDED
+    for name in "ab":
+        routed.sensor.values["rate_rps", name] = 50.0
+    assert routed.tick(3).tick.mode is Mode.GUARDED
+    assert routed.stage.spec.weights["a"] == 0.45
+
+
 def test_a_load_that_was_not_measured_excuses_nothing(world: World) -> None:
     missing(world, CALM)
     world.want(a=3, b=3)
