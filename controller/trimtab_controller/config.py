@@ -75,6 +75,17 @@ class ApprovalSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class JournalSpec:
+    """How many days the journal keeps in full; 0 is for ever.
+
+    What is older goes to a file in the folder ``archive`` first, if there is one.
+    """
+
+    keep_days: NotNegative = 0.0
+    archive: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class StageSpec:
     """Where the service lives: the Unix socket of the local stage."""
 
@@ -133,6 +144,7 @@ class ConfigSpec:
     speed: Positive = 1.0
     approval: ApprovalSpec = ApprovalSpec()
     cluster: ClusterLimits = field(default_factory=ClusterLimits)
+    journal: JournalSpec = JournalSpec()
 
     def __post_init__(self) -> None:
         _unique("service", [service.name for service in self.services])
@@ -164,13 +176,14 @@ class ServiceConfig:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """All services and their common limits, the tick, a replay's speed, how long approvals live."""
+    """All services and what they share, the tick, a replay's speed; how long things are kept."""
 
     services: tuple[ServiceConfig, ...]
     tick_s: float
     speed: float
     approval: ApprovalSpec
     cluster: ClusterLimits
+    journal: JournalSpec
 
     @property
     def by_name(self) -> dict[str, ServiceConfig]:
@@ -189,7 +202,7 @@ def load(file: Path) -> Config:
         cluster = spec.cluster.scaled(spec.speed)
     except ValueError as error:
         raise ConfigError(f"{file}: at speed {spec.speed:g}: {error}") from error
-    return Config(services, spec.tick_s, spec.speed, spec.approval, cluster)
+    return Config(services, spec.tick_s, spec.speed, spec.approval, cluster, spec.journal)
 
 
 def _limits(service: ServiceSpec, spec: ConfigSpec) -> Limits:

@@ -32,6 +32,7 @@ from trimtab_controller.memory import Recollection, recall
 from trimtab_controller.protocols import Policy, PolicyError, Stage, StageError
 from trimtab_controller.recommend import Recommender
 from trimtab_controller.reload import Reloader
+from trimtab_controller.retention import Keeper
 from trimtab_controller.schema import ConfigError
 from trimtab_controller.sense import Eyes
 from trimtab_controller.sensors.envoy import EnvoySensor
@@ -73,6 +74,7 @@ def serve(options: Options, inbox: Inbox) -> None:
     with ExitStack() as parts:
         journal = Journal.open(options.journal)
         parts.callback(journal.close)
+        parts.callback(Keeper(journal, config.journal, time.time).close)
         stages = {each.name: _stage(each, options, parts) for each in config.services}
         board = _board(config, journal, options, newest_epoch(stages.values()))
         signal.signal(signal.SIGUSR1, lambda *_: board.mandate.halt())

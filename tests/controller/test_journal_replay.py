@@ -15,6 +15,7 @@ from trimtab_controller.cli import main
 from trimtab_controller.config import load
 from trimtab_controller.journal import Journal, JournalError, lines, reading
 from trimtab_controller.journal.replay import Replayed, replay
+from trimtab_controller.retention import prune
 from trimtab_guard.model import Reason, Want
 from trimtab_guard.reasons import Code
 
@@ -148,3 +149,19 @@ def test_limits_that_are_not_known_are_named(
         other.append("tick", tick.body, 1.0)
         with pytest.raises(JournalError, match=rf"other.db: record 1: {message}.*--config"):
             list(replay(other.location, given))
+
+
+def test_a_pruned_journal_replays_what_it_has_all_memory_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if memories reached back thirty seconds."""
+    for module in ("memory", "journal.replay"):
+        monkeypatch.setattr(f"trimtab_controller.{module}.LONGEST_WINDOW_S", 30.0)
+    for growth in range(120):
+        world.want(1 + growth % 7, 1 + growth % 5)
+        world.tick()
+    whole = list(replay(world.journal.location))
+    assert prune(world.journal, 60.0, world.clock())
+    left = list(replay(world.journal.location))
+    assert 20 < len(left) < 40
+    assert left == whole[-len(left) :]

@@ -89,14 +89,15 @@ def filled(where: Where, records: int = 9) -> Where:
 
 
 @contextmanager
-def hands_on(where: Path | str) -> Iterator[Callable[..., Any]]:
-    """What somebody can do who owns the store: run SQL, with its triggers out of the way."""
+def hands_on(where: Path | str, *, triggers: bool = False) -> Iterator[Callable[..., Any]]:
+    """What somebody can do who owns the store: run SQL, with its triggers out of the way or not."""
     if is_url(where):
         with psycopg.connect(str(where), autocommit=True) as connection:
-            connection.execute("SET session_replication_role = replica; SET search_path = trimtab")
+            role = "origin" if triggers else "replica"
+            connection.execute(f"SET session_replication_role = {role}; SET search_path = trimtab")
             yield connection.execute
     else:
         with closing(sqlite3.connect(where, isolation_level=None)) as database:
-            for trigger in ("entries_stay", "entries_remain"):
+            for trigger in () if triggers else ("entries_stay", "entries_remain"):
                 database.execute(f"DROP TRIGGER IF EXISTS {trigger}")
             yield database.execute

@@ -21,6 +21,7 @@ from trimtab_controller.journal import (
     reading,
     verify,
 )
+from trimtab_controller.journal.chain import GENESIS, Link
 
 from .conftest import filled, hands_on
 
@@ -68,8 +69,9 @@ def test_a_part_proves_that_it_is_one(
     whole = verify(filled(location))
     exported(location, export, since_s)
     assert [entry.seq for entry in read(export)] == list(numbers)
-    first = numbers[0] if numbers else 10
-    assert verify(export) == Verification(len(numbers), whole.head, after=first - 1)
+    before = [GENESIS, *(Link(entry.seq, entry.hash) for entry in read(location))]
+    after = before[numbers[0] - 1 if numbers else 9]
+    assert verify(export) == Verification(len(numbers), whole.head, after=after)
     again = exported(str(export), export.with_suffix(".again"), since_s)
     assert again.read_text() == export.read_text()
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import IO, TYPE_CHECKING
 
 import click
@@ -16,6 +15,7 @@ import click
 from trimtab_controller.up.folder import JOURNAL, default_path
 
 if TYPE_CHECKING:  # SQLite, the guard and the configuration load only when they are needed
+    from trimtab_controller.journal import Verification
     from trimtab_controller.journal.replay import Replayed
     from trimtab_guard.limits import ClusterLimits, Limits
     from trimtab_guard.model import Reason, Want
@@ -51,23 +51,68 @@ def journal() -> None:
 
 
 @journal.command()
-@of_journal
-def verify(journal: str | None) -> None:
-    """Check that nothing in FILE was altered, moved or taken out."""
+@click.argument("journals", metavar="[FILE]...", nargs=-1)
+def verify(journals: tuple[str, ...]) -> None:
+    """Check that nothing in FILE was altered, moved or taken out.
+
+    Several, such as archives and then the journal that they were pruned from, must be one chain.
+    """
+    before: Verification | None = None
+    for journal in journals or (None,):
+        with located(journal) as location:
+            found = verified(location)
+            if before and found.after != before.end:
+                raise click.ClickException(
+                    f"{location}: follows record {found.after.seq}, which is not the last one "
+                    f"before it, record {before.end.seq}: name all parts, oldest first"
+                )
+            before = found
+
+
+def verified(location: str) -> Verification:
+    """Verify one journal and say so."""
     from trimtab_controller.journal import verify as check
 
-    with located(journal) as location:
-        found = check(location)
-        if not found.ok:
-            where = "" if found.bad_seq is None else f" at record {found.bad_seq}"
-            raise click.ClickException(
-                f"{location}: broken{where}: {found.problem} ({found.entries} good records "
-                "before it)"
-            )
-        part = f" after record {found.after}" if found.after else ""
-        click.echo(
-            f"{location}: {found.entries} records{part}, the chain is whole, head {found.head}"
+    found = check(location)
+    if not found.ok:
+        where = "" if found.bad_seq is None else f" at record {found.bad_seq}"
+        raise click.ClickException(
+            f"{location}: broken{where}: {found.problem} ({found.entries} good records before it)"
         )
+    part = f" after record {found.after.seq}" if found.after.seq else ""
+    click.echo(f"{location}: {found.entries} records{part}, the chain is whole, head {found.head}")
+    return found
+
+
+@journal.command()
+@of_journal
+@click.option(
+    "--keep-days",
+    type=click.FloatRange(min=0.0),
+    required=True,
+    help="How much is kept in full; at least the last hour before its last tick.",
+)
+@click.option(
+    "--archive",
+    type=click.Path(path_type=Path),
+    help="Where the rest goes first, as JSON lines: a new file, or a folder to name one in.",
+)
+def prune(journal: str | None, keep_days: float, archive: Path | None) -> None:
+    """Fold FILE's older records into one that holds what they still mean.
+
+    Modes, stops, leases, limits and open approvals stay as they are. While a daemon writes FILE,
+    only that daemon prunes it: see journal.keep_days in trimtab.yaml.
+    """
+    from trimtab_controller.journal import Journal, reading
+    from trimtab_controller.retention import DAY_S
+    from trimtab_controller.retention import prune as pruned
+
+    with located(journal) as location:
+        with reading(location):
+            pass  # it must be there: opening it to write would make a new one
+        with Journal.open(location) as opened:
+            done = pruned(opened, keep_days * DAY_S, time.time(), archive)
+        click.echo(f"{location}: {done or 'nothing is old enough'}")
 
 
 @journal.command()
@@ -134,17 +179,11 @@ def written(output: Path | None) -> Iterator[IO[str]]:
     if output is None:
         yield sys.stdout
         return
+    from trimtab_controller.journal import whole_file
+
     try:
-        with NamedTemporaryFile("w", dir=output.parent, prefix=output.name, delete=False) as file:
-            part = Path(file.name)
-            try:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            except BaseException:
-                part.unlink()
-                raise
-        part.replace(output)
+        with whole_file(output) as file:
+            yield file
     except OSError as error:
         raise click.ClickException(f"{output}: {error.strerror}") from error
 

@@ -10,7 +10,7 @@ the head's hash, which `verify` returns, somewhere else.
 """
 
 from trimtab_controller.journal.chain import Entry, JournalBusyError, JournalError, Location
-from trimtab_controller.journal.export import lines
+from trimtab_controller.journal.export import lines, whole_file
 from trimtab_controller.journal.store import is_url, read, reading
 from trimtab_controller.journal.verification import Verification, verify
 from trimtab_controller.journal.writer import Journal
@@ -27,4 +27,5 @@ __all__ = [
     "read",
     "reading",
     "verify",
+    "whole_file",
 ]

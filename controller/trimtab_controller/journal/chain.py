@@ -75,10 +75,12 @@ class Snapshot(Protocol):
     """One consistent state of a journal, open for reading.
 
     ``name`` is for messages and holds no password. The records follow ``after``, and the last
-    one that was written is ``head``.
+    one that was written is ``head``. ``is_part``: what came before is elsewhere, and no record
+    here needs to say so.
     """
 
     name: str
+    is_part: bool
     after: Link
     head: Link
 
@@ -104,6 +106,12 @@ class Store(Protocol):
 
     def add(self, row: Row, after: Link) -> None:
         """Write ``row`` if the head is still ``after``; it is on the disk on return."""
+
+    def prune(self, row: Row, after: Link, anchor: int) -> None:
+        """As `add`, and nothing before the record with the number ``anchor`` is there any more.
+
+        All or nothing, whenever the process or the machine dies.
+        """
 
     def close(self) -> None:
         """Let another writer in."""

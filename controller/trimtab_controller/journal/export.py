@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections import deque
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import IO
 
 from trimtab_controller.journal.chain import (
     DamagedError,
@@ -36,33 +39,43 @@ def lines(snapshot: Snapshot, since_s: float | None = None) -> Iterator[str]:
 
     `JournalError` at the first record that is not what was written.
     """
-    end = _start(snapshot, since_s)
-    yield _header(end, snapshot.head)
+    first = start(snapshot, since_s)
+    yield header(first, snapshot.head)
+    yield from map(line, chained(snapshot, first, snapshot.head))
+
+
+def chained(snapshot: Snapshot, end: Link, last: Link) -> Iterator[Row]:
+    """The records that follow ``end``, up to ``last``.
+
+    `JournalError` at the first one that is not what was written.
+    """
     for row in snapshot.rows(after=end.seq):
-        if not row.follows(end):
+        if end == last or not row.follows(end):
             break
-        yield _line(row)
+        yield row
         end = row.link
-    if end != snapshot.head:
+    if end != last:
         raise JournalError(
             f"{snapshot.name}: record {end.seq + 1} is not what was written, and only a whole "
             "chain is exported: `trimtab journal verify` says more"
         )
 
 
-def _start(snapshot: Snapshot, since_s: float | None) -> Link:
-    """What the first record of an export follows."""
+def start(snapshot: Snapshot, since_s: float | None) -> Link:
+    """What the first record that is not before ``since_s`` follows."""
     if since_s is None:
         return snapshot.after
     first = next(snapshot.rows(since_s=since_s), None)
     if first is None:
         return snapshot.head
     before = next(snapshot.rows(after=first.seq - 2))
-    return Link(first.seq - 1, before.hash) if before != first else snapshot.after
+    return before.link if before != first else snapshot.after
 
 
 class ExportSnapshot:
     """An export, read like the journal that it came from."""
+
+    is_part = True
 
     def __init__(self, path: Path) -> None:
         self.name = str(path)
@@ -93,18 +106,40 @@ class ExportSnapshot:
 
 
 @contextmanager
+def whole_file(path: Path) -> Iterator[IO[str]]:
+    """A file that is there, and on the disk, when it is complete, and not before; `OSError`."""
+    with NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False) as file:
+        part = Path(file.name)
+        try:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        except BaseException:
+            part.unlink()
+            raise
+    part.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+@contextmanager
 def reading(path: Path) -> Iterator[ExportSnapshot]:
     """An exported journal; `JournalError` when it is something else."""
     with explained(str(path), OSError, _ADVICE):
         yield ExportSnapshot(path)
 
 
-def _header(after: Link, head: Link) -> str:
+def header(after: Link, head: Link) -> str:
+    """The first line: what the records follow, and the last one."""
     known = {"trimtab_journal": _FORMAT, "after": after, "head": head}
     return json.dumps(known, separators=(",", ":")) + "\n"
 
 
-def _line(row: Row) -> str:
+def line(row: Row) -> str:
+    """A record's line."""
     start = f'{{"seq":{row.seq},"time_s":{json.dumps(row.time_s)},"kind":{json.dumps(row.kind)}'
     return f'{start},"body":{row.body},"hash":"{row.hash}"}}\n'
 
@@ -115,7 +150,7 @@ def _parsed_header(text: str) -> tuple[Link, Link]:
         after, head = Link(*known["after"]), Link(*known["head"])
     except (LookupError, TypeError, ValueError) as error:
         raise DamagedError("its first line is not that of an exported journal") from error
-    if text != _header(after, head):
+    if text != header(after, head):
         raise DamagedError("its first line is not as it was exported")
     return after, head
 
@@ -127,6 +162,6 @@ def _parsed(text: str) -> Row:
     except (LookupError, TypeError, ValueError) as error:
         raise DamagedError("its line is not a record") from error
     # Also where the JSON means the same: the text is what the hash was made of.
-    if text != _line(row):
+    if text != line(row):
         raise DamagedError("its line is not as it was exported")
     return row

@@ -22,9 +22,14 @@ from trimtab_controller.journal.chain import (
     Row,
     explained,
 )
+from trimtab_controller.journal.checkpoint import beginning
 
 _APPLICATION_ID = 0x7472696D  # "trim"
 _SCHEMA = 1
+_REMAIN = """
+    CREATE TRIGGER entries_remain BEFORE DELETE ON entries
+        BEGIN SELECT RAISE(ABORT, 'a journal only grows'); END
+"""
 _TABLES = """
     CREATE TABLE entries (
         seq INTEGER PRIMARY KEY,
@@ -35,8 +40,6 @@ _TABLES = """
     ) STRICT;
     CREATE INDEX entries_by_kind ON entries (kind);
     CREATE TRIGGER entries_stay BEFORE UPDATE ON entries
-        BEGIN SELECT RAISE(ABORT, 'a journal only grows'); END;
-    CREATE TRIGGER entries_remain BEFORE DELETE ON entries
         BEGIN SELECT RAISE(ABORT, 'a journal only grows'); END;
     CREATE TABLE head (
         only INTEGER PRIMARY KEY CHECK (only = 1),
@@ -55,8 +58,10 @@ _OF_KINDS = """
     WHERE seq > ? AND time_s >= ? AND kind IN (SELECT value FROM json_each(?)) ORDER BY seq
 """
 _LAST = """
-    SELECT seq, time_s, kind, body, hash FROM entries WHERE kind = ? ORDER BY seq DESC LIMIT 1
+    SELECT seq, time_s, kind, body, hash FROM entries
+    WHERE kind = ? AND seq > ? ORDER BY seq DESC LIMIT 1
 """
+_FIRST = "SELECT seq, hash FROM entries ORDER BY seq LIMIT 1"
 _END = "SELECT seq, hash FROM entries ORDER BY seq DESC LIMIT 1"
 _ADVICE = (
     "If the disk is sound and has room, the file is damaged or no journal: `trimtab journal "
@@ -89,11 +94,25 @@ class FileStore:
     def add(self, row: Row, after: Link) -> None:
         """Write ``row`` if the head is still ``after``; it is on the disk on return."""
         with _explained(self.name), self._database:
-            self._database.execute("BEGIN IMMEDIATE")
-            if _head(self._database) != after:
-                raise JournalError(f"{self.name}: someone else wrote to it; restart the daemon")
-            self._database.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?)", row)
-            self._database.execute("UPDATE head SET seq = ?, hash = ?", row.link)
+            self._add(row, after)
+
+    def prune(self, row: Row, after: Link, anchor: int) -> None:
+        """As `add`, and nothing before ``anchor`` is there any more: in one transaction.
+
+        The trigger that refuses deletes is away for as long as nobody else can see it.
+        """
+        with _explained(self.name), self._database:
+            self._add(row, after)
+            self._database.execute("DROP TRIGGER IF EXISTS entries_remain")
+            self._database.execute("DELETE FROM entries WHERE seq < ?", (anchor,))
+            self._database.execute(_REMAIN)
+
+    def _add(self, row: Row, after: Link) -> None:
+        self._database.execute("BEGIN IMMEDIATE")
+        if _head(self._database) != after:
+            raise JournalError(f"{self.name}: someone else wrote to it; restart the daemon")
+        self._database.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?)", row)
+        self._database.execute("UPDATE head SET seq = ?, hash = ?", row.link)
 
     def close(self) -> None:
         """Let another writer in."""
@@ -104,16 +123,18 @@ class FileStore:
 class FileSnapshot:
     """One consistent state of the file; the writer may go on meanwhile."""
 
+    is_part = False
+
     def __init__(self, name: str, database: sqlite3.Connection) -> None:
         self.name = name
-        self.after, self.head = GENESIS, _head(database)
+        self.after, self.head = beginning(database.execute(_FIRST).fetchone()), _head(database)
         self._database = database
 
     def rows(
         self, kinds: Collection[str] | None = None, since_s: float | None = None, after: int = 0
     ) -> Iterator[Row]:
         """Records in order; `DamagedError` where one cannot be read."""
-        start = (after, -math.inf if since_s is None else since_s)
+        start = (max(after, self.after.seq), -math.inf if since_s is None else since_s)
         try:
             if kinds is None:
                 yield from map(Row._make, self._database.execute(_ALL, start))
@@ -125,7 +146,7 @@ class FileSnapshot:
 
     def last(self, kind: str) -> Row | None:
         """The newest record of a kind."""
-        row = self._database.execute(_LAST, (kind,)).fetchone()
+        row = self._database.execute(_LAST, (kind, self.after.seq)).fetchone()
         return Row(*row) if row else None
 
     def flaw(self) -> str:
@@ -159,7 +180,7 @@ def _writable(path: Path) -> sqlite3.Connection:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
         if is_new:
-            database.executescript(f"BEGIN; {_TABLES} {_MARKS} COMMIT;")
+            database.executescript(f"BEGIN; {_TABLES} {_REMAIN}; {_MARKS} COMMIT;")
     except BaseException:
         database.close()
         raise

@@ -16,6 +16,7 @@ from itertools import count
 from typing import Any
 
 import psycopg
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from trimtab_controller.journal.chain import (
@@ -27,6 +28,7 @@ from trimtab_controller.journal.chain import (
     Row,
     explained,
 )
+from trimtab_controller.journal.checkpoint import beginning
 
 # Seconds and milliseconds after which a server that does not answer counts as gone: the loop
 # waits for its journal, and so does a human who wants to stop it.
@@ -67,8 +69,15 @@ _ROWS = """
 """
 _LAST = """
     SELECT seq, time_s, kind, body, hash FROM trimtab.entries
-    WHERE kind = %s ORDER BY seq DESC LIMIT 1
+    WHERE kind = %s AND seq > %s ORDER BY seq DESC LIMIT 1
 """
+# Whoever owns the tables may do so; nobody else sees the trigger gone.
+_PRUNE = """
+    ALTER TABLE trimtab.entries DISABLE TRIGGER entries_stay;
+    DELETE FROM trimtab.entries WHERE seq < {};
+    ALTER TABLE trimtab.entries ENABLE TRIGGER entries_stay
+"""
+_FIRST = "SELECT seq, hash FROM trimtab.entries ORDER BY seq LIMIT 1"
 _END = "SELECT seq, hash FROM trimtab.entries ORDER BY seq DESC LIMIT 1"
 _HEAD = "SELECT seq, hash FROM trimtab.head"
 _HOLDER = """
@@ -115,9 +124,18 @@ class PostgresStore:
     def add(self, row: Row, after: Link) -> None:
         """Write ``row`` if the head is still ``after``; it is on the server's disk on return."""
         with _explained(self.name):
-            values = (*row.link, *after, *row[1:])
-            if self._connection.execute(_ADD, values).rowcount != 1:
-                raise JournalError(f"{self.name}: someone else wrote to it; restart the daemon")
+            self._add(row, after)
+
+    def prune(self, row: Row, after: Link, anchor: int) -> None:
+        """As `add`, and nothing before ``anchor`` is there any more: in one transaction."""
+        with _explained(self.name), self._connection.transaction():
+            self._add(row, after)
+            self._connection.execute(sql.SQL(_PRUNE).format(anchor))
+
+    def _add(self, row: Row, after: Link) -> None:
+        values = (*row.link, *after, *row[1:])
+        if self._connection.execute(_ADD, values).rowcount != 1:
+            raise JournalError(f"{self.name}: someone else wrote to it; restart the daemon")
 
     def close(self) -> None:
         """Let another writer in."""
@@ -127,9 +145,11 @@ class PostgresStore:
 class PostgresSnapshot:
     """One consistent state of the tables; the writer may go on meanwhile."""
 
+    is_part = False
+
     def __init__(self, name: str, connection: Connection) -> None:
         self.name = name
-        self.after, self.head = GENESIS, _head(connection)
+        self.after, self.head = beginning(connection.execute(_FIRST).fetchone()), _head(connection)
         self._connection = connection
         self._cursors = count()
 
@@ -138,7 +158,8 @@ class PostgresSnapshot:
     ) -> Iterator[Row]:
         """Records in order, some at a time; `DamagedError` where one cannot be read."""
         chosen = None if kinds is None else list(kinds)
-        values = (after, -math.inf if since_s is None else since_s, chosen, chosen)
+        since_s = -math.inf if since_s is None else since_s
+        values = (max(after, self.after.seq), since_s, chosen, chosen)
         try:
             with self._connection.cursor(name=f"rows_{next(self._cursors)}") as cursor:
                 yield from map(Row._make, cursor.execute(_ROWS, values))
@@ -147,7 +168,7 @@ class PostgresSnapshot:
 
     def last(self, kind: str) -> Row | None:
         """The newest record of a kind."""
-        row = self._connection.execute(_LAST, (kind,)).fetchone()
+        row = self._connection.execute(_LAST, (kind, self.after.seq)).fetchone()
         return Row(*row) if row else None
 
     def flaw(self) -> str:

@@ -6,12 +6,14 @@ have led to: so a verdict that differs is one that was made differently.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, takewhile
 from typing import Any
 
 from trimtab_controller.journal.chain import Entry, JournalError, Location, Snapshot, entry
+from trimtab_controller.journal.checkpoint import entries
 from trimtab_controller.journal.store import reading
 from trimtab_controller.memory import (
     REMEMBERED,
@@ -24,7 +26,7 @@ from trimtab_controller.memory import (
 from trimtab_controller.records import pack, unpack
 from trimtab_guard.guard import judge
 from trimtab_guard.history import History
-from trimtab_guard.limits import AnyLimits, BackendLimits, ClusterLimits, Limits
+from trimtab_guard.limits import LONGEST_WINDOW_S, AnyLimits, BackendLimits, ClusterLimits, Limits
 from trimtab_guard.model import Verdict
 from trimtab_guard.ration import Purse
 
@@ -53,12 +55,13 @@ def replay(
 ) -> Iterator[Replayed]:
     """Every recorded verdict beside today's, in order.
 
+    Where the beginning is elsewhere, the first hour is only remembered: what it rested on is gone.
     With ``limits``, by service, and ``cluster`` in the place of the recorded ones. `JournalError`
     when there is no journal, when it is damaged, or when the limits of a service are not known.
     """
     with reading(location) as snapshot:
         past = _Past(snapshot, limits, cluster)
-        for record in map(entry, snapshot.rows(kinds=("cluster", "limits", *REMEMBERED))):
+        for record in entries(snapshot, kinds=("cluster", "limits", *REMEMBERED)):
             yield from past.after(record)
 
 
@@ -75,6 +78,7 @@ class _Past:
         self._limits: dict[str, Limits] = dict(given or {})
         self._memories: dict[str, Memory] = {}
         self._last_tick_s: float | None = None
+        self._whole_from_s = math.nan if snapshot.after.seq else -math.inf
 
     def after(self, record: Entry) -> Iterator[Replayed]:
         """Learn from a record; the verdicts in it, judged on what was known before."""
@@ -86,6 +90,8 @@ class _Past:
             outcome = unpack(OutcomeRecord, record.body["service"])
             self._memory(outcome.service).after_outcome(outcome)
         else:
+            if math.isnan(self._whole_from_s):
+                self._whole_from_s = record.time_s + LONGEST_WINDOW_S
             ticks = [unpack(TickRecord, packed) for packed in record.body["services"]]
             purse = self._purse(ticks)
             for tick in ticks:
@@ -100,7 +106,8 @@ class _Past:
 
     def _tick(self, seq: int, tick: TickRecord, purse: Purse) -> Iterator[Replayed]:
         memory = self._memory(tick.service)
-        if tick.verdict and tick.state and tick.proposal:
+        is_whole = tick.time_s >= self._whole_from_s
+        if is_whole and tick.verdict and tick.state and tick.proposal:
             now_s = tick.verdict.time_s
             limits = self._limits_at(seq, tick.service)
             seen = tick.proposal, tick.baseline, tick.state

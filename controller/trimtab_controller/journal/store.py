@@ -16,8 +16,8 @@ from trimtab_controller.journal.chain import (
     Location,
     Snapshot,
     Store,
-    entry,
 )
+from trimtab_controller.journal.checkpoint import entries
 
 _SCHEMES = ("postgresql://", "postgres://")
 
@@ -64,7 +64,7 @@ def read(
     Needs no writer and hinders none. `JournalError` when there is no journal or it is damaged.
     """
     with reading(location) as snapshot:
-        yield from map(entry, snapshot.rows(kinds, since_s, after))
+        yield from entries(snapshot, kinds, since_s, after)
 
 
 def _opened(location: Location) -> AbstractContextManager[Snapshot]:

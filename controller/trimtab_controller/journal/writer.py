@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -19,6 +19,7 @@ from trimtab_controller.journal.chain import (
     digest,
     entry,
 )
+from trimtab_controller.journal.checkpoint import KIND, Checkpoint
 from trimtab_controller.journal.store import read, reading, writable
 
 
@@ -57,16 +58,15 @@ class Journal:
         ``ValueError`` when it is not plain, finite JSON. `JournalError` when it is not known to
         be written; only where a server was lost on the way, it may have been.
         """
-        time_s, text = float(time_s), canonical(dict(body))
-        if not math.isfinite(time_s):
-            raise ValueError(f"a journal record needs a finite time, and time_s is {time_s}")
-        with self._turn:
-            end = self._settled()
-            row = Row(end.seq + 1, time_s, kind, text, digest(end.hash, time_s, kind, text))
-            self._doubtful = row.link
-            self._store.add(row, end)
-            self._end, self._doubtful = row.link, None
-            return row.seq
+        return self._write(self._store.add, kind, body, time_s)
+
+    def prune(self, checkpoint: Checkpoint, time_s: float) -> int:
+        """Write ``checkpoint`` in the place of the records that it stands for, as `append` does."""
+
+        def prune(row: Row, after: Link) -> None:
+            self._store.prune(row, after, checkpoint.after.seq)
+
+        return self._write(prune, KIND, checkpoint.body(), time_s)
 
     def entries(
         self, kinds: Collection[str] | None = None, since_s: float | None = None, after: int = 0
@@ -94,6 +94,20 @@ class Journal:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _write(
+        self, add: Callable[[Row, Link], None], kind: str, body: Mapping[str, Any], time_s: float
+    ) -> int:
+        time_s, text = float(time_s), canonical(dict(body))
+        if not math.isfinite(time_s):
+            raise ValueError(f"a journal record needs a finite time, and time_s is {time_s}")
+        with self._turn:
+            end = self._settled()
+            row = Row(end.seq + 1, time_s, kind, text, digest(end.hash, time_s, kind, text))
+            self._doubtful = row.link
+            add(row, end)
+            self._end, self._doubtful = row.link, None
+            return row.seq
 
     def _settled(self) -> Link:
         """Our last record; after a failure only the store knows whether it was written."""
