@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 
 DAY_S = 86_400.0
 PERIOD_S = 3600.0
+# The loop waits while a step is taken, for less than half a second.
+STEP_RECORDS = 2000
+PAUSE_S = 5.0
 # They count for as long as memories reach back, and that much is never pruned.
 SHORT_LIVED = {"tick", "outcome", "recommend", KIND}
 
@@ -52,19 +55,18 @@ def prune(
     keep_s: float,
     now_s: float,
     archive: Path | None = None,
-    slack_s: float = 0.0,
+    most: int | None = None,
 ) -> Pruned | None:
-    """Let go of what is older than ``keep_s``, once something is older by ``slack_s`` more.
+    """Let go of what is older than ``keep_s``: of all, or of so many records at ``most``.
 
     `JournalError` when a record is not what was written, or ``archive`` cannot be; ``None`` when
     nothing is old enough.
     """
     with reading(journal.location) as snapshot:
-        horizon_s = _horizon_s(snapshot, keep_s, now_s)
-        end, oldest = start(snapshot, horizon_s), next(snapshot.rows(), None)
-        if oldest is None or end.seq < 2 or end == snapshot.after:
-            return None
-        if oldest.time_s >= horizon_s - slack_s:
+        end = start(snapshot, _horizon_s(snapshot, keep_s, now_s))
+        if most and end.seq > snapshot.after.seq + most:
+            end = next(snapshot.rows(after=snapshot.after.seq + most - 1)).link
+        if end.seq < 2 or end == snapshot.after:
             return None
         place = _place(archive, snapshot.after, end)
         lasting = _archived(snapshot, end, place)
@@ -174,14 +176,17 @@ class Keeper:
 
     def _run(self) -> None:
         while not self._ended.wait(PERIOD_S):
-            self.prune()
+            while self.prune() and not self._ended.wait(PAUSE_S):
+                pass
 
-    def prune(self) -> None:
-        """A day at a time."""
-        keep_s = self._spec.keep_days * DAY_S
+    def prune(self) -> bool:
+        """Take one step; whether there may be another."""
+        keep_s, now_s = self._spec.keep_days * DAY_S, self._clock()
         try:
-            pruned = prune(self._journal, keep_s, self._clock(), self._archive, DAY_S)
+            pruned = prune(self._journal, keep_s, now_s, self._archive, STEP_RECORDS)
         except JournalError as error:
             log.error("the journal was not pruned: %s", error)
-        else:
-            log.info("journal: %s", pruned or "nothing is old enough to be pruned")
+            return False
+        if pruned:
+            log.info("journal: %s", pruned)
+        return pruned is not None

@@ -310,18 +310,22 @@ def test_envelopes_that_are_over_are_forgotten_but_not_their_number() -> None:
     assert [record.seq for record in still_counting(records, NOW_S)] == [2, 4]
 
 
-def test_a_daemon_prunes_a_day_at_a_time(location: str, tmp_path: Path) -> None:
+def test_a_daemon_prunes_step_by_step(
+    location: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trimtab_controller.retention.STEP_RECORDS", 2)
     with Journal.open(location) as journal:
         journal.append("mode", mode("guarded", "ann"), NOW_S - 3.5 * DAY_S)
         for days in (3.2, 2.2, 1.2, 0.2):
             journal.append("recommend", {}, NOW_S - days * DAY_S)
         keeper = Keeper(journal, JournalSpec(keep_days=2.0, archive=str(tmp_path)), lambda: NOW_S)
         try:
-            keeper.prune()
-            keeper.prune()
+            assert [keeper.prune() for _ in range(3)] == [True, True, False]
         finally:
             keeper.close()
-        assert [entry.seq for entry in journal.entries()] == [1, 4, 5, 6]
-    assert len(list(tmp_path.glob("journal-1-3-*.jsonl"))) == 1
+        assert [entry.seq for entry in journal.entries()] == [1, 4, 5, 6, 7]
+    archives = sorted(tmp_path.glob("*.jsonl"))
+    assert [archive.name[:11] for archive in archives] == ["journal-1-2", "journal-3-3"]
+    assert command("verify", *map(str, archives), location).exit_code == 0
     with Journal.open(location) as journal, pytest.raises(JournalError, match="make it first"):
         Keeper(journal, JournalSpec(1.0, str(tmp_path / "none")), lambda: NOW_S)
