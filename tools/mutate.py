@@ -38,6 +38,7 @@ GUARD = ROOT / "controller" / PACKAGE
 TESTS = ROOT / "tests" / "guard"
 LISTED = TESTS / "equivalent_mutants.txt"
 TOO_SLOW = (
+    "test_guard_bench.py",
     "test_machine.py",
     "test_properties.py",
     "test_history.py::test_a_long_life_stays_small",

@@ -25,7 +25,7 @@ class Sight:
     """What the limits see of one backend: replicas, what its share needs, and the windows.
 
     ``needed`` is how many its present load takes, at least one while it has a share; ``peak``
-    is the highest proposal of the hold window, ``recent`` every level of the rate window,
+    is the highest earlier proposal of the hold window, ``recent`` every level of the rate window,
     ``churn`` the starts + stops of the flap window; ``remembered``: the memory covers the
     whole hold window; ``in_doubt``: no signal may be taken for a reason to shrink;
     ``dropped``: the load is far below what it was.
@@ -137,7 +137,7 @@ def limited(
     """The replicas of every want after every limit, and a reason for each change."""
     counts, reasons = [], []
     for want, backend in zip(wish.wants, state.backends, strict=True):
-        at = _sight(state, backend, want.replicas, wish.in_doubt, limits, history, now_s)
+        at = _sight(state, backend, wish.in_doubt, limits, history, now_s)
         count = int(want.replicas)
         for code, limit in LIMITS:
             allowed = limit(count, at)
@@ -151,7 +151,6 @@ def limited(
 def _sight(
     service: State,
     state: BackendState,
-    proposed: int,
     in_doubt: bool,
     limits: Limits,
     history: History,
@@ -164,7 +163,7 @@ def _sight(
     return Sight(
         present=present,
         needed=_needed(state, backend, limits),
-        peak=int(max(proposed, proposals.highest(now_s - limits.hold_s))),
+        peak=int(proposals.highest(now_s - limits.hold_s)),
         recent=(present, *map(int, steps.levels(now_s - limits.rate_window_s))),
         churn=int(steps.churn(now_s - limits.flap_window_s)),
         remembered=history.dark_s.highest(now_s - limits.hold_s) <= limits.memory_gap_s,

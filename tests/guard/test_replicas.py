@@ -10,6 +10,7 @@ from trimtab_guard.guard import restore
 from trimtab_guard.history import History
 from trimtab_guard.limits import BackendLimits
 from trimtab_guard.model import Reading, State, Want
+from trimtab_guard.replicas import Sight
 
 from .world import (
     NOW_S,
@@ -81,7 +82,7 @@ def test_far_below_the_minimum_is_raised_at_the_allowed_rate() -> None:
 
 @pytest.mark.parametrize(
     ("present", "most"),
-    [(0, 4), (1, 5), (3, 7), (4, 8), (5, 10), (10, 20), (33, 66)],
+    [(0, 4), (1, 5), (3, 7), (4, 8), (5, 10), (10, 20), (33, 66), (99, 198)],
 )
 def test_growth_is_the_larger_of_100_percent_and_4(present: int, most: int) -> None:
     past = steady(present)
@@ -129,6 +130,12 @@ def test_another_hands_change_fills_the_window_too() -> None:
     past = steady(5).with_state(state(NOW_S - 20, od={"wanted": 9}))
     result = verdict(proposal(40), od(9), past, limits(1, 40))
     assert replicas(result)["od"] == 10
+
+
+def test_what_another_hand_added_beyond_the_rate_may_stay() -> None:
+    past = steady(1).with_state(state(NOW_S - 20, od={"wanted": 10}))
+    result = verdict(proposal(12), od(10), past, limits(1, 40))
+    assert reasons(result) == [("RATE_UP", "od", 12, 10)]
 
 
 def test_overload_with_a_full_rate_window_holds_the_present() -> None:
@@ -201,6 +208,7 @@ def test_time_in_the_dark_is_no_history() -> None:
         pytest.param([(10, 2), (2, 10), (10, 8), (8, 9), (9, 10)], 10, 10, id="20 of 20: spent"),
         pytest.param([(9, 2), (2, 9), (9, 7)], 7, 7, id="16 of 20 and 3 to come back: no room"),
         pytest.param([(9, 2), (2, 9)], 9, 8, id="14 of 20 and 1 to come back: room"),
+        pytest.param([(6, 2), (2, 6), (6, 4), (4, 6)], 6, 5, id="12 of 20, 4 to come back: room"),
         pytest.param([(30, 8), (8, 30)], 30, 27, id="above the maximum: 44 of 60"),
         pytest.param([(30, 1), (1, 30)], 30, 29, id="above the maximum: 58 of 60"),
     ],
@@ -266,6 +274,41 @@ def test_a_share_leaves_before_the_replicas_that_it_needs(
     result = verdict(proposal(1), seen, steady(10, weight=weight), tolerant)
     assert replicas(result)["od"] == allowed
     assert ("ROUTED" in codes(result)) == (weight > 0)
+
+
+def test_a_backend_without_load_keeps_one_replica_for_its_share() -> None:
+    idle = {"rate_rps": Reading(0.0, NOW_S), "in_flight": Reading(0.0, NOW_S)}
+    result = verdict(proposal(0), od(1, **idle), steady(1, **idle), limits(0, 10))
+    assert reasons(result) == [("ROUTED", "od", 0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("asked", "fields", "past", "why"),
+    [
+        pytest.param(20.0, {}, steady(9), "RATE_UP", id="as proposed"),
+        pytest.param(1, {"rollout": True}, steady(9), "ROLLOUT", id="the present"),
+        pytest.param(1, {}, steady(9, asked=9), "HOLD", id="the highest proposal"),
+        pytest.param(1, {"least": 8.0}, steady(9), "DISRUPTION", id="a disruption budget"),
+        pytest.param(
+            *(1, {}, steady(9).with_change(NOW_S - 500, "od", 2.0, 9.0), "FLAP"),  # type: ignore[arg-type]  # as JSON may have it
+            id="the churn",
+        ),
+    ],
+)
+def test_replicas_are_whole_also_where_they_came_as_floats(
+    asked: float, fields: dict[str, Any], past: History, why: str
+) -> None:
+    floats = {"wanted": 9.0, "ready": 9.0, "weight": 0.0, "disruption_min": fields.get("least", 0)}
+    seen = state(od=floats, rollout=fields.get("rollout", False))
+    tolerant = limits(0, 20, down_percent=100)
+    result = verdict(proposal(asked, shares=(0.0, 1.0)), seen, past, tolerant)
+    assert why in codes(result)
+    assert [type(want.replicas) for want in result.backends] == [int, int]
+
+
+def test_what_a_limit_was_not_told_of_is_not_in_its_way() -> None:
+    at = Sight(5, 0, 0, (5,), 0, True, False, BackendLimits("od"), limits())
+    assert (at.disruption_min, at.rollout, at.dropped) == (0, False, False)
 
 
 def test_backends_are_limited_each_on_its_own() -> None:

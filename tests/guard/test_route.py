@@ -14,7 +14,7 @@ from trimtab_guard.guard import restore
 from trimtab_guard.history import History
 from trimtab_guard.limits import BackendLimits, Limits
 from trimtab_guard.model import Proposal, Reading, State, Verdict, Want
-from trimtab_guard.route import Shares, carried, normalised
+from trimtab_guard.route import ROUNDING, Shares, Sight, carried, normalised, weight_step
 
 from .world import (
     NOW_S,
@@ -101,12 +101,31 @@ def test_a_move_back_is_within_the_same_10_points() -> None:
     assert shares(result)["od"] == pytest.approx(0.4)
 
 
-def among_three(present: Shares, asked: Shares, ready: tuple[int, ...]) -> Verdict:
+@pytest.mark.parametrize(
+    ("wish", "lowest", "highest", "whole"),
+    [
+        pytest.param(-ROUNDING, 0.0, 1.0, True, id="just below"),
+        pytest.param(-1.5e-6, 0.0, 1.0, False, id="too far below"),
+        pytest.param(ROUNDING, -1.0, 0.0, True, id="just above"),
+        pytest.param(1.5e-6, -1.0, 0.0, False, id="too far above"),
+    ],
+)
+def test_a_millionth_beyond_a_step_is_rounding(
+    wish: float, lowest: float, highest: float, whole: bool
+) -> None:
+    base = -0.5 if wish > 0 else 0.5
+    at = Sight(False, (1.0,), (1.0,), (base,), (lowest,), (highest,))
+    assert (weight_step((wish,), at) == (wish,)) == whole
+
+
+def among_three(
+    present: Shares, asked: Shares, ready: tuple[int, ...], capacity_rps: float = 1e9
+) -> Verdict:
     names = ("a", "b", "c")
     rows = zip(names, present, ready, strict=True)
     seen = state(backends=tuple(backend(n, weight=w, ready=count) for n, w, count in rows))
     wants = tuple(Want(n, 5, w) for n, w in zip(names, asked, strict=True))
-    allowed = limits(backends=tuple(map(BackendLimits, names)))
+    allowed = limits(backends=tuple(BackendLimits(n, capacity_rps=capacity_rps) for n in names))
     return verdict(Proposal("web", "p", NOW_S, wants), seen, History.empty(NOW_S), allowed)
 
 
@@ -248,6 +267,16 @@ def test_the_load_may_be_anything_while_it_is_unknown_or_nothing() -> None:
         assert shares(result)["od"] == pytest.approx(0.9)
 
 
+def test_those_that_are_ready_share_by_what_they_can_though_another_is_not() -> None:
+    result = among_three((0.3, 0.7, 0.0), (0.3, 0.7, 0.0), (5, 5, 0), capacity_rps=1.0)
+    assert shares(result) == pytest.approx({"a": 0.5, "b": 0.5, "c": 0.0})
+
+
+def test_a_millionth_too_much_is_rounding() -> None:
+    shares = (0.5 + ROUNDING, 0.5 - ROUNDING)
+    assert carried(shares, (0.5, 1.0)) == shares
+
+
 @given(
     st.lists(st.tuples(st.floats(0, 1), st.floats(0.01, 2)), min_size=2, max_size=6),
 )
@@ -279,6 +308,13 @@ def test_a_route_is_put_back_at_once() -> None:
     )
     assert shares(result) == pytest.approx({"od": 0.9, "spot": 0.1})
     assert reasons(result) == [("REGRESSION", "od", 0.5, 0.9), ("REGRESSION", "spot", 0.5, 0.1)]
+
+
+def test_a_whole_route_is_put_back_at_once() -> None:
+    result = put_back(
+        Want("od", 5, 1.0), Want("spot", 5, 0.0), seen=route(0.0, 1.0), past=settled(0.0, 1.0)
+    )
+    assert shares(result) == {"od": 1.0, "spot": 0.0}
 
 
 def test_what_cannot_serve_or_carry_is_not_put_back() -> None:

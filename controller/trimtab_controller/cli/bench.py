@@ -1,0 +1,46 @@
+"""``trimtab bench``: the benchmarks of the policies, and that of the guard."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+
+from trimtab_agents.bench_command import bench as of_policies
+from trimtab_controller.guard_bench.bench import described, hunt, judged, report
+from trimtab_controller.guard_bench.copies import BUGS
+
+
+@click.command()
+@click.option("--proposals", type=click.IntRange(1), default=1_000_000, show_default=True)
+@click.option("--seed", default=0, show_default=True)
+@click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path))
+@click.pass_context
+def guard(ctx: click.Context, proposals: int, seed: int, json_path: Path | None) -> None:
+    """Throw hostile proposals, sensors and clocks at the guard, and count broken promises.
+
+    The checker shares no code with the guard, and must find each of ten bugs planted in copies
+    of it. Exits with 1 when a promise was broken or a bug was not found.
+    """
+    with Progress(console=Console(stderr=True)) as progress:
+        bar = progress.add_task("judge", total=proposals)
+        # Processor time: judging waits for nothing, and other programs are not the guard's fault.
+        tally = judged(seed, proposals, time.thread_time, lambda done: progress.advance(bar, done))
+        finds = [hunt(bug, seed) for bug in progress.track(BUGS, description="planted bugs")]
+    data = report(tally, finds)
+    click.echo("\n".join(described(data, finds)))
+    if json_path:
+        json_path.write_text(json.dumps(data, indent=2) + "\n")
+    if data["violations"] or data["planted_found"] < data["planted"]:
+        ctx.exit(1)
+
+
+bench = click.CommandCollection(
+    name="bench",
+    sources=[of_policies, click.Group(commands=[guard])],
+    help="Judge policies in the simulator, and the guard by hostile lives.",
+)

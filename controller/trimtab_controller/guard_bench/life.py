@@ -1,0 +1,244 @@
+"""One hostile life: a few services, tick by tick, and what the guard allows is really done."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Any
+
+from trimtab_controller.guard_bench.ceilings import (
+    Ledger,
+    Watched,
+    broken_by_acting,
+    broken_by_mode,
+    ceiling,
+    price,
+)
+from trimtab_controller.guard_bench.copies import Guard
+from trimtab_controller.guard_bench.facts import make_calendar, make_facts
+from trimtab_controller.guard_bench.hostile import CHALLENGERS, LEADERS, Policy, disguised
+from trimtab_controller.guard_bench.past import Past
+from trimtab_controller.guard_bench.promises import broken, broken_by_restoring
+from trimtab_controller.guard_bench.scene import Scene
+from trimtab_controller.guard_bench.tally import Tally
+from trimtab_controller.guard_bench.world import (
+    Service,
+    make_cluster_limits,
+    make_limits,
+    make_service,
+)
+from trimtab_guard.model import Proposal, State, Verdict, Want
+
+TICKS = 150
+"""A life; long enough for every short window many times over, and for the default ones once."""
+CHALLENGERS_PER_TICK = 3
+A_TUESDAY_S = 1_700_000_000.0
+JUMPS_S = (-400, -60, -30, -10, -5, -0.5, 15, 40, 5000)
+DELAYS_S = (0.2, 2, 4, -0.5, -2)
+"""Between a state and its judge, whose clock need not be the sensor's."""
+REQUESTS, EXPECTED = 100, 0.05
+"""Of every sample of a verification, and the share that is expected to miss."""
+
+
+@dataclass(slots=True)
+class Steered:
+    """A service, and what the guard and the checker remember of it."""
+
+    service: Service
+    history: Any
+    past: Past
+    verification: Any
+    watched: Watched = field(default_factory=Watched)
+    leader: Policy = LEADERS[0]
+    proposal: Proposal | None = None
+    stays_ticks: int = 0
+    in_envelope: bool = True
+    ruin_ticks: int = 0
+
+
+class Life:
+    """Some services under one clock, one budget and one schedule."""
+
+    def __init__(self, guard: Guard, rng: Random, tally: Tally) -> None:
+        self.guard, self.rng, self.tally = guard, rng, tally
+        self.now_s = A_TUESDAY_S + rng.randrange(7 * 86400)
+        self.turn = 0
+        self.cluster = make_cluster_limits(rng)
+        self.changes: tuple[Any, ...] = ()
+        self.ledger = Ledger()
+        names = ("web", "api", "batch")[: rng.choice((1, 2, 3, 3))]
+        self.is_slow = rng.random() < 0.2
+        self.steered = [self._begin(make_service(rng, name, self.is_slow)) for name in names]
+        self.calendar = make_calendar(rng, guard, self.now_s)
+
+    def tick(self) -> None:
+        """One tick of all services."""
+        self.turn += 1
+        self._move_clock()
+        for steered in self.steered:
+            verdict = self._judged(steered)
+            if verdict and verdict.backends:
+                self._act(steered, verdict)
+        self._trouble()
+
+    # The clock, and what happens at any time.
+
+    def _move_clock(self) -> None:
+        step_s = max(steered.service.limits.interval_s for steered in self.steered)
+        self.now_s += self.rng.choice((0.5, 1, 1, 1, 2, 3)) * step_s
+        if self.rng.random() < 0.01:
+            self.now_s += self.rng.choice(JUMPS_S)
+        self.changes = self.guard.ration.recent(self.changes, self.now_s)
+        self.ledger.set_clock(self.now_s)
+
+    def _trouble(self) -> None:
+        """The daemon restarts, forgets, or reads its limits anew."""
+        chance = self.rng.random()
+        if chance < 0.01:
+            self._restart()
+        elif chance < 0.012:
+            self.steered = [self._begin(steered.service) for steered in self.steered]
+        elif chance < 0.016:
+            service = self.rng.choice(self.steered).service
+            bounds = service.limits.backends
+            service.limits = make_limits(self.rng, service.name, bounds, self.is_slow)
+
+    def _restart(self) -> None:
+        guard = self.guard
+        for steered in self.steered:
+            steered.history = guard.history.History.from_dict(_stored(steered.history))
+            steered.verification = guard.verification.Verification.from_dict(
+                _stored(steered.verification)
+            )
+
+    def _begin(self, service: Service) -> Steered:
+        history = self.guard.history.History.empty(self.now_s)
+        verification = self.guard.verification.Verification()
+        return Steered(service, history, Past(self.now_s), verification)
+
+    # One service.
+
+    def _judged(self, steered: Steered) -> Verdict | None:
+        """The verdict on what is in force; challengers are judged in passing.
+
+        None where an action was taken back instead.
+        """
+        service, rng = steered.service, self.rng
+        service.tick(rng)
+        truth = service.state(self.now_s)
+        state = service.sensed(rng, truth)
+        steered.past.see(state)
+        now_s = self.now_s + (rng.choice(DELAYS_S) if rng.random() < 0.1 else 0.0)
+        means = self.ledger.means(service.name, self.cluster, self.now_s)
+        scene = Scene.of(steered.past, state, service.limits, now_s, means)
+        baseline = self._baseline(truth)
+        for _ in range(CHALLENGERS_PER_TICK):
+            challenge = self._proposed(steered, rng.choice(CHALLENGERS), truth)
+            self._judge(steered, scene, challenge, baseline)
+        proposal = self._in_force(steered, truth)
+        verdict = self._judge(steered, scene, proposal, baseline)
+        steered.history = steered.history.with_state(state).with_proposal(proposal)
+        steered.past.hear(proposal)
+        restored = self._verify(steered, scene)
+        if restored is None:
+            return verdict
+        if restored.backends:
+            self._write(steered, restored.backends)
+        return None
+
+    def _judge(
+        self, steered: Steered, scene: Scene, proposal: Proposal, baseline: tuple[Want, ...]
+    ) -> Verdict:
+        purse = self.guard.ration.Purse.counted(self.cluster, self.changes, self.now_s)
+        arguments = scene.state, scene.limits, steered.history, scene.now_s, purse
+        verdict = self.tally.timed(self.guard.guard.judge, proposal, baseline, *arguments)
+        self.tally.broken.update(broken(scene, proposal, baseline, verdict))
+        return verdict
+
+    def _proposed(self, steered: Steered, policy: Policy, truth: State) -> Proposal:
+        wants = policy(self.rng, truth, steered.service.limits, self.turn)
+        proposal = Proposal(truth.service, policy.__name__, truth.time_s, wants)
+        return disguised(self.rng, proposal) if self.rng.random() < 0.15 else proposal
+
+    def _in_force(self, steered: Steered, truth: State) -> Proposal:
+        """A policy stays for a while; a decision holds for a few ticks."""
+        rng = self.rng
+        if not steered.stays_ticks:
+            steered.leader, steered.stays_ticks = rng.choice(LEADERS), rng.choice((3, 20, 60))
+            steered.in_envelope = rng.random() < 0.95
+        steered.stays_ticks -= 1
+        if steered.proposal is None or rng.random() < 0.5:
+            fresh = self._proposed(steered, steered.leader, truth)
+            steered.proposal = replace(fresh, in_envelope=steered.in_envelope)
+        return steered.proposal
+
+    def _baseline(self, truth: State) -> tuple[Want, ...]:
+        counts = (self.rng.choice((0, 3, 8, 50, -1, float("nan"))) for _ in truth.backends)
+        return tuple(Want(b.name, n, 0.0) for b, n in zip(truth.backends, counts, strict=True))  # type: ignore[arg-type]  # hostile on purpose
+
+    # What is really done.
+
+    def _act(self, steered: Steered, verdict: Verdict) -> None:
+        """Within the mode, and with a human who grants every second wish; some writes are lost."""
+        mode, present = self._standing(steered), steered.service.present()
+        gate = self.guard.modes.split(present, verdict, mode)
+        self.tally.broken.update(broken_by_acting(present, verdict, str(mode), gate.act))
+        granted = gate.ask if self.rng.random() < 0.5 else ()
+        done = {want.name: want for want in (*gate.act, *granted)}
+        if done and self.rng.random() < 0.95:
+            wants = tuple(done.get(now.name, now) for now in present)
+            cost = price(steered.service.limits, present, wants)
+            self._write(steered, wants)
+            self.changes += (self.guard.ration.Change(self.now_s, verdict.service, cost),)
+            self.ledger.entries.append((self.now_s, verdict.service, cost))
+            steered.verification = steered.verification.with_action(self.now_s, present)
+            steered.watched.write(self.now_s, present)
+
+    def _write(self, steered: Steered, wants: Sequence[Want]) -> None:
+        for pool, want in zip(steered.service.pools, wants, strict=True):
+            if want.replicas != pool.wanted:
+                change = self.now_s, pool.name, pool.wanted, want.replicas
+                steered.past.change(*change)
+                steered.history = steered.history.with_change(*change)
+            pool.wanted, pool.weight = want.replicas, want.weight
+
+    def _standing(self, steered: Steered) -> Any:
+        """The mode that holds: mostly the highest."""
+        rng, guard, now_s = self.rng, self.guard, self.now_s
+        modes = list(guard.modes.Mode)
+        mode = modes[-1] if rng.random() < 0.9 else rng.choice(modes)
+        facts = make_facts(rng, guard, now_s, steered.verification.cooling_until_s)
+        standing = guard.authority.effective(mode, facts, self.calendar.schedule, now_s)
+        highest = ceiling(facts, self.calendar.is_open(now_s), now_s)
+        self.tally.broken.update(broken_by_mode(str(mode), highest, str(standing.mode)))
+        self.tally.count(standing.reasons)
+        return standing.mode
+
+    def _verify(self, steered: Steered, scene: Scene) -> Verdict | None:
+        """What is written at once when misses rose after an action; none otherwise."""
+        limits, now_s, watched = scene.limits, self.now_s, steered.watched
+        allowed = EXPECTED + limits.verify_margin
+        steered.ruin_ticks = 5 if self.rng.random() < 0.01 else max(0, steered.ruin_ticks - 1)
+        misses = REQUESTS if steered.ruin_ticks else int(self.rng.random() * allowed * REQUESTS)
+        sample = self.guard.verification.Sample(now_s, REQUESTS, misses, EXPECTED)
+        steered.verification = steered.verification.with_sample(sample, limits, now_s)
+        watched.set_clock(now_s, limits)
+        watched.sample(now_s, REQUESTS, misses, allowed)
+        found = steered.verification.regression(limits)
+        self.tally.broken.update(watched.broken(found))
+        if found is None:
+            return None
+        steered.verification = steered.verification.rolled_back(now_s, limits)
+        steered.watched = Watched(sampled_s=watched.sampled_s)
+        arguments = scene.state, limits, steered.history, scene.now_s
+        verdict: Verdict = self.guard.guard.restore(found.before, *arguments)
+        self.tally.broken.update(broken_by_restoring(scene, found.before, verdict))
+        self.tally.count(verdict.reasons)
+        return verdict
+
+
+def _stored(value: Any) -> Any:
+    """Through the journal and back."""
+    return json.loads(json.dumps(value.to_dict()))
