@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
 from trimtab_agents.bench.cells import Cell
-from trimtab_agents.bench.play import Outcome
 from trimtab_sim.profile import Floats
 
 BOOTSTRAP_DRAWS = 2000
@@ -33,6 +32,15 @@ class Scores:
             self.score[index], self.fleet[index], self.miss[index], self.events_per_hour[index]
         )
 
+    @classmethod
+    def chosen(cls, scores: Mapping[str, Scores], names: Sequence[str]) -> Scores:
+        """On the i-th cell those of the i-th name."""
+        columns = [
+            np.array([getattr(scores[name], field.name)[row] for row, name in enumerate(names)])
+            for field in fields(cls)
+        ]
+        return cls(*columns)
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -40,23 +48,6 @@ class Table:
 
     cells: tuple[Cell, ...]
     scores: Mapping[str, Scores]
-
-    @classmethod
-    def of(cls, played: Sequence[Mapping[str, Outcome]]) -> Table:
-        """Join the outcomes of several batches; each maps the same policies to outcomes."""
-
-        def join(name: str) -> Scores:
-            outcomes = [batch[name] for batch in played]
-            return Scores(
-                score=np.concatenate([outcome.score() for outcome in outcomes]),
-                fleet=np.concatenate([outcome.fleet for outcome in outcomes]),
-                miss=np.concatenate([outcome.miss for outcome in outcomes]),
-                events_per_hour=np.concatenate([o.events_per_hour for o in outcomes]),
-            )
-
-        names = list(played[0])
-        cells = tuple(cell for batch in played for cell in batch[names[0]].cells)
-        return cls(cells, {name: join(name) for name in names})
 
     def where(self, rows: Sequence[int]) -> Table:
         """The table of some of the cells."""
