@@ -35,11 +35,11 @@ def view(demand_rps: float, ready: list[float], latency_s: list[float]) -> View:
     ("route", "demand_rps", "built", "routed"),
     [
         pytest.param("equal", 100.0, [1, 1, 1], [1, 1, 1], id="equal"),
-        pytest.param("capacity", 100.0, [2, 4, 1], [2, 1, 1], id="cheap-ones-built-ready-ones-used"),
+        pytest.param("capacity", 100.0, [2, 4, 1], [2, 1, 1], id="cheap-built-ready-used"),
         pytest.param("least_latency", 100.0, [2, 1, 4], [2, 1, 4], id="inverse-to-latency"),
         pytest.param("waterfall", 30.0, [0, 1, 0], [0, 1, 0], id="all-to-the-cheapest"),
         pytest.param("waterfall", 100.0, [0, 1, 0], [60, 40, 0], id="spills-when-half-full"),
-        pytest.param("waterfall", 300.0, [100, 200, 0], [150, 75, 75], id="all-share-what-fits-not"),
+        pytest.param("waterfall", 300.0, [100, 200, 0], [150, 75, 75], id="all-share-the-rest"),
     ],
 )  # fmt: skip
 def test_routes(route: str, demand_rps: float, built: list[float], routed: list[float]) -> None:
