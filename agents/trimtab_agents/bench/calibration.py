@@ -21,7 +21,7 @@ import numpy as np
 from trimtab_agents.bench.cells import Cell, Grid, make_cells
 from trimtab_agents.bench.families import FAMILIES, Family, Settings
 from trimtab_agents.bench.play import MAX_ROWS, Batch, batches, play
-from trimtab_agents.bench.work import Arrays
+from trimtab_agents.bench.work import Arrays, fingerprint
 from trimtab_agents.policy import Policy
 from trimtab_sim.profile import Floats
 from trimtab_sim.traces import Trace
@@ -96,7 +96,7 @@ class Calibration:
     @property
     def identity(self) -> str:
         """Profile, lambdas and loads."""
-        loads = {name: trace.rate_rps.tobytes().hex() for name, trace in self.traces.items()}
+        loads = {name: fingerprint(trace.rate_rps) for name, trace in self.traces.items()}
         return f"calibration {self.grid} {self.profile} {loads}"
 
     @property

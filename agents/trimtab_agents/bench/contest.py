@@ -20,7 +20,7 @@ from trimtab_agents.bench.families import FAMILIES
 from trimtab_agents.bench.guarded import Guarded
 from trimtab_agents.bench.play import Batch, Outcome, play, play_bound
 from trimtab_agents.bench.verdict import BOUND, LEARNER, RULE, Scores, Table
-from trimtab_agents.bench.work import Arrays
+from trimtab_agents.bench.work import Arrays, fingerprint
 from trimtab_agents.bundle import load
 from trimtab_agents.policy import Policy
 from trimtab_agents.rules.static import StaticRule
@@ -66,7 +66,7 @@ class Match:
     @property
     def identity(self) -> str:
         """Cells, loads and player."""
-        loads = self.batch.rate_rps.tobytes().hex()
+        loads = fingerprint(self.batch.rate_rps)
         return f"{self.batch.cells} {loads} {self.player.identity(self.batch.cells)}"
 
     @property

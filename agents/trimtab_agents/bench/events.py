@@ -16,7 +16,7 @@ from trimtab_agents.bench.cells import TICK_S, Cell
 from trimtab_agents.bench.contest import Player
 from trimtab_agents.bench.event_model import EventModel
 from trimtab_agents.bench.play import Batch, play
-from trimtab_agents.bench.work import Arrays
+from trimtab_agents.bench.work import Arrays, fingerprint
 from trimtab_sim.profile import Floats, Profiles
 from trimtab_sim.traces import Trace
 
@@ -38,7 +38,7 @@ class Rerun:
     def identity(self) -> str:
         """Cell, load and players."""
         players = (player.identity([self.cell]) for player in (self.rule, self.learner))
-        return f"events {self.cell} {self.batch.rate_rps.tobytes().hex()} {list(players)}"
+        return f"events {self.cell} {fingerprint(self.batch.rate_rps)} {list(players)}"
 
     @property
     def weight(self) -> float:

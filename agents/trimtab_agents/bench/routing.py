@@ -15,9 +15,10 @@ import numpy as np
 from trimtab_agents.bench.cells import TICK_S
 from trimtab_agents.bench.contest import Player
 from trimtab_agents.bench.verdict import LEARNER
-from trimtab_agents.bench.work import Arrays
+from trimtab_agents.bench.work import Arrays, fingerprint
 from trimtab_agents.policy import Policy
 from trimtab_agents.rules.routing import ROUTES, RoutedRule
+from trimtab_agents.training.config import TRAIN_TRACES
 from trimtab_envs.memory import ESTIMATES
 from trimtab_sim.profile import BackendProfile, Floats, Profile, Profiles
 from trimtab_sim.simulator import Simulator
@@ -25,6 +26,7 @@ from trimtab_sim.traces import Trace
 
 MISS_PRICES = (10.0, 50.0, 250.0)
 HOURS, SIZE, LAG_S = 2.0, 10.0, 15.0
+MOST_TRACES = 4
 OPENING_TICKS = 12
 ESTIMATES_TRIED = ESTIMATES.index("noise"), ESTIMATES.index("surge95")
 HEADROOMS, HOLDS_S, FULL = (0.95, 1.2, 1.5, 2.0, 3.0), (60.0, 600.0), (0.45, 0.6, 0.8)
@@ -62,7 +64,7 @@ class Crossing:
     def identity(self) -> str:
         """Loads and player."""
         who = self.learner.identity([]) if self.player == LEARNER else self.player
-        return f"routing {who} {self.loads.tobytes().hex()}"
+        return f"routing {who} {fingerprint(self.loads)}"
 
     @property
     def weight(self) -> float:
@@ -136,10 +138,14 @@ def _slower(known: Profiles, scenarios: Sequence[Scenario]) -> Profiles:
 
 
 def crossings(traces: Mapping[str, Trace], learner: Player | None) -> list[Crossing]:
-    """Everyone on the busiest hours of every trace that is long enough, at mean load 1."""
+    """Everyone on the busiest hours of some traces that are long enough, at mean load 1.
+
+    Those held back, where there are any.
+    """
     ticks = round(HOURS * 3600.0 / TICK_S)
-    rates = [trace.rates(TICK_S) for trace in traces.values()]
-    long = [_busiest(rate, ticks) for rate in rates if len(rate) >= ticks]
+    held_back = [traces[name] for name in traces if name not in TRAIN_TRACES]
+    rates = [trace.rates(TICK_S) for trace in held_back or traces.values()]
+    long = [_busiest(rate, ticks) for rate in rates if len(rate) >= ticks][:MOST_TRACES]
     if not long:
         return []
     loads = np.stack(long, axis=1)

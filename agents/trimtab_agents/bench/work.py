@@ -22,6 +22,8 @@ Arrays = Mapping[str, NDArray[Any]]
 Spread = Callable[[Sequence["Job"]], Iterator[tuple[int, Arrays]]]
 
 PACKAGES = "trimtab_sim", "trimtab_envs", "trimtab_agents", "trimtab_guard"
+# What trains a policy or shows its outcome does not change how it plays.
+IDLE = {"training", "train_command.py", "bench_command.py", "plots.py", "report.py", "verdict.py"}
 
 
 class Job(Protocol):
@@ -107,6 +109,11 @@ def finished(
     return [found[index] for index in range(len(jobs))]
 
 
+def fingerprint(values: NDArray[Any]) -> str:
+    """Stands for an array in an identity."""
+    return hashlib.sha256(np.ascontiguousarray(values)).hexdigest()
+
+
 def _path(folder: Path | None, job: Job) -> Path | None:
     if folder is None:
         return None
@@ -134,5 +141,6 @@ def _code() -> str:
     digest = hashlib.sha256()
     for package in PACKAGES:
         for path in sorted(Path(str(files(package))).rglob("*.py")):
-            digest.update(path.read_bytes())
+            if not IDLE.intersection(path.parts):
+                digest.update(path.read_bytes())
     return digest.hexdigest()
