@@ -111,7 +111,7 @@ def finished(
 
 def fingerprint(values: NDArray[Any]) -> str:
     """Stands for an array in an identity."""
-    return hashlib.sha256(np.ascontiguousarray(values)).hexdigest()
+    return hashlib.sha256(values.tobytes()).hexdigest()
 
 
 def _path(folder: Path | None, job: Job) -> Path | None:
