@@ -362,6 +362,12 @@ def test_command_judges_any_folder_of_traces(tmp_path: Path) -> None:
     for name in ("pareto.png", "timeline_mine_60s.png"):
         assert (out / name).read_bytes().startswith(b"\x89PNG")
 
+    written = {path: path.stat().st_mtime_ns for path in (out / "cells").iterdir()}
+    again = run("--policy", "none", "--traces", tmp_path, "--out", out)
+    assert again.exit_code == 0, again.output
+    assert json.loads((out / "report.json").read_text()) == report
+    assert {path: path.stat().st_mtime_ns for path in (out / "cells").iterdir()} == written
+
 
 def test_command_judges_the_shipped_policy_by_default(tmp_path: Path) -> None:
     write_trace(tmp_path, {60 * i: 1.0 + i % 3 for i in range(10)})
