@@ -61,9 +61,10 @@ def _pareto(table: Table, path: Path) -> None:
         colour, is_main = COLOURS.get(name, OTHERS), name in COLOURS
         width = 3.0 if name in (RULE, LEARNER) else 1.5
         axes.plot(miss, fleet, "o-", color=colour, lw=width, zorder=2 + is_main, clip_on=False)
-        label = TITLES.get(name, name)
         place = {"textcoords": "offset points", "color": colour, "fontweight": "bold"}
-        axes.annotate(label, (miss[0], fleet[0]), xytext=(8, -14), fontsize=12, **place)
+        end, offset = (0, (8, -14)) if is_main else (-1, (6, 6))
+        at = miss[end], fleet[end]
+        axes.annotate(TITLES.get(name, name), at, xytext=offset, fontsize=12, **place)
         if name in (RULE, LEARNER):
             for price, point in zip(prices, zip(miss, fleet, strict=True), strict=True):
                 axes.annotate(f"λ {price:g}", point, xytext=(8, 6), fontsize=11, **place)
@@ -85,21 +86,18 @@ def _timeline(course: Course, folder: Path) -> Path:
     for name in (name for name in COLOURS if name in course.by_policy):
         _, misses, replicas = course.by_policy[name]
         ready = _minutes(replicas)
-        score = 100.0 * misses.sum() / requests.sum()
-        style: dict[str, Any] = {"color": COLOURS[name], "lw": 1.2 if name == HPA else 2.2}
-        if name == BOUND:
-            style["lw"] = 1.2
-        above.plot(hours, ready, label=TITLES[name], **style)
-        late = 100.0 * np.cumsum(_minutes(misses)) / _minutes(requests).sum()
-        below.plot(hours, late, label=f"{TITLES[name]}: {score:.2f} %", **style)
+        score = f"{100.0 * misses.sum() / requests.sum():.2f} % late"
+        style = {"color": COLOURS[name], "lw": 2.2 if name in (RULE, LEARNER) else 1.2}
+        above.plot(hours, ready, label=f"{TITLES[name]}\n{score}", **style)
+        below.plot(hours, 100.0 * np.cumsum(_minutes(misses)) / _minutes(requests).sum(), **style)
+        # A rule that shoots far beyond the load would flatten all the rest.
         highest = max(highest, ready.max() if name in (RULE, LEARNER) else 0.0)
     above.set(ylabel="ready replicas", ylim=(0.0, 1.08 * highest))
     what = f"start-up {cell.startup_s:g} s, metrics {cell.lag_s:g} s late, λ {cell.miss_price:g}"
-    above.set_title(f"{cell.trace}   ({what})", loc="left", pad=34)
+    above.set_title(f"{cell.trace}   ({what})", loc="left")
     below.set(ylabel="late so far, %", xlabel="hours", ylim=(0.0, None))
-    above.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=5, borderaxespad=0.2)
-    below.legend(loc="upper left", fontsize=11)
     below.margins(x=0.0)
+    figure.legend(loc="outside right upper", labelspacing=0.9, handlelength=1.2)
     path = folder / f"timeline_{cell.trace}.png"
     figure.savefig(path, dpi=110)
     return path

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from trimtab_agents.bench.contest import Contest
-from trimtab_agents.bench.verdict import Table
+from trimtab_agents.bench.families import FAMILIES
+from trimtab_agents.bench.verdict import HINDSIGHT, Table
 
 Report = dict[str, Any]
 
@@ -36,6 +37,7 @@ def make_report(
         "split": "train" if is_train else "validation",
         "policy": policy,
         "policies_guarded": behind.policies(),
+        "against": _against(headline),
         "rule": dict(Counter(contest.best[cell] for cell in headline.cells)),
         "traces": _by_trace(free),
     }
@@ -48,6 +50,18 @@ def make_report(
             "cells": len(train.cells),
         }
     return report
+
+
+def _against(table: Table) -> dict[str, dict[str, float]]:
+    """What the learner closes of the regret of each family alone, and of the best in hindsight."""
+    found = {}
+    with_hindsight = table.with_hindsight(FAMILIES)
+    for name in (*FAMILIES, HINDSIGHT):
+        closed = with_hindsight.closed(name)
+        if closed is not None:
+            score = float(with_hindsight.scores[name].score.mean())
+            found[name] = {"J": score, **{key: closed[key] for key in ("mean", "worst_trace")}}
+    return found
 
 
 def _by_trace(table: Table) -> dict[str, dict[str, dict[str, float]]]:
@@ -66,6 +80,7 @@ def markdown(report: Report) -> str:
         f"The rule is the family that was the best on the train split: {rules} cells.",
         _closed_line("closed", report["closed"]),
         _policies(report["policies"]),
+        _opponents(report["against"]),
         "## Behind the guard",
         _closed_line("closed behind the guard", report["guarded"]),
         _policies(report["policies_guarded"]),
@@ -93,6 +108,18 @@ def _events(found: Report | None) -> str:
         f"In the event model the gain over the rule has the same sign on {share}, and its sum is "
         f"{found['ratio']:.2f} of the simulator's ({found['events']:.3f} against "
         f"{found['simulator']:.3f} a cell)."
+    )
+
+
+def _opponents(against: dict[str, dict[str, float]]) -> str:
+    if not against:
+        return ""
+    rows = [
+        [name, f"{one['J']:.3f}", f"{one['mean']:.3f}", f"{one['worst_trace']:.3f}"]
+        for name, one in against.items()
+    ]
+    return "Against each family alone, and the best one of every cell in hindsight:\n\n" + _table(
+        ["opponent", "J", "closed", "worst trace"], rows
     )
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from trimtab_agents.bench.cells import Cell
 from trimtab_sim.profile import Floats
 
 BOOTSTRAP_DRAWS = 2000
-RULE, LEARNER, BOUND = "rule", "ppo", "bound"
+RULE, LEARNER, BOUND, HINDSIGHT = "rule", "ppo", "bound", "hindsight"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +72,20 @@ class Table:
             for name, scores in self.scores.items()
         }
 
-    def closed(self) -> dict[str, Any] | None:
-        """The verdict with its intervals, or None when no learner was played."""
+    def with_hindsight(self, names: Iterable[str]) -> Table:
+        """With the one of these policies that turned out best on each cell, for scale."""
+        scores = {name: self.scores[name].score for name in names}
+        best = [min(scores, key=lambda name: scores[name][row]) for row in range(len(self.cells))]
+        return replace(self, scores={**self.scores, HINDSIGHT: Scores.chosen(self.scores, best)})
+
+    def closed(self, rule_name: str = RULE) -> dict[str, Any] | None:
+        """The verdict with its intervals, or None when no learner was played.
+
+        ``rule_name`` is the policy against which the learner is measured.
+        """
         if LEARNER not in self.scores or not self.cells:
             return None
-        rule, learner, bound = (self.scores[name].score for name in (RULE, LEARNER, BOUND))
+        rule, learner, bound = (self.scores[name].score for name in (rule_name, LEARNER, BOUND))
         return _closed(_regrets(self.cells, rule - learner, rule - bound))
 
 
