@@ -263,7 +263,10 @@ def test_report_tells_the_train_split_apart() -> None:
     assert report["closed"]["mean"] == report["train"]["closed"]["mean"] == 0.5
     assert report["guarded"]["mean"] == pytest.approx(1 / 3)
     assert set(report["guarded"]) == set(report["closed"])
+    assert report["against"]["hpa"] == {"J": 3.0, "mean": 0.5, "worst_trace": 0.5}
+    assert report["against"]["hindsight"]["J"] == 3.0, "the others have 9"
     page = markdown(report)
+    assert "| hindsight | 3.000 | 0.500 | 0.500 |" in page
     assert "| 3.00 | 2.00 | 1.00 | 0.500 |" in page
     assert "| dear | 2.00 |" in page
     assert (

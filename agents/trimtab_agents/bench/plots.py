@@ -14,7 +14,7 @@ from trimtab_sim.profile import Floats
 
 HPA = "hpa"
 COLOURS = {HPA: "#9a9a9a", RULE: "#d98a00", LEARNER: "#0b6fb8", BOUND: "#2a9d4a"}
-TITLES = {HPA: "HPA", RULE: "best calibrated rule", LEARNER: "trimtab", BOUND: "clairvoyant bound"}
+TITLES = {HPA: "HPA", RULE: "calibrated rule", LEARNER: "trimtab", BOUND: "clairvoyant bound"}
 OTHERS = "#c4c4c4"
 STYLE = {
     "font.size": 13,
@@ -36,7 +36,10 @@ def draw(contest: Contest, folder: Path) -> list[Path]:
     held_back = table.split(train=False)
     with rc_context(STYLE):
         _pareto(held_back if held_back.cells else table, pareto)
-        paths = [_timeline(course, folder) for course in contest.courses()]
+        paths = [
+            _timeline(course, table.where([table.cells.index(course.cell)]), folder)
+            for course in contest.courses()
+        ]
     return [pareto, *paths]
 
 
@@ -74,8 +77,11 @@ def _pareto(table: Table, path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def _timeline(course: Course, folder: Path) -> Path:
-    """Load and replicas of each policy above, late requests so far below."""
+def _timeline(course: Course, table: Table, folder: Path) -> Path:
+    """Load and replicas of each policy above, late requests so far below.
+
+    ``table`` is that of the one cell.
+    """
     figure, (above, below) = _figure([3.0, 1.2])
     cell, backend = course.cell, course.cell.profile.backends[0]
     requests = next(iter(course.by_policy.values()))[0]
@@ -86,7 +92,8 @@ def _timeline(course: Course, folder: Path) -> Path:
     for name in (name for name in COLOURS if name in course.by_policy):
         _, misses, replicas = course.by_policy[name]
         ready = _minutes(replicas)
-        score = f"{100.0 * misses.sum() / requests.sum():.2f} % late"
+        scores = table.scores[name]
+        score = f"J {scores.score[0]:.2f}, {100.0 * scores.miss[0]:.2f} % late"
         style = {"color": COLOURS[name], "lw": 2.2 if name in (RULE, LEARNER) else 1.2}
         above.plot(hours, ready, label=f"{TITLES[name]}\n{score}", **style)
         below.plot(hours, 100.0 * np.cumsum(_minutes(misses)) / _minutes(requests).sum(), **style)
@@ -96,7 +103,7 @@ def _timeline(course: Course, folder: Path) -> Path:
     what = f"start-up {cell.startup_s:g} s, metrics {cell.lag_s:g} s late, λ {cell.miss_price:g}"
     above.set_title(f"{cell.trace}   ({what})", loc="left")
     below.set(ylabel="late so far, %", xlabel="hours", ylim=(0.0, None))
-    below.margins(x=0.0)
+    below.set_xlim(0.0, len(full) / 60.0)
     figure.legend(loc="outside right upper", labelspacing=0.9, handlelength=1.2)
     path = folder / f"timeline_{cell.trace}.png"
     figure.savefig(path, dpi=110)
