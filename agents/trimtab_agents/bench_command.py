@@ -3,32 +3,41 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, TimeElapsedColumn
 
-from trimtab_agents.bench.calibration import Calibrated, calibrate
-from trimtab_agents.bench.cells import FULL, QUICK, Cell, make_cells, read_traces
-from trimtab_agents.bench.play import Outcome, batches, play, play_bound
-from trimtab_agents.bench.report import make_report, markdown
-from trimtab_agents.bench.verdict import BOUND, LEARNER, RULE, Table
+from trimtab_agents.bench.calibration import Calibrated, Calibration, profiles
+from trimtab_agents.bench.cells import FULL, QUICK, make_cells, read_traces
+from trimtab_agents.bench.contest import Contest, Match, Player, players
+from trimtab_agents.bench.events import CELLS, QUICK_CELLS, Rerun, agreement, reruns
+from trimtab_agents.bench.play import batches
+from trimtab_agents.bench.report import Report, make_report, markdown
+from trimtab_agents.bench.routing import Crossing, crossings, scenario_scores
+from trimtab_agents.bench.verdict import LEARNER
+from trimtab_agents.bench.work import Arrays, Job, Spread, finished, here, over_processes, over_ray
 from trimtab_agents.bundle import load
-from trimtab_agents.policy import Policy
 from trimtab_agents.training.config import TRAIN_TRACES
 from trimtab_sim.traces import Trace
-
-Player = Callable[[Sequence[Cell]], Policy]
-Played = list[dict[str, Outcome]]
 
 quick_option = click.option("--quick", is_flag=True, help="One window, two start-ups, one seed.")
 traces_option = click.option(
     "--traces", "folder", type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder of CSVs like those in traces/SOURCES.md; default: the shipped traces.",
+)  # fmt: skip
+workers_option = click.option(
+    "--workers", type=click.IntRange(1), default=os.cpu_count() or 1, show_default=True,
+    help="Processes to spread the work over.",
+)  # fmt: skip
+ray_option = click.option(
+    "--ray", "on_ray", is_flag=True,
+    help="Spread it over a Ray cluster instead: the one in RAY_ADDRESS, else one started here.",
 )  # fmt: skip
 
 
@@ -44,79 +53,111 @@ def bench() -> None:
 @click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path))
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for report.md, report.json and plots.",
+    help="Folder for report.md, report.json and plots; a run that was interrupted goes on there.",
 )  # fmt: skip
+@workers_option
+@ray_option
 def control(
-    quick: bool, folder: Path | None, policy: str | None, json_path: Path | None, out: Path | None
+    quick: bool,
+    folder: Path | None,
+    policy: str | None,
+    json_path: Path | None,
+    out: Path | None,
+    workers: int,
+    on_ray: bool,
 ) -> None:
     """Score a policy between the calibrated rule and the clairvoyant bound.
 
     Traces that rules and policies were made with are told apart from those held back.
     """
     try:
-        traces = read_traces(folder)
-        players, name = _players(policy)
-        played = _play(traces, make_cells(traces, QUICK if quick else FULL), players)
+        plan = _plan(read_traces(folder), policy, quick=quick)
+        arrays = _finished(plan.jobs, _spread(workers, on_ray=on_ray), out and out / "cells")
     except ValueError as error:  # traces, bundles and calibration all say what to do
         raise click.ClickException(str(error)) from error
-    table = Table.of(played)
-    report = make_report(table, name)
+    contest, report = plan.judged(arrays)
     page, data = markdown(report), json.dumps(report, indent=2) + "\n"
     click.echo(page)
     if json_path:
         json_path.write_text(data)
     if out:
-        _write(out, page, data, table, played)
+        _write(out, page, data, contest)
 
 
 @bench.command(name="calibrate")
 @quick_option
-def calibrate_rules(quick: bool) -> None:
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for what is found on the way; a search that was interrupted goes on there.",
+)  # fmt: skip
+@workers_option
+@ray_option
+def calibrate_rules(quick: bool, out: Path | None, workers: int, on_ray: bool) -> None:
     """Find the rules' best settings on the train split; rewrites calibrated.json.
 
     Entries of the other grid are kept.
     """
     grid = QUICK if quick else FULL
     traces = {name: trace for name, trace in read_traces(None).items() if name in TRAIN_TRACES}
+    jobs = [Calibration(traces, grid, profile) for profile in profiles(grid)]
     calibrated = Calibrated.read()
-    total = len(grid.startups_s) * len(grid.sizes) * len(grid.lags_s) * len(grid.miss_prices)
-    with Progress(console=Console(stderr=True)) as progress:
-        found = progress.track(calibrate(traces, grid), total=total, description="calibrate")
-        for key, entry in found:
-            calibrated.entries[key] = entry
-            calibrated.write()
+    found = _finished(jobs, _spread(workers, on_ray=on_ray), out)
+    for job, arrays in zip(jobs, found, strict=True):
+        calibrated.entries.update(job.entries(arrays))
+    calibrated.write()
 
 
-def _players(policy: str | None) -> tuple[dict[str, Player], str | None]:
-    """Who plays, by name in the report; and the learner's own name."""
-    calibrated = Calibrated.read()
-    players: dict[str, Player] = {"hpa": calibrated.hpa, RULE: calibrated.rule}
-    if policy == "none":
-        return players, None
-    learner = load(Path(policy) if policy else None)
-    return players | {LEARNER: lambda _: learner}, learner.name
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """Everything that a run consists of, and who it judges."""
+
+    matches: Sequence[Match]
+    reruns: Sequence[Rerun]
+    crossings: Sequence[Crossing]
+    learner: str | None
+
+    @property
+    def jobs(self) -> list[Job]:
+        return [*self.matches, *self.reruns, *self.crossings]
+
+    def judged(self, arrays: Sequence[Arrays]) -> tuple[Contest, Report]:
+        """The contest and the whole report, from the arrays of ``jobs``."""
+        ends = len(self.matches), len(self.matches) + len(self.reruns)
+        contest = Contest.of(self.matches, arrays[: ends[0]], Calibrated.read().best)
+        report = make_report(
+            contest,
+            self.learner,
+            event_model=agreement(arrays[slice(*ends)]) if self.reruns else None,
+            routing=scenario_scores(self.crossings, arrays[ends[1] :]),
+        )
+        return contest, report
 
 
-def _play(
-    traces: Mapping[str, Trace], cells: Sequence[Cell], players: Mapping[str, Player]
-) -> Played:
-    """Every batch by every player, and its bound."""
-    played: Played = []
-    with Progress(console=Console(stderr=True)) as progress:
-        ready = list(batches(cells, traces))
-        ticks = sum(len(batch.rate_rps) for batch in ready)
-        bars = {name: progress.add_task(name, total=ticks) for name in players}
-        for batch in ready:
-            outcomes = {
-                name: play(batch, player(batch.cells), partial(progress.advance, bars[name]))
-                for name, player in players.items()
-            }
-            outcomes[BOUND] = play_bound(batch, outcomes[RULE].requests)
-            played.append(outcomes)
-    return played
+def _plan(traces: Mapping[str, Trace], policy: str | None, *, quick: bool) -> _Plan:
+    cells = make_cells(traces, QUICK if quick else FULL)
+    bundle = Path(policy) if policy and policy != "none" else None
+    name = None if policy == "none" else load(bundle).name
+    learner = Player(LEARNER, bundle=bundle) if name else None
+    ready = list(batches(cells, traces))
+    matches = [Match(batch, who) for who in players(learner) for batch in ready]
+    events = reruns(cells, traces, learner, QUICK_CELLS if quick else CELLS) if learner else []
+    return _Plan(matches, events, crossings(traces, learner), name)
 
 
-def _write(out: Path, page: str, data: str, table: Table, played: Played) -> None:
+def _spread(workers: int, *, on_ray: bool) -> Spread:
+    if on_ray:
+        return over_ray()
+    return over_processes(workers) if workers > 1 else here
+
+
+def _finished(jobs: Sequence[Job], spread: Spread, folder: Path | None = None) -> list[Arrays]:
+    columns = (*Progress.get_default_columns(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        bar = progress.add_task("bench", total=sum(job.weight for job in jobs))
+        return finished(jobs, spread, folder, lambda weight: progress.advance(bar, weight))
+
+
+def _write(out: Path, page: str, data: str, contest: Contest) -> None:
     out.mkdir(parents=True, exist_ok=True)
     (out / "report.md").write_text(page)
     (out / "report.json").write_text(data)
@@ -125,7 +166,7 @@ def _write(out: Path, page: str, data: str, table: Table, played: Played) -> Non
         return
     from trimtab_agents.bench.plots import draw
 
-    for path in draw(table, played, out):
+    for path in draw(contest, out):
         click.echo(path, err=True)
 
 

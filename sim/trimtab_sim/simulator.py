@@ -91,6 +91,10 @@ class Simulator:
         self._queues.adopt(self._profiles, rows)
         self._metrics.adopt(self._profiles)
 
+    def adopt(self, profiles: Profiles) -> None:
+        """Services change under way, as when a zone browns out: what runs and waits stays."""
+        self._adopt(profiles, np.ones(len(self._ticks), dtype=np.bool_))
+
     def step(self, rate_rps: Floats, wanted: Floats, weight: Floats) -> Tick:
         """Let one tick pass.
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from trimtab_agents.bench.calibration import COMMAND, Calibrated, Key, calibrate
+from trimtab_agents.bench.calibration import COMMAND, Calibrated, Calibration, Key
 from trimtab_agents.bench.cells import (
     FULL,
     QUICK,
@@ -23,13 +23,17 @@ from trimtab_agents.bench.cells import (
     read_traces,
     window_starts,
 )
+from trimtab_agents.bench.contest import Contest, Match, Player, players, shown
+from trimtab_agents.bench.events import agreement
+from trimtab_agents.bench.families import FAMILIES
 from trimtab_agents.bench.play import batches, play, play_bound
 from trimtab_agents.bench.report import make_report, markdown
-from trimtab_agents.bench.verdict import Scores, Table, interquartile_mean
+from trimtab_agents.bench.verdict import BOUND, LEARNER, RULE, Scores, Table, interquartile_mean
+from trimtab_agents.bench.work import Arrays
 from trimtab_agents.bench_command import bench
 from trimtab_agents.rules.hpa import HpaRule
+from trimtab_agents.rules.static import StaticRule
 from trimtab_agents.rules.target import TargetRule
-from trimtab_sim.signals import Sensed, Wanted
 from trimtab_sim.traces import Trace
 
 HOUR_S = 3600.0
@@ -89,41 +93,26 @@ def test_grid_over_the_shipped_traces(grid: Grid, count: int) -> None:
 def test_shipped_calibration_covers_the_quick_grid() -> None:
     cells = make_cells(read_traces(None), QUICK)
     calibrated = Calibrated.read()
-    assert calibrated.hpa(cells).name == "hpa"
-    assert calibrated.rule(cells).name == "rule"
+    for family in FAMILIES:
+        assert np.isfinite(calibrated.settings(family, cells)).all()
+    assert all(calibrated.best(cell) in FAMILIES for cell in cells)
 
 
 # Playing.
-
-
-class Static:
-    """Keeps a number of replicas, from the first tick on."""
-
-    name = "static"
-
-    def __init__(self, replicas: float) -> None:
-        self._replicas = replicas
-
-    def reset(self, *_: object) -> None:
-        """Nothing to forget."""
-
-    def act(self, sensed: Sensed) -> Wanted:
-        wanted = np.full_like(sensed.wanted, self._replicas)
-        return Wanted(wanted, sensed.weight, sensed.rate_rps)
 
 
 def test_fleet_is_billed_time_over_the_least_possible() -> None:
     traces = {SHORT.name: SHORT}
     batch = next(batches(make_cells(traces, ONE), traces))
     opening = float(batch.opening[0, 0])
-    outcome = play(batch, Static(opening))
+    outcome = play(batch, StaticRule(opening))
     busy_s = outcome.requests.sum(0) * 0.050 / 4.0
     seconds = len(batch.rate_rps) * TICK_S
     assert outcome.fleet == pytest.approx(opening * seconds / busy_s)
     assert outcome.events_per_hour.tolist() == [0.0, 0.0]
     assert outcome.miss == pytest.approx(outcome.misses.sum(0) / outcome.requests.sum(0))
     assert outcome.score() == pytest.approx(outcome.fleet + [10.0, 250.0] * outcome.miss)
-    assert play(batch, Static(opening + 1)).events_per_hour == pytest.approx(10.0)
+    assert play(batch, StaticRule(opening + 1)).events_per_hour == pytest.approx(10.0)
 
 
 def test_policies_meet_the_same_arrivals_and_runs_repeat() -> None:
@@ -219,49 +208,140 @@ def test_interquartile_mean(values: list[float], expected: float) -> None:
     assert interquartile_mean(np.array(values)) == expected
 
 
+def kept(values: list[float], columns: int) -> Arrays:
+    score = np.array(values)
+    fleet, miss = score / 2, np.zeros(len(score))
+    course = np.full((3, 4, columns), score[0])
+    return {"score": score, "fleet": fleet, "miss": miss, "events_per_hour": miss, "course": course}
+
+
+def contest(traces: dict[str, Trace], best: str, **values: list[float]) -> Contest:
+    """Values of each policy on the two cells of ``ONE``; guarded ones are worse by 1."""
+    batch = next(batches(make_cells(traces, ONE), traces))
+    learner = Player(LEARNER) if LEARNER in values else None
+    matches = [Match(batch, player) for player in players(learner)]
+    columns = len(shown(batch.cells))
+    arrays = [
+        kept(
+            [
+                value + match.player.guarded
+                for value in values.get(match.player.name, [9.0] * len(batch.cells))
+            ],
+            columns,
+        )
+        for match in matches
+    ]
+    return Contest.of(matches, arrays, lambda _: best)
+
+
+def test_rule_is_the_family_that_was_best_on_the_train_split() -> None:
+    found = contest({SHORT.name: SHORT}, "kpa", hpa=[1.0, 1.0], kpa=[3.0, 5.0], bound=[1.0, 1.0])
+    table = found.table(guarded=False)
+    assert list(table.scores)[-2:] == [RULE, BOUND]
+    assert table.scores[RULE].score.tolist() == [3.0, 5.0]
+    guarded = found.table(guarded=True)
+    assert guarded.scores[RULE].score.tolist() == [4.0, 6.0]
+    assert guarded.scores[BOUND].score.tolist() == [1.0, 1.0], "the bound is never guarded"
+    (course,) = found.courses()
+    assert course.cell.miss_price == 250.0
+    assert (course.by_policy[RULE] == course.by_policy["kpa"]).all()
+
+
 def test_report_tells_the_train_split_apart() -> None:
-    train = replace(CELL, trace="nasa_aug95_60s")
-    found = table([CELL, train], rule=[3.0, 30.0], ppo=[2.0, 20.0], bound=[1.0, 10.0])
-    report = make_report(found, "ppo-x")
-    assert (report["cells"], report["split"], report["seeds"]) == (1, "validation", 1)
+    traces = {name: replace(SHORT, name=name) for name in ("nab_x", "nasa_aug95_60s")}
+    found = contest(
+        traces,
+        "hpa",
+        hpa=[3.0, 3.0, 30.0, 30.0],
+        ppo=[2.0, 2.0, 20.0, 20.0],
+        bound=[1.0, 1.0, 10.0, 10.0],
+    )
+    report = make_report(found, "ppo-x", None, {"dear": {"equal": 2.0}})
+    assert (report["cells"], report["split"], report["seeds"]) == (2, "validation", 1)
     assert report["policies"]["ppo"]["J"] == 2.0
     assert report["train"]["policies"]["ppo"]["J"] == 20.0
     assert report["closed"]["mean"] == report["train"]["closed"]["mean"] == 0.5
-    assert "| nab_x | 3.00 | 2.00 | 1.00 | 0.500 |" in markdown(report)
-    only = make_report(found.split(train=True), None)
-    assert (only["split"], "train" in only) == ("train", False)
+    assert report["guarded"]["mean"] == pytest.approx(1 / 3)
+    assert set(report["guarded"]) == set(report["closed"])
+    assert report["against"]["hpa"] == {"J": 3.0, "mean": 0.5, "worst_trace": 0.5}
+    assert report["against"]["hindsight"]["J"] == 3.0, "the others have 9"
+    page = markdown(report)
+    assert "| hindsight | 3.000 | 0.500 | 0.500 |" in page
+    assert "| 3.00 | 2.00 | 1.00 | 0.500 |" in page
+    assert "| dear | 2.00 |" in page
+    assert (
+        make_report(contest({"nasa_aug95_60s": traces["nasa_aug95_60s"]}, "hpa"), None, None, {})[
+            "split"
+        ]
+        == "train"
+    )
+
+
+def test_event_model_agrees_or_not() -> None:
+    pairs = [((3.0, 2.0), (5.0, 3.0)), ((4.0, 5.0), (4.0, 4.5)), ((2.0, 1.0), (1.0, 2.0))]
+    found = [{"simulator": np.array(s), "events": np.array(e)} for s, e in pairs]
+    assert agreement(found) == {
+        "cells": 3,
+        "sign_agreement": pytest.approx(2 / 3),
+        "ratio": pytest.approx(0.5),
+        "simulator": pytest.approx(1 / 3),
+        "events": pytest.approx(1 / 6),
+    }
 
 
 # Calibration.
 
 
-def test_calibration_finds_the_dial_of_each_lambda(tmp_path: Path) -> None:
+def test_calibration_finds_the_dial_of_each_lambda(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = {
+        "hpa": replace(FAMILIES["hpa"], grid={"target": (0.3, 0.5, 0.7, 0.9), "down_s": (300.0,)}),
+        "target": replace(
+            FAMILIES["target"],
+            grid={
+                "estimate": (0.0, 8.0),
+                "headroom": (0.95, 1.2, 1.6, 2.5),
+                "hold_s": (0.0, 600.0),
+            },
+        ),
+    }
+    monkeypatch.setattr("trimtab_agents.bench.calibration.FAMILIES", few)
     traces = {"waves": Trace("waves", 60.0, np.tile(SHORT.rate_rps, 7))}
-    found = dict(calibrate(traces, ONE))
+    job = Calibration(traces, ONE, (10.0, 5.0, 0.0))
+    found = job.entries(job.run())
     thrifty, strict = found[Key(10.0, 5.0, 0.0, 10.0)], found[Key(10.0, 5.0, 0.0, 250.0)]
     assert thrifty["hpa"]["target"] > strict["hpa"]["target"]
-    assert thrifty["rule"]["J"] < thrifty["hpa"]["J"]
-    assert strict["rule"]["J"] < strict["hpa"]["J"]
+    assert thrifty["target"]["headroom"] < strict["target"]["headroom"]
 
     path = tmp_path / "calibrated.json"
     Calibrated(found).write(path)
-    assert Calibrated.read(path).entries == found
+    again = Calibrated.read(path)
+    assert again.entries == found
     cells = make_cells(traces, ONE)
+    assert [again.best(cell) for cell in cells] == ["target", "hpa"]
     batch = next(batches(cells, traces))
-    again = play(batch, Calibrated.read(path).rule(batch.cells))
-    assert again.score()[0] == pytest.approx(thrifty["rule"]["J"], rel=0.1)
+    outcome = play(batch, again.policy("target", batch.cells))
+    assert outcome.score()[0] == pytest.approx(thrifty["target"]["J"], rel=0.25)
+
+
+def test_settings_are_written_as_people_read_them() -> None:
+    for family in FAMILIES.values():
+        written = family.written(family.settings[-1])
+        assert family.read(written) == family.settings[-1].tolist()
+    assert FAMILIES["target"].written(np.array([3.0, 1.5, 60.0]))["estimate"] == "season"
 
 
 def test_what_is_not_calibrated_is_refused() -> None:
     with pytest.raises(ValueError, match=f"not calibrated for .*run `{COMMAND}`"):
-        Calibrated({}).hpa([CELL])
+        Calibrated({}).policy("hpa", [CELL])
 
 
 # The command.
 
 
 def run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(bench, ["control", "--quick", *map(str, arguments)])
+    return CliRunner().invoke(bench, ["control", "--quick", "--workers", "1", *map(str, arguments)])
 
 
 def write_trace(folder: Path, rows: Mapping[int, float]) -> None:
@@ -276,13 +356,20 @@ def test_command_judges_any_folder_of_traces(tmp_path: Path) -> None:
     result = run("--policy", "none", "--traces", tmp_path, "--json", data, "--out", out)
     assert result.exit_code == 0, result.output
     report = json.loads(data.read_text())
-    assert set(report["policies"]) == {"hpa", "rule", "bound"}
+    assert set(report["policies"]) == {*FAMILIES, "rule", "bound"}
     assert (report["cells"], report["seeds"], report["closed"]) == (6, 1, None)
+    assert (report["guarded"], report["event_model"], report["routing"]) == (None, None, {})
     assert report["policies"]["bound"]["J"] < report["policies"]["rule"]["J"]
     assert "| mine_60s |" in result.output
     assert (out / "report.md").read_text() in result.output
     for name in ("pareto.png", "timeline_mine_60s.png"):
         assert (out / name).read_bytes().startswith(b"\x89PNG")
+
+    written = {path: path.stat().st_mtime_ns for path in (out / "cells").iterdir()}
+    again = run("--policy", "none", "--traces", tmp_path, "--out", out)
+    assert again.exit_code == 0, again.output
+    assert json.loads((out / "report.json").read_text()) == report
+    assert {path: path.stat().st_mtime_ns for path in (out / "cells").iterdir()} == written
 
 
 def test_command_judges_the_shipped_policy_by_default(tmp_path: Path) -> None:
@@ -290,8 +377,9 @@ def test_command_judges_the_shipped_policy_by_default(tmp_path: Path) -> None:
     result = run("--traces", tmp_path, "--json", tmp_path / "report.json")
     assert result.exit_code == 0, result.output
     report = json.loads((tmp_path / "report.json").read_text())
-    assert set(report["policies"]) == {"hpa", "rule", "ppo", "bound"}
+    assert set(report["policies"]) == {*FAMILIES, "rule", "ppo", "bound"}
     assert set(report["closed"]["by_lambda"]) == {"10", "50", "250"}
+    assert set(report["event_model"]) >= {"cells", "sign_agreement", "ratio"}
     assert f"**closed {report['closed']['mean']:.3f}**" in result.output
 
 

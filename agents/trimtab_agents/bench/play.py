@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Protocol
 
 import numpy as np
 
@@ -12,7 +13,8 @@ from trimtab_agents.bench.cells import TICK_S, Cell
 from trimtab_agents.bound import lower_bound
 from trimtab_agents.policy import Policy
 from trimtab_sim.profile import Floats, Profiles
-from trimtab_sim.simulator import Simulator
+from trimtab_sim.signals import Sensed
+from trimtab_sim.simulator import Simulator, Tick
 from trimtab_sim.traces import Trace
 
 # Before the first counted tick: the first minute's load on the replicas an operator would leave.
@@ -88,9 +90,22 @@ def batches(cells: Iterable[Cell], traces: Mapping[str, Trace]) -> Iterator[Batc
             yield Batch(rows, Profiles.stack([c.profile for c in rows]), np.stack(loads, axis=1))
 
 
-def play(batch: Batch, policy: Policy, advance: Callable[[], object] = lambda: None) -> Outcome:
-    """Run a policy over a batch; ``advance`` is called after every tick."""
-    simulator = Simulator(batch.profiles, TICK_S, np.random.default_rng(batch.cells[0].seed))
+class World(Protocol):
+    """What a policy can be played in: the simulator, or the event model."""
+
+    def reset(self, replicas: Floats, weight: Floats) -> Sensed:
+        """Begin with ``replicas`` ready ``[C, 1]``."""
+
+    def step(self, rate_rps: Floats, wanted: Floats, weight: Floats) -> Tick:
+        """Let one tick pass."""
+
+
+MakeWorld = Callable[[Profiles, float, np.random.Generator], World]
+
+
+def play(batch: Batch, policy: Policy, make_world: MakeWorld = Simulator) -> Outcome:
+    """Run a policy over a batch."""
+    simulator = make_world(batch.profiles, TICK_S, np.random.default_rng(batch.cells[0].seed))
     opening, whole = batch.opening, np.ones(batch.opening.shape)
     sensed = simulator.reset(opening, whole)
     for _ in range(round(OPENING_S / TICK_S)):
@@ -107,7 +122,6 @@ def play(batch: Batch, policy: Policy, advance: Callable[[], object] = lambda: N
         sensed = seen.sensed
         requests[tick], misses[tick] = seen.requests, seen.misses
         replicas[tick] = sensed.ready[:, 0]
-        advance()
     return _outcome(batch, requests, misses, replicas, billed_s[:, 0], events[:, 0])
 
 

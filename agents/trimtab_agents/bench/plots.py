@@ -1,98 +1,117 @@
-"""Pictures of a benchmark run; matplotlib comes with ``trimtab[train]``."""
+"""Pictures of a benchmark run, fit for a slide; matplotlib comes with ``trimtab[train]``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from trimtab_agents.bench.cells import TICK_S
-from trimtab_agents.bench.play import Outcome
-from trimtab_agents.bench.verdict import BOUND, Table
+from trimtab_agents.bench.contest import Contest, Course
+from trimtab_agents.bench.verdict import BOUND, LEARNER, RULE, Table
+from trimtab_sim.profile import Floats
 
-COLOURS = {"hpa": "#8c8c8c", "rule": "#d98a00", "ppo": "#0b6fb8", "bound": "#2a9d4a"}
-# A miss share is noise over one tick of a few requests.
-MISS_WINDOW_S = 60.0
+HPA = "hpa"
+COLOURS = {HPA: "#9a9a9a", RULE: "#d98a00", LEARNER: "#0b6fb8", BOUND: "#2a9d4a"}
+TITLES = {HPA: "HPA", RULE: "calibrated rule", LEARNER: "trimtab", BOUND: "clairvoyant bound"}
+OTHERS = "#c4c4c4"
+STYLE = {
+    "font.size": 13,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "legend.frameon": False,
+}
 
 
-def draw(table: Table, played: Sequence[Mapping[str, Outcome]], folder: Path) -> list[Path]:
+def draw(contest: Contest, folder: Path) -> list[Path]:
     """The Pareto front, and one timeline per trace; returns the files written."""
-    paths = [folder / "pareto.png"]
-    _pareto(table, paths[0])
-    for batch in played:
-        cells = next(iter(batch.values())).cells
-        for trace in dict.fromkeys(cell.trace for cell in cells):
-            paths.append(folder / f"timeline_{trace}.png")
-            _timeline(batch, _shown(batch, trace), paths[-1])
-    return list(dict.fromkeys(paths))
-
-
-def _figure(rows: int, height: float) -> tuple[Any, Any]:
     # Figure, not pyplot: no display, no state, nothing to close.
+    from matplotlib import rc_context
+
+    pareto = folder / "pareto.png"
+    table = contest.table(guarded=False)
+    held_back = table.split(train=False)
+    with rc_context(STYLE):
+        _pareto(held_back if held_back.cells else table, pareto)
+        paths = [
+            _timeline(course, table.where([table.cells.index(course.cell)]), folder)
+            for course in contest.courses()
+        ]
+    return [pareto, *paths]
+
+
+def _figure(heights: list[float]) -> tuple[Any, list[Any]]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, height), layout="constrained")
+    figure = Figure(figsize=(13, 7.3), layout="constrained")
     FigureCanvasAgg(figure)
-    ratios = [3, 1][:rows]
-    return figure, figure.subplots(rows, 1, sharex=True, squeeze=False, height_ratios=ratios)[:, 0]
+    axes = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)
+    return figure, list(axes[:, 0])
 
 
 def _pareto(table: Table, path: Path) -> None:
     """Fleet against miss, one line per policy through its lambdas."""
-    figure, (axes,) = _figure(1, 7)
+    figure, (axes,) = _figure([1.0])
     prices = sorted({cell.miss_price for cell in table.cells})
-    for name in table.scores:
-        points = []
-        for price in prices:
-            rows = [i for i, cell in enumerate(table.cells) if cell.miss_price == price]
-            mean = table.where(rows).policies()[name]
-            points.append((100 * mean["miss"], mean["fleet"]))
-            if name != BOUND:  # its points lie almost on one another
-                axes.annotate(f"λ {price:g}", points[-1], textcoords="offset points", xytext=(6, 6))
-        axes.plot(*zip(*points, strict=True), "o-", label=name, color=COLOURS.get(name))
+    for name, scores in table.scores.items():
+        rows = [[i for i, c in enumerate(table.cells) if c.miss_price == p] for p in prices]
+        miss = [100.0 * float(scores.miss[some].mean()) for some in rows]
+        fleet = [float(scores.fleet[some].mean()) for some in rows]
+        colour, is_main = COLOURS.get(name, OTHERS), name in COLOURS
+        width = 3.0 if name in (RULE, LEARNER) else 1.5
+        axes.plot(miss, fleet, "o-", color=colour, lw=width, zorder=2 + is_main, clip_on=False)
+        place = {"textcoords": "offset points", "color": colour, "fontweight": "bold"}
+        end, offset = (0, (8, -14)) if is_main else (-1, (6, 6))
+        at = miss[end], fleet[end]
+        axes.annotate(TITLES.get(name, name), at, xytext=offset, fontsize=12, **place)
+        if name in (RULE, LEARNER):
+            for price, point in zip(prices, zip(miss, fleet, strict=True), strict=True):
+                axes.annotate(f"λ {price:g}", point, xytext=(8, 6), fontsize=11, **place)
     axes.set(xlabel="late or failed requests, %", ylabel="fleet (1 = the least possible)")
-    axes.set_title("Fewer replicas or fewer late requests: lower left is better")
-    axes.grid(alpha=0.3)
-    axes.legend()
+    axes.set_xlim(left=0.0)
+    axes.set_title("Fewer replicas or fewer late requests: lower left is better", loc="left")
     figure.savefig(path, dpi=110)
 
 
-def _shown(batch: Mapping[str, Outcome], trace: str) -> int:
-    """The balanced cell with the slowest start-up: where foresight matters most."""
-    cells = next(iter(batch.values())).cells
-    rows = [row for row, cell in enumerate(cells) if cell.trace == trace]
-    prices = sorted({cells[row].miss_price for row in rows})
-    middle = prices[len(prices) // 2]
-    return max(rows, key=lambda row: (cells[row].miss_price == middle, cells[row].startup_s))
+def _timeline(course: Course, table: Table, folder: Path) -> Path:
+    """Load and replicas of each policy above, late requests so far below.
 
-
-def _timeline(batch: Mapping[str, Outcome], row: int, path: Path) -> None:
-    """Load and replicas of each policy above, late requests below."""
-    figure, (above, below) = _figure(2, 7)
-    first = next(iter(batch.values()))
-    cell = first.cells[row]
-    backend = cell.profile.backends[0]
-    full = first.requests[:, row] * backend.service_time_s / backend.concurrency / TICK_S
-    hours = np.arange(1, len(full) + 1) * TICK_S / 3600.0
-    above.fill_between(hours, full, color="#dddddd", label="load, in full replicas")
-    window = np.ones(round(MISS_WINDOW_S / TICK_S))
-    for name, outcome in batch.items():
-        label = f"{name}: J {outcome.score()[row]:.2f}, fleet {outcome.fleet[row]:.2f}"
-        colour = COLOURS.get(name)
-        above.step(hours, outcome.replicas[:, row], label=label, color=colour, lw=1.2)
-        late = np.convolve(outcome.misses[:, row], window, "same")
-        came = np.convolve(outcome.requests[:, row], window, "same")
-        label = f"{name}: {100 * outcome.miss[row]:.2f} %"
-        below.plot(hours, 100 * late / np.maximum(came, 1.0), label=label, color=colour, lw=1)
-    above.set(ylabel="ready replicas")
-    above.set_title(f"{cell.trace}: start-up {cell.startup_s:g} s, λ {cell.miss_price:g}")
-    below.set(ylabel="late, % of a minute", xlabel="hours")
-    for axes in (above, below):
-        axes.grid(alpha=0.3)
-        axes.margins(x=0.0)
-        axes.legend(loc="upper right", fontsize="small", ncols=4)
-        axes.set_ylim(0.0, 1.2 * axes.get_ylim()[1])
+    ``table`` is that of the one cell.
+    """
+    figure, (above, below) = _figure([3.0, 1.2])
+    cell, backend = course.cell, course.cell.profile.backends[0]
+    requests = next(iter(course.by_policy.values()))[0]
+    full = _minutes(requests) * backend.service_time_s / backend.concurrency / TICK_S
+    hours = (np.arange(len(full)) + 0.5) / 60.0
+    above.fill_between(hours, full, color="#e3e3e3", lw=0, label="load, in full replicas")
+    highest = full.max()
+    for name in (name for name in COLOURS if name in course.by_policy):
+        _, misses, replicas = course.by_policy[name]
+        ready = _minutes(replicas)
+        scores = table.scores[name]
+        score = f"J {scores.score[0]:.2f}, {100.0 * scores.miss[0]:.2f} % late"
+        style = {"color": COLOURS[name], "lw": 2.2 if name in (RULE, LEARNER) else 1.2}
+        above.plot(hours, ready, label=f"{TITLES[name]}\n{score}", **style)
+        below.plot(hours, 100.0 * np.cumsum(_minutes(misses)) / _minutes(requests).sum(), **style)
+        # A rule that shoots far beyond the load would flatten all the rest.
+        highest = max(highest, ready.max() if name in (RULE, LEARNER) else 0.0)
+    above.set(ylabel="ready replicas", ylim=(0.0, 1.08 * highest))
+    what = f"start-up {cell.startup_s:g} s, metrics {cell.lag_s:g} s late, λ {cell.miss_price:g}"
+    above.set_title(f"{cell.trace}   ({what})", loc="left")
+    below.set(ylabel="late so far, %", xlabel="hours", ylim=(0.0, None))
+    below.set_xlim(0.0, len(full) / 60.0)
+    figure.legend(loc="outside right upper", labelspacing=0.9, handlelength=1.2)
+    path = folder / f"timeline_{cell.trace}.png"
     figure.savefig(path, dpi=110)
+    return path
+
+
+def _minutes(values: Floats) -> Floats:
+    """Means over minutes: ticks are too fine for a picture of hours."""
+    per_minute = round(60.0 / TICK_S)
+    whole = len(values) // per_minute * per_minute
+    return np.asarray(values[:whole].reshape(-1, per_minute).mean(1))

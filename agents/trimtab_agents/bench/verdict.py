@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
 from trimtab_agents.bench.cells import Cell
-from trimtab_agents.bench.play import Outcome
 from trimtab_sim.profile import Floats
 
 BOOTSTRAP_DRAWS = 2000
-RULE, LEARNER, BOUND = "rule", "ppo", "bound"
+RULE, LEARNER, BOUND, HINDSIGHT = "rule", "ppo", "bound", "hindsight"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +32,15 @@ class Scores:
             self.score[index], self.fleet[index], self.miss[index], self.events_per_hour[index]
         )
 
+    @classmethod
+    def chosen(cls, scores: Mapping[str, Scores], names: Sequence[str]) -> Scores:
+        """On the i-th cell those of the i-th name."""
+        columns = [
+            np.array([getattr(scores[name], field.name)[row] for row, name in enumerate(names)])
+            for field in fields(cls)
+        ]
+        return cls(*columns)
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -40,23 +48,6 @@ class Table:
 
     cells: tuple[Cell, ...]
     scores: Mapping[str, Scores]
-
-    @classmethod
-    def of(cls, played: Sequence[Mapping[str, Outcome]]) -> Table:
-        """Join the outcomes of several batches; each maps the same policies to outcomes."""
-
-        def join(name: str) -> Scores:
-            outcomes = [batch[name] for batch in played]
-            return Scores(
-                score=np.concatenate([outcome.score() for outcome in outcomes]),
-                fleet=np.concatenate([outcome.fleet for outcome in outcomes]),
-                miss=np.concatenate([outcome.miss for outcome in outcomes]),
-                events_per_hour=np.concatenate([o.events_per_hour for o in outcomes]),
-            )
-
-        names = list(played[0])
-        cells = tuple(cell for batch in played for cell in batch[names[0]].cells)
-        return cls(cells, {name: join(name) for name in names})
 
     def where(self, rows: Sequence[int]) -> Table:
         """The table of some of the cells."""
@@ -81,11 +72,20 @@ class Table:
             for name, scores in self.scores.items()
         }
 
-    def closed(self) -> dict[str, Any] | None:
-        """The verdict with its intervals, or None when no learner was played."""
+    def with_hindsight(self, names: Iterable[str]) -> Table:
+        """With the one of these policies that turned out best on each cell, for scale."""
+        scores = {name: self.scores[name].score for name in names}
+        best = [min(scores, key=lambda name: scores[name][row]) for row in range(len(self.cells))]
+        return replace(self, scores={**self.scores, HINDSIGHT: Scores.chosen(self.scores, best)})
+
+    def closed(self, rule_name: str = RULE) -> dict[str, Any] | None:
+        """The verdict with its intervals, or None when no learner was played.
+
+        ``rule_name`` is the policy against which the learner is measured.
+        """
         if LEARNER not in self.scores or not self.cells:
             return None
-        rule, learner, bound = (self.scores[name].score for name in (RULE, LEARNER, BOUND))
+        rule, learner, bound = (self.scores[name].score for name in (rule_name, LEARNER, BOUND))
         return _closed(_regrets(self.cells, rule - learner, rule - bound))
 
 

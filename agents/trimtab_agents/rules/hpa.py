@@ -1,68 +1,121 @@
-"""The Kubernetes HPA over many simulated services at once.
+"""The Kubernetes HPA over many simulated services at once: by CPU, and by KEDA's rate.
 
 The same algorithm as ``trimtab_agents.hpa`` with its default behaviour, in arrays; a test holds
-the two together. CPU saturates: a replica is never seen busier than all its slots.
+the two together. CPU saturates: a replica is never seen busier than all its slots. A rate does
+not, which is why KEDA hands one to the HPA; nor does it show what waits.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from trimtab_agents.hpa import HpaConfig
+from trimtab_agents.rules.windows import Highest, ticks
 from trimtab_sim.profile import Floats, Profiles
 from trimtab_sim.signals import Sensed, Wanted
 
 UPSTREAM = HpaConfig(target=1.0)
 
 
+class Metric(Protocol):
+    """What an HPA looks at; ``name`` is that of the whole rule."""
+
+    name: str
+
+    def reset(self, profiles: Profiles, target: Floats, tick_s: float) -> None:
+        """Forget everything; ``target`` is a utilisation, ``[B, 1]``."""
+
+    def recommend(self, sensed: Sensed, *, is_sync: bool) -> Floats:
+        """Replicas that it asks for ``[B, K]``, NaN where nothing is known; called every tick."""
+
+
 class HpaRule:
-    """HPA per backend; ``target`` utilisation is one number or one per service ``[B]``."""
+    """HPA per backend; ``target`` utilisation and ``down_s`` are single numbers or ``[B]``.
 
-    name = "hpa"
+    ``down_s`` is the stabilisation window in which the highest recommendation counts.
+    """
 
-    def __init__(self, target: float | Floats) -> None:
-        self._target = np.asarray(target, dtype=np.float64).reshape(-1, 1)
+    def __init__(
+        self,
+        target: ArrayLike,
+        down_s: ArrayLike = UPSTREAM.down_stabilization_s,
+        metric: Metric | None = None,
+    ) -> None:
+        self._target = np.asarray(target, dtype=np.float64).reshape(-1)
+        self._down_s = np.asarray(down_s, dtype=np.float64).reshape(-1)
+        self._metric = metric or Cpu()
+        self.name = self._metric.name
 
     def reset(self, profiles: Profiles, miss_price: Floats, tick_s: float) -> None:  # noqa: ARG002 # the protocol's: HPA knows no price of a miss
         """Forget recommendations and samples."""
         self._profiles = profiles
-        self._tick_s = tick_s
         self._tick = 0
         self._sync_ticks = math.ceil(UPSTREAM.sync_s / tick_s)
-        window = math.ceil(UPSTREAM.down_stabilization_s / (self._sync_ticks * tick_s))
-        # One row per sync of the scale-down window; 0 where none was made.
-        self._recommended = np.zeros((window, *profiles.shape))
-        lag_ticks = math.ceil(float(profiles.metric_lag_s.max()) / tick_s)
-        self._ready = np.zeros((lag_ticks + 1, *profiles.shape))
+        batch, backends = profiles.shape
+        down_s = np.broadcast_to(self._down_s, batch)
+        self._stable = Highest(ticks(down_s, self._sync_ticks * tick_s), backends)
+        self._metric.reset(profiles, np.broadcast_to(self._target, batch)[:, None], tick_s)
 
     def act(self, sensed: Sensed) -> Wanted:
         """Sync when it is time, else want what is wanted already."""
-        self._remember(sensed)
-        replicas = sensed.wanted
-        if self._tick % self._sync_ticks == 0:
-            replicas = self._sync(sensed)
+        is_sync = self._tick % self._sync_ticks == 0
+        recommendation = self._metric.recommend(sensed, is_sync=is_sync)
+        replicas = self._sync(sensed.wanted, recommendation) if is_sync else sensed.wanted
         self._tick += 1
         return Wanted(replicas=replicas, weight=sensed.weight, demand_rps=sensed.rate_rps)
 
-    def _remember(self, sensed: Sensed) -> None:
-        """Row i is what was ready i ticks ago; before the first tick, what was ready then."""
-        self._ready = np.roll(self._ready, 1, axis=0)
-        self._ready[0 if self._tick else slice(None)] = sensed.ready
-
-    def _sync(self, sensed: Sensed) -> Floats:
-        wanted, recommendation = sensed.wanted, self._recommend(sensed)
+    def _sync(self, wanted: Floats, recommendation: Floats) -> Floats:
         known = np.isfinite(recommendation)
         record = np.where(known, recommendation, 0.0)
         if self._tick == 0:  # upstream: what is wanted at first is the first recommendation
             record = np.maximum(record, wanted)
-        self._recommended[self._tick // self._sync_ticks % len(self._recommended)] = record
-        stable = np.minimum(np.maximum(wanted, recommendation), self._recommended.max(0))
+        stable = np.minimum(np.maximum(wanted, recommendation), self._stable.add(record))
         # Both policies look back one sync, in which nothing changed: the count is the start's.
         replicas = np.minimum(stable, np.maximum(2.0 * wanted, wanted + 4.0))
         replicas = np.where(known, replicas, wanted)
         return np.clip(replicas, self._profiles.min_replicas, self._profiles.max_replicas)
+
+
+class Rate:
+    """Requests per second over ``target`` of what a replica carries (an AverageValue metric)."""
+
+    name = "keda"
+
+    def reset(self, profiles: Profiles, target: Floats, tick_s: float) -> None:  # noqa: ARG002 # the protocol's: a rate needs no memory
+        """Take over the target."""
+        self._replica_rps = target * profiles.replica_rps
+
+    def recommend(self, sensed: Sensed, *, is_sync: bool) -> Floats:  # noqa: ARG002 # the protocol's
+        """The present number within the tolerance, else as many as the rate takes."""
+        needed = sensed.rate_rps / self._replica_rps
+        keep = np.abs(needed / np.maximum(sensed.wanted, 1.0) - 1.0) <= UPSTREAM.tolerance
+        return np.where(keep, sensed.wanted, np.ceil(needed))
+
+
+class Cpu:
+    """Mean busy slots of the pods that have a sample."""
+
+    name = "hpa"
+
+    def reset(self, profiles: Profiles, target: Floats, tick_s: float) -> None:
+        """Forget what was ready."""
+        self._profiles, self._target, self._tick_s = profiles, target, tick_s
+        self._lag_ticks = math.ceil(float(profiles.metric_lag_s.max()) / tick_s)
+        self._ready = np.zeros((0, *profiles.shape))
+
+    def recommend(self, sensed: Sensed, *, is_sync: bool) -> Floats:
+        """As upstream; see ``trimtab_agents.hpa``."""
+        self._remember(sensed.ready)
+        return self._recommend(sensed) if is_sync else sensed.wanted
+
+    def _remember(self, ready: Floats) -> None:
+        """Row i is what was ready i ticks ago; before the first tick, what was ready then."""
+        past = self._ready[: self._lag_ticks] if len(self._ready) else [ready] * self._lag_ticks
+        self._ready = np.stack([ready, *past])
 
     def _recommend(self, sensed: Sensed) -> Floats:
         """Replicas that the CPU metric asks for ``[B, K]``, NaN where no pod has a sample."""
