@@ -103,7 +103,7 @@ class PpoPolicy:
         return self._codec.want()
 
     def infer(self, observation: NDArray[np.float32]) -> Floats:
-        """The policy's own distributions over its five choices, ``[B, K, CHOICES]``.
+        """The policy's own distributions over its six choices, ``[B, K, CHOICES]``.
 
         Their mean is what it does; ``observation`` is ``[B, K, F]``.
         """
