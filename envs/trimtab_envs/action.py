@@ -26,17 +26,23 @@ Ints = NDArray[np.int64]
 HEADROOMS = np.array([0.5, 0.65, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0, 3.0])
 # Time constants with which capacity is let go: at once, quickly, slowly, hardly. Loads have
 # structure of minutes, and a mistake costs a start-up, so each has a part in either unit.
-HOLD_SECONDS = np.array([15.0, 100.0, 500.0, 2500.0])
-HOLD_STARTUPS = np.array([0.0, 1.0, 2.0, 4.0])
+HOLD_SECONDS = np.array([15.0, 100.0, 500.0, 2500.0, 12500.0])
+HOLD_STARTUPS = np.array([0.0, 1.0, 2.0, 4.0, 8.0])
 LEANS = np.array([0.25, 0.5, 1.0, 2.0, 4.0])
 TILTS = np.array([0.25, 0.6, 1.0, 1.5, 2.5])
+# Part of the reserve over the bare need that waits until a jump may be ahead.
+WAITS = np.array([0.0, 0.5, 1.0])
+# The bare need: what the present load takes while nothing jumps.
+BARE = 1.15
 
-# estimate, headroom, hold, lean (share of the capacity), tilt (share of the route).
-ACTION_DIMS = (len(ESTIMATES), len(HEADROOMS), len(HOLD_SECONDS), len(LEANS), len(TILTS))
+# estimate, headroom, hold, lean (share of the capacity), tilt (share of the route), wait.
+ACTION_DIMS = (
+    len(ESTIMATES), len(HEADROOMS), len(HOLD_SECONDS), len(LEANS), len(TILTS), len(WAITS),
+)  # fmt: skip
 ENDS: Ints = np.cumsum(ACTION_DIMS)
 STARTS: Ints = ENDS - np.array(ACTION_DIMS)
 CHOICES = int(ENDS[-1])
-NEUTRAL = (2, 4, 2, 2, 2)
+NEUTRAL = (2, 4, 2, 2, 2, 0)
 # Part of the way that a setting goes towards the choice at every decision.
 GLIDE = 0.3
 # Below this part of a replica a scale-down is not worth the churn.
@@ -49,7 +55,7 @@ def base_headroom(miss_price: Floats) -> Floats:
 
 
 def one_hot(action: Ints) -> Floats:
-    """Indices ``[..., 5]`` as certain choices ``[..., CHOICES]``."""
+    """Indices ``[..., 6]`` as certain choices ``[..., CHOICES]``."""
     choice = np.zeros((*action.shape[:-1], CHOICES))
     np.put_along_axis(choice, action + STARTS, 1.0, axis=-1)
     return choice
@@ -67,14 +73,15 @@ class Setting:
     hold_s: Floats
     lean: Floats
     tilt: Floats
+    wait: Floats
 
 
 def decode(choice: Floats, miss_price: Floats, startup_s: Floats) -> Setting:
-    """From choices ``[B, K, CHOICES]``, five distributions, to the setting that they mean.
+    """From choices ``[B, K, CHOICES]``, six distributions, to the setting that they mean.
 
     Ratios and times are averaged in the logarithm. ``miss_price`` is ``[B]``.
     """
-    mixture, headroom, hold, lean, tilt = np.split(choice, ENDS[:-1], axis=-1)
+    mixture, headroom, hold, lean, tilt, wait = np.split(choice, ENDS[:-1], axis=-1)
     holds_s = HOLD_SECONDS + HOLD_STARTUPS * startup_s[..., None]
     return Setting(
         mixture=mixture,
@@ -82,6 +89,7 @@ def decode(choice: Floats, miss_price: Floats, startup_s: Floats) -> Setting:
         hold_s=np.exp((hold * np.log(holds_s)).sum(-1)),
         lean=np.exp(lean @ np.log(LEANS)),
         tilt=np.exp(tilt @ np.log(TILTS)),
+        wait=wait @ WAITS,
     )
 
 
@@ -105,13 +113,16 @@ class Rule:
         self,
         setting: Setting,
         estimates: Floats,
+        present: Floats,
+        ahead: Floats,
         backlog: Floats,
         wanted: Floats,
         known: Bools,
     ) -> tuple[Floats, Floats]:
         """Whole replicas ``[B, K]`` and the demand in rps ``[B, K]`` that they are sized for.
 
-        ``estimates`` ``[E, B, K]`` of the whole service's load; ``backlog`` ``[B, K]``
+        ``estimates`` ``[E, B, K]`` and ``present`` ``[B, K]`` of the whole service's load;
+        ``ahead`` ``[B, K]`` whether it may jump before new replicas serve; ``backlog`` ``[B, K]``
         requests waiting; ``wanted`` what is asked for at present, which stays while the load
         is not ``known`` ``[B, 1]``.
         """
@@ -125,7 +136,10 @@ class Rule:
             setting.hold_s > 0.0, np.exp(-self._tick_s / np.maximum(setting.hold_s, 1e-9)), 0.0
         )
         self.held = np.maximum(target, target + keep * (self.held - target))
-        up, down = np.ceil(self.held - 1e-9), np.ceil(self.held + DEADBAND)
+        bare = BARE * present * share / profiles.replica_rps
+        part = 1.0 - setting.wait * (1.0 - ahead)
+        need = np.where(self.held > bare, bare + part * (self.held - bare), self.held)
+        up, down = np.ceil(need - 1e-9), np.ceil(need + DEADBAND)
         moved = np.where(up > wanted, up, np.minimum(wanted, down))
         replicas = np.where(known, moved, wanted)
         return np.clip(replicas, profiles.min_replicas, profiles.max_replicas), demand

@@ -40,7 +40,7 @@ class Codec:
         self.miss_price = miss_price.copy()
         self.memory = Memory(profiles.startup_mean_s.ravel(), self._row_lag(profiles), tick_s)
         self.rule = Rule(profiles, tick_s)
-        self._choice = np.tile(one_hot(np.array(NEUTRAL)), (*profiles.shape, 1))
+        self.choice = np.tile(one_hot(np.array(NEUTRAL)), (*profiles.shape, 1))
         self._misses = np.zeros((2, profiles.shape[0]))
         self._sensed: Sensed | None = None
         self.setting: Setting = self._decoded()
@@ -50,7 +50,7 @@ class Codec:
         return np.repeat(profiles.metric_lag_s, profiles.shape[1])
 
     def _decoded(self) -> Setting:
-        return decode(self._choice, self.miss_price, self.profiles.startup_mean_s)
+        return decode(self.choice, self.miss_price, self.profiles.startup_mean_s)
 
     def reset(self, services: Bools, profiles: Profiles, miss_price: Floats) -> None:
         """Forget the masked services ``[B]``; ``profiles`` replaces those of all."""
@@ -60,13 +60,15 @@ class Codec:
         self.memory.reset(rows, profiles.startup_mean_s.ravel(), self._row_lag(profiles))
         self.rule.reset(services, profiles)
         self._misses[:, services] = 0.0
-        self._choice[services] = one_hot(np.array(NEUTRAL))
+        self.choice[services] = one_hot(np.array(NEUTRAL))
         self.setting = self._decoded()
 
     def sense(self, sensed: Sensed) -> None:
         """Take in one tick. NaN rates and misses are missing readings."""
         rate = np.where(self.profiles.present, sensed.rate_rps, 0.0).sum(1)
-        self.memory.update(np.repeat(rate, self.profiles.shape[1]))
+        backends = self.profiles.shape[1]
+        measured_s = sensed.time_s - sensed.age_s
+        self.memory.update(np.repeat(rate, backends), np.repeat(measured_s, backends))
         gain = -np.expm1(-self.tick_s / MISS_SCALES_S)
         miss = np.where(np.isfinite(sensed.miss_share), sensed.miss_share, self._misses)
         self._misses += gain * (miss - self._misses)
@@ -81,21 +83,33 @@ class Codec:
 
     def choose(self, choice: Floats) -> None:
         """Glide towards a choice ``[B, K, CHOICES]``; called once per decision."""
-        self._choice += GLIDE * (choice - self._choice)
+        self.choice += GLIDE * (choice - self.choice)
         self.setting = self._decoded()
 
     def want(self) -> Wanted:
         """What the present setting wants this tick."""
         sensed, profiles = self._seen(), self.profiles
         estimates = self.memory.estimates().reshape(-1, *profiles.shape)
-        in_flight = np.nan_to_num(sensed.in_flight)
-        backlog = np.maximum(in_flight - sensed.ready * profiles.concurrency, 0.0)
+        present = self.memory.present.reshape(profiles.shape)
+        ahead = self.memory.jump_ahead.reshape(profiles.shape)
         known = self.memory.age_s.reshape(profiles.shape)[:, :1] > 0.0
         replicas, demand = self.rule.replicas(
-            self.setting, estimates, backlog, sensed.wanted, known
+            self.setting, estimates, present, ahead, self.backlog, sensed.wanted, known
         )
         weight = self.rule.weights(self.setting, sensed.ready, sensed.weight)
         return Wanted(replicas=replicas, weight=weight, demand_rps=demand)
+
+    @property
+    def backlog(self) -> Floats:
+        """Requests that wait, ``[B, K]``."""
+        sensed = self._seen()
+        in_flight = np.nan_to_num(sensed.in_flight)
+        return np.maximum(in_flight - sensed.ready * self.profiles.concurrency, 0.0)
+
+    @property
+    def wanted(self) -> Floats:
+        """Replicas wanted at present, ``[B, K]``."""
+        return self._seen().wanted
 
     def _seen(self) -> Sensed:
         if self._sensed is None:

@@ -16,8 +16,10 @@ from trimtab_sim.traces import Trace
 from trimtab_sim.workloads import random_workloads
 
 # Part of the drawn services that look like the benchmark's: 4 slots, 50 ms, 300 ms.
-TYPICAL_SHARE = 0.4
+TYPICAL_SHARE = 0.5
 TRACE_SHARE = 0.4
+# Real loads keep to the clock's minutes; stretched ones do not.
+UNSTRETCHED_SHARE = 0.6
 LONGEST_S = 8 * 3600.0
 SHORTEST_S = 1800.0
 
@@ -88,6 +90,8 @@ class EpisodeSource:
     def _cut(self, trace: Trace) -> Floats:
         """A piece of a real trace, stretched in time, repeated when it is short, mean 1."""
         stretch = float(_log_uniform(self._rng, 0.5, 2.0, 1)[0])
+        if self._rng.random() < UNSTRETCHED_SHARE:
+            stretch = 1.0
         rates = Trace(trace.name, trace.step_s * stretch, trace.rate_rps).rates(self._tick_s)
         start = self._rng.integers(max(1, len(rates) - self._length))
         piece = np.resize(rates[start:], self._length)

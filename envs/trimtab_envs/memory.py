@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from trimtab_envs.beat import Beat
+from trimtab_envs.bursts import BURST_RANKS, Bursts
 from trimtab_envs.minutes import Bools, Floats, Minutes
 from trimtab_envs.season import Season
 from trimtab_envs.spread import RANKS, Spread
@@ -22,7 +24,12 @@ RANK_NAMES = [f"{100 * rank:.0f}" for rank in RANKS]
 ESTIMATES = (
     "now", "trend", "noise", "season",
     *(f"load{name}" for name in RANK_NAMES), *(f"surge{name}" for name in RANK_NAMES),
+    "peak", "peak_hour", *(f"burst{100 * rank:g}" for rank in BURST_RANKS),
 )  # fmt: skip
+# Loads below this part of their level are alike: idle.
+IDLE = 0.05
+# Start-ups take up to this part longer than their mean.
+LATE = 0.3
 SPREAD_EVERY_BINS = 2
 SEASON_EVERY_BINS = 8
 
@@ -42,6 +49,9 @@ class Memory:
         self.minutes = Minutes(rows)
         self.season = Season(rows)
         self.spread = Spread(rows)
+        self.bursts = Bursts(rows)
+        self.beat = Beat(rows, tick_s)
+        self.time_s = np.zeros(rows)
         self._tau_s = np.empty((LEVELS, rows))
         self._peak_decay = np.empty((PEAK_SCALES, rows))
         self._alpha = np.empty((LEVELS, rows))
@@ -66,14 +76,20 @@ class Memory:
             array[:, rows] = 0.0
         self._last[rows] = 0.0
         self.age_s[rows] = 0.0
-        for part in (self.minutes, self.season, self.spread):
+        for part in (self.minutes, self.season, self.spread, self.bursts, self.beat):
             part.reset(rows)
         self._set_scales(rows, startup_s, lag_s)
 
-    def update(self, rate: Floats) -> None:
-        """Add one tick's rate ``[R]``; NaN is a missing reading and leaves no trace."""
+    def update(self, rate: Floats, time_s: Floats) -> None:
+        """Add one tick's rate ``[R]`` that was measured at ``time_s`` ``[R]``.
+
+        NaN is a missing reading and leaves no trace.
+        """
         seen = np.isfinite(rate)
         rate = np.where(seen, rate, self._last)
+        self.time_s = np.where(seen, time_s, self.time_s)
+        self._count_jump(rate, seen & (self.age_s > 0))
+        self.bursts.update(rate, self.level(1), seen & (self.age_s > 0))
         gain = self._alpha * seen
         self._sum += gain * (rate - self._sum)
         self._mass += gain * (1.0 - self._mass)
@@ -86,6 +102,21 @@ class Memory:
         self.age_s += self._tick_s * seen
         if self.minutes.update(rate, self.level(LEVEL_SCALE), seen, self._tick_s):
             self._reflect()
+
+    def _count_jump(self, rate: Floats, seen: Bools) -> None:
+        floor = IDLE * self.level(LEVEL_SCALE) + 1e-9
+        self.beat.update(np.log((rate + floor) / (self._last + floor)), self.time_s, seen)
+
+    @property
+    def present(self) -> Floats:
+        """The load as it is, on the safe side: smoothed or as last read, ``[R]`` rps."""
+        return np.maximum(self.level(0), self._last)
+
+    @property
+    def jump_ahead(self) -> Floats:
+        """Whether the load may jump before what is decided now can serve: 0 to 1, ``[R]``."""
+        late_s = LATE * self.startup_s + self._tick_s
+        return self.beat.ahead(self.time_s, self.horizon_s + late_s)
 
     def _reflect(self) -> None:
         """Look at the long memory once in a few minutes: it is dear, and changes slowly."""
@@ -131,6 +162,7 @@ class Memory:
         noise = self.level(1) + 1.5 * self.noise[1]
         spread = self.spread.estimates(self.level(LEVEL_SCALE), noise)
         # What is here now is served, whatever was to be expected.
+        high = np.concatenate((spread, self._peak, self.bursts.ratios * self.level(1)))
         return np.concatenate(
-            ((now, trend, noise, self.seasonal(self.horizon_s)), np.maximum(spread, now))
+            ((now, trend, noise, self.seasonal(self.horizon_s)), np.maximum(high, now))
         )

@@ -21,6 +21,7 @@ from trimtab_envs.action import (
     HOLD_STARTUPS,
     LEANS,
     TILTS,
+    WAITS,
     Setting,
     base_headroom,
     mixed,
@@ -41,13 +42,16 @@ FEATURES = (
     "highest_over_now", "mean_over_now", "season_strength", "season_period", "season_next",
     "season_later", "memory_age", "memory_startups", "miss_fast", "miss_slow",
     "log_price", "weight", "ready_share", "weight_over_ready", "backends",
-    "set_estimate_over_now", "set_headroom", "set_hold", "set_lean", "set_tilt",
+    "set_estimate_over_now", "set_headroom", "set_hold", "set_lean", "set_tilt", "set_wait",
+    "jump_ahead", "beat_minute", "beat_five",
 )  # fmt: skip
 
 
 def schema_hash() -> str:
     """SHA-256 over everything that a trained network silently depends on."""
-    tables = [array.tolist() for array in (HEADROOMS, HOLD_SECONDS, HOLD_STARTUPS, LEANS, TILTS)]
+    tables = [
+        array.tolist() for array in (HEADROOMS, HOLD_SECONDS, HOLD_STARTUPS, LEANS, TILTS, WAITS)
+    ]
     text = json.dumps([FEATURES, ACTION_DIMS, ESTIMATES, GLIDE, tables], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -147,6 +151,9 @@ def encode(
         np.log(setting.hold_s / 300.0),
         np.log2(setting.lean),
         np.log2(setting.tilt),
+        2.0 * setting.wait,
+        rows(memory.jump_ahead),
+        *(2.0 * rows(score) for score in memory.beat.scores),
     )
     observation = np.stack([np.broadcast_to(column, shape) for column in columns], axis=-1)
     return np.asarray(np.clip(np.nan_to_num(observation), -6.0, 6.0), dtype=np.float32)

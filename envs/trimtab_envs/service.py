@@ -8,7 +8,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from trimtab_envs.action import ACTION_DIMS
+from trimtab_envs.action import ACTION_DIMS, one_hot
 from trimtab_envs.episodes import EpisodeSource
 from trimtab_envs.observation import FEATURES
 from trimtab_envs.world import World
@@ -78,7 +78,8 @@ class ServiceEnv(gym.Env[Observation, NDArray[np.int64]]):
         """Hold one action for a decision."""
         if self._world is None:
             raise RuntimeError("call reset() before step()")
-        step = self._world.step(np.asarray(action).reshape(1, self._backends, -1))
+        choice = one_hot(np.asarray(action).reshape(1, self._backends, -1))
+        step = self._world.step(choice)
         info = {
             "fleet": float(step.fleet[0]),
             "miss": float(step.miss[0]),

@@ -5,18 +5,18 @@ The Gymnasium environment and the batch that PPO trains on both stand on it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trimtab_envs.action import Ints, one_hot
 from trimtab_envs.codec import Codec
 from trimtab_envs.episodes import Episodes, EpisodeSource
 from trimtab_envs.minutes import Bools, Floats
 from trimtab_sim.profile import Profiles
-from trimtab_sim.simulator import Simulator
+from trimtab_sim.simulator import Simulator, Tick
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,25 +87,27 @@ class World:
         """Observations ``[B, K, F]`` float32."""
         return self.codec.observe()
 
-    def step(self, action: Ints) -> Step:
-        """Choose ``action`` ``[B, K, 5]`` for one decision and say what it led to."""
-        self.codec.choose(one_hot(action))
-        billed = np.zeros(self.services)
-        misses = np.zeros(self.services)
-        for _ in range(self.codec.decision_ticks):
-            want = self.codec.want()
-            tick = self.simulator.step(self.rate_rps(), want.replicas, want.weight)
-            self.codec.sense(tick.sensed)
-            billed += (tick.billed_s * self.profiles.price).sum(1)
-            misses += tick.misses
-            self._elapsed += 1
-        return self._score(billed, misses)
+    def step(self, choice: Floats) -> Step:
+        """Go towards ``choice`` ``[B, K, CHOICES]`` for one decision and say what it led to."""
+        self.codec.choose(choice)
+        return self.score([self.tick() for _ in range(self.codec.decision_ticks)])
 
-    def _score(self, billed: Floats, misses: Floats) -> Step:
+    def tick(self) -> Tick:
+        """Let one tick pass under the present setting."""
+        want = self.codec.want()
+        tick = self.simulator.step(self.rate_rps(), want.replicas, want.weight)
+        self.codec.sense(tick.sensed)
+        self._elapsed += 1
+        return tick
+
+    def score(self, ticks: Sequence[Tick]) -> Step:
+        """What a decision's ticks led to."""
         profiles, episodes = self.profiles, self.episodes
-        requests = episodes.mean_rps * self.tick_s * self.codec.decision_ticks
+        billed = sum((tick.billed_s * profiles.price).sum(1) for tick in ticks)
+        misses = sum(tick.misses for tick in ticks)
+        requests = episodes.mean_rps * self.tick_s * len(ticks)
         least_price = (profiles.price * profiles.service_time_s / profiles.concurrency).min(1)
-        fleet, miss = billed / (requests * least_price), misses / requests
+        fleet, miss = np.asarray(billed / (requests * least_price)), np.asarray(misses / requests)
         return Step(
             fleet=fleet,
             miss=miss,

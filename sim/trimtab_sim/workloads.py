@@ -151,12 +151,18 @@ GENERATORS: dict[str, Generator] = {
 }
 
 
+# How often a load rests for a minute, for five, or for any other time.
+STEP_PARTS = (0.35, 0.2, 0.45)
+
+
 def sampled(rng: np.random.Generator, load: Floats, tick_s: float) -> Floats:
     """``load`` as a meter would have recorded it: held over a step, with counting noise.
 
-    Steps from 1 to 300 s; the noise of a count whose mean per step is 3 to 3,000.
+    Steps of a minute, of five, or anything from 1 to 300 s; the noise of a count whose mean per
+    step is 3 to 3,000.
     """
-    hold = max(round(log_uniform(rng, 1.0, 300.0) / tick_s), 1)
+    step_s = rng.choice([_MINUTE_S, 5.0 * _MINUTE_S, log_uniform(rng, 1.0, 300.0)], p=STEP_PARTS)
+    hold = max(round(step_s / tick_s), 1)
     starts = np.arange(0, len(load), hold)
     mean = np.add.reduceat(load, starts) / np.diff(np.append(starts, len(load)))
     counts = log_uniform(rng, 3.0, 3000.0) * mean / max(mean.mean(), 1e-9)

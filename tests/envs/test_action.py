@@ -24,20 +24,33 @@ NOW = np.tile(np.eye(len(ESTIMATES))[0], (1, 2, 1))
 
 
 def setting(
-    headroom: float = 1.0, hold_s: float = 0.0, tilt: tuple[float, float] = (1, 1)
+    headroom: float = 1.0,
+    hold_s: float = 0.0,
+    tilt: tuple[float, float] = (1, 1),
+    wait: float = 0.0,
 ) -> Setting:
     def wide(value: float) -> np.ndarray:
         return np.full((1, 2), value)
 
-    return Setting(NOW, wide(headroom), wide(hold_s), wide(1.0), np.array([tilt]))
+    return Setting(NOW, wide(headroom), wide(hold_s), wide(1.0), np.array([tilt]), wide(wait))
 
 
 def size(
-    rule: Rule, load_rps: float, chosen: Setting, wanted: tuple[int, int] = (0, 0)
+    rule: Rule,
+    load_rps: float,
+    chosen: Setting,
+    wanted: tuple[int, int] = (0, 0),
+    ahead: float = 1.0,
 ) -> list[float]:
     estimates = np.full((len(ESTIMATES), 1, 2), load_rps)
     replicas, _ = rule.replicas(
-        chosen, estimates, np.zeros((1, 2)), np.array([wanted], float), np.ones((1, 1), bool)
+        chosen,
+        estimates,
+        estimates[0],
+        np.full((1, 2), ahead),
+        np.zeros((1, 2)),
+        np.array([wanted], float),
+        np.ones((1, 1), bool),
     )
     return replicas[0].tolist()
 

@@ -50,7 +50,7 @@ class Player:
         if self.name == BOUND:
             settings = ""
         elif self.name == LEARNER:
-            settings = str(load(self.bundle).card["sha256"])
+            settings = str(load(self.bundle).network.card["sha256"])
         else:
             settings = json.dumps(Calibrated.read().settings(self.name, cells))
         return f"{self.name} {self.guarded} {settings}"

@@ -75,8 +75,10 @@ class PredictiveRule:
         self._memory = Memory(profiles.startup_mean_s.ravel(), lag_s, tick_s)
         self._errors = Errors(quantile.ravel(), self._memory.horizon_s)
         self._rule = Rule(profiles, tick_s)
-        ones = np.ones(profiles.shape)
-        self._setting = Setting(ones[..., None], headroom, hold_s, lean=ones, tilt=ones)
+        self._always = ones = np.ones(profiles.shape)
+        self._setting = Setting(
+            ones[..., None], headroom, hold_s, lean=ones, tilt=ones, wait=np.zeros(profiles.shape)
+        )
 
     def act(self, sensed: Sensed) -> Wanted:
         """Decide for one tick."""
@@ -85,7 +87,7 @@ class PredictiveRule:
         in_flight = np.nan_to_num(sensed.in_flight)
         backlog = np.maximum(in_flight - sensed.ready * profiles.concurrency, 0.0)
         replicas, demand = self._rule.replicas(
-            self._setting, forecast, backlog, sensed.wanted, known
+            self._setting, forecast, forecast[0], self._always, backlog, sensed.wanted, known
         )
         weight = self._rule.weights(self._setting, sensed.ready, sensed.weight)
         return Wanted(replicas=replicas, weight=weight, demand_rps=demand)
@@ -95,7 +97,8 @@ class PredictiveRule:
         memory, shape = self._memory, self._profiles.shape
         rate_rps = np.where(self._profiles.present, sensed.rate_rps, 0.0).sum(1)
         closed = memory.minutes.closed
-        memory.update(np.repeat(rate_rps, shape[1]))
+        measured_s = sensed.time_s - sensed.age_s
+        memory.update(np.repeat(rate_rps, shape[1]), np.repeat(measured_s, shape[1]))
         forecast = memory.seasonal(memory.horizon_s)
         if memory.minutes.closed > closed:
             self._errors.compare(memory.minutes.at(1), forecast)

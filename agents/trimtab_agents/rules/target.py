@@ -40,6 +40,7 @@ class TargetRule:
             hold_s=wide(self._hold_s),
             lean=np.ones(profiles.shape),
             tilt=np.ones(profiles.shape),
+            wait=np.zeros(profiles.shape),
         )
 
     def act(self, sensed: Sensed) -> Wanted:

@@ -24,18 +24,19 @@ class TrainConfig:
 
     ``batch_scale`` multiplies the number of services stepped together, ``pool`` is the number
     of loads that episodes are cut from, and ``decisions`` the length of the run in decisions
-    of single backends.
+    of single backends; ``pretrain_windows`` windows of gradient descent go before.
     """
 
-    decisions: int = 10_000_000
+    decisions: int = 8_000_000
     seed: int = 0
+    pretrain_windows: int = 100
     batch_scale: int = 3
     pool: int = 512
     n_steps: int = 48
     batch_size: int = 8192
     n_epochs: int = 4
-    learning_rate: float = 7e-4
-    gamma: float = 0.97
+    learning_rate: float = 3e-4
+    gamma: float = 0.98
     gae_lambda: float = 0.93
     # Settings glide, so noise costs little and a bonus for it would never let go; but what is
     # deployed is the mean of the choices, and it only is what was trained once they are sure.
@@ -43,7 +44,7 @@ class TrainConfig:
     vf_coef: float = 0.2
     clip_range: float = 0.2
     target_kl: float = 0.03
-    width: int = 128
+    width: int = 192
 
     def save(self, path: Path) -> None:
         """Write as JSON."""
@@ -58,5 +59,7 @@ class TrainConfig:
 PRESETS = {
     "shipped": TrainConfig(),
     # A minute's run that shows that everything works; too short to learn much.
-    "smoke": TrainConfig(decisions=100_000, batch_scale=1, pool=64, n_steps=16, batch_size=1024),
+    "smoke": TrainConfig(
+        decisions=100_000, pretrain_windows=1, batch_scale=1, pool=64, n_steps=16, batch_size=1024
+    ),
 }

@@ -15,21 +15,9 @@ from stable_baselines3 import PPO
 from trimtab_agents.bundle import CARD, MODEL
 from trimtab_agents.training.config import TRAIN_TRACES, TrainConfig
 from trimtab_agents.training.envelope import DECISIONS, add_envelope, card_text
+from trimtab_agents.training.pretrain import Actor
 from trimtab_envs.action import ACTION_DIMS
 from trimtab_envs.observation import FEATURES, schema_hash
-
-
-class Actor(torch.nn.Module):
-    """The part of PPO's network that decides: observation in, logits of all actions out."""
-
-    def __init__(self, model: PPO) -> None:
-        super().__init__()
-        self._hidden = model.policy.mlp_extractor.policy_net
-        self._head = model.policy.action_net
-
-    def forward(self, observation: torch.Tensor) -> torch.Tensor:
-        """``[rows, F]`` to ``[rows, sum(ACTION_DIMS)]``."""
-        return self._head(self._hidden(observation))  # type: ignore[no-any-return]  # torch modules are untyped callables
 
 
 def onnx_bytes(model: PPO) -> bytes:

@@ -1,34 +1,49 @@
-"""PPO by Stable-Baselines3 on the paired environment; resumable from the folder it works in."""
+"""Pretraining, then PPO by Stable-Baselines3 on the paired environment.
+
+Resumable from the folder it works in.
+"""
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import torch
+from rich.progress import Progress
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList, ProgressBarCallback
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.tensorboard import SummaryWriter
 
 from trimtab_agents.training.config import TRAIN_TRACES, TrainConfig
-from trimtab_agents.training.vec_env import SHAPES, PairedVecEnv, Shape
+from trimtab_agents.training.pretrain import Actor, PretrainConfig, distributions, pretrain
+from trimtab_agents.training.vec_env import SHAPES, PairedVecEnv, Rival, Shape, Singles
 from trimtab_envs.action import ACTION_DIMS, NEUTRAL
+from trimtab_envs.episodes import EpisodeSource
+from trimtab_envs.minutes import Floats
+from trimtab_envs.world import World
 from trimtab_sim.traces import Trace, read_trace, shipped_traces
 
 CHECKPOINT, AVERAGE, CONFIG = "checkpoint.zip", "average.pt", "config.json"
+PRETRAINED = "pretrained.pt"
 CHECKPOINT_EVERY_ROLLOUTS = 10
 # The mean over about this many rollouts is what is exported: bursts are rare and dear, so the
 # last step of training is a noisy one.
 AVERAGED_ROLLOUTS = 30
+# The critic learns what the pretrained actor's situations are worth before that actor may change.
+CRITIC_ROLLOUTS = 8
+PRETRAIN_TICK_S = 5.0
 
 
 class Keeper(BaseCallback):
     """Averages the weights over rollouts, and saves both every few, whole or not at all."""
 
-    def __init__(self, model: PPO, folder: Path) -> None:
+    def __init__(self, model: PPO, folder: Path, critic_rollouts: int) -> None:
         super().__init__()
-        self._folder = folder
+        self._folder, self._critic_rollouts = folder, critic_rollouts
         self._rollouts = 0
         mean = get_ema_multi_avg_fn(1.0 - 1.0 / AVERAGED_ROLLOUTS)  # type: ignore[no-untyped-call]  # torch's own
         self.average = AveragedModel(model.policy, multi_avg_fn=mean)
@@ -39,7 +54,8 @@ class Keeper(BaseCallback):
         return True
 
     def _on_rollout_start(self) -> None:
-        if self._rollouts:
+        Actor(cast(PPO, self.model)).requires_grad_(self._rollouts >= self._critic_rollouts)
+        if self._rollouts > self._critic_rollouts:
             self.average.update_parameters(self.model.policy)
             if self._rollouts % CHECKPOINT_EVERY_ROLLOUTS == 0:
                 self.save()
@@ -67,7 +83,9 @@ def train(config: TrainConfig, folder: Path, *, progress: bool = True) -> PPO:
     checkpoint = folder / CHECKPOINT
     resumed = checkpoint.exists()
     model = PPO.load(checkpoint, env=env, device="cpu") if resumed else fresh(config, env, folder)
-    keeper = Keeper(model, folder)
+    if config.pretrain_windows:
+        env.rival = as_rival(_pretrained(config, model, folder, progress=progress))
+    keeper = Keeper(model, folder, 0 if resumed or not config.pretrain_windows else CRITIC_ROLLOUTS)
     callbacks: list[BaseCallback] = [keeper, *([ProgressBarCallback()] if progress else [])]
     remaining = config.decisions - model.num_timesteps
     if remaining > 0:
@@ -80,6 +98,41 @@ def train(config: TrainConfig, folder: Path, *, progress: bool = True) -> PPO:
         keeper.save()
     model.policy.load_state_dict(keeper.average.module.state_dict())
     return model
+
+
+def _pretrained(config: TrainConfig, model: PPO, folder: Path, *, progress: bool) -> Actor:
+    """The actor as pretraining left it, in ``folder``; a fresh model starts from it."""
+    weights = folder / PRETRAINED
+    if not weights.exists():
+        schedule = PretrainConfig(windows=config.pretrain_windows)
+        sources, arrivals = map(np.random.default_rng, np.random.SeedSequence(config.seed).spawn(2))
+        source = EpisodeSource(sources, PRETRAIN_TICK_S, train_traces(), config.pool)
+        world = World(source, schedule.services, 1, PRETRAIN_TICK_S, arrivals)
+        with SummaryWriter(str(folder / "pretrain")) as log, Progress(disable=not progress) as bar:
+            task = bar.add_task("pretrain", total=schedule.windows)
+
+            def told(window: int, score: float) -> None:
+                log.add_scalar("pretrain/score", score, window)
+                bar.advance(task)
+
+            pretrain(model, world, schedule, config.seed, told)
+        torch.save(Actor(model).state_dict(), weights)
+    actor = deepcopy(Actor(model))
+    actor.load_state_dict(torch.load(weights, weights_only=True))
+    if model.num_timesteps == 0:
+        Actor(model).load_state_dict(actor.state_dict())
+    return actor
+
+
+def as_rival(actor: Actor) -> Rival:
+    """Plays the mean of the actor's choices, as a deployed policy does."""
+
+    def choose(observation: Singles) -> Floats:
+        with torch.no_grad():
+            chosen = torch.cat(distributions(actor(torch.as_tensor(observation))), -1)
+        return chosen.numpy().astype(np.float64)
+
+    return choose
 
 
 def train_traces() -> list[Trace]:

@@ -1,13 +1,13 @@
 """The batched environment as Stable-Baselines3 trains on it.
 
 Rows are backends, so one network with shared weights serves any number of them. Each world
-has a twin on the same loads that the plain rule steers; what the twin scores is subtracted, so
-that misses which nobody could have avoided teach nothing.
+has a twin on the same loads that a rival steers: the plain rule, or the policy as it was before.
+What the twin scores is subtracted, so that misses which nobody could have avoided teach nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
-from trimtab_envs.action import ACTION_DIMS, NEUTRAL
+from trimtab_envs.action import ACTION_DIMS, NEUTRAL, one_hot
 from trimtab_envs.episodes import EpisodeSource
 from trimtab_envs.minutes import Bools, Floats
 from trimtab_envs.observation import FEATURES
@@ -24,6 +24,14 @@ from trimtab_envs.world import World
 from trimtab_sim.traces import Trace
 
 Singles = NDArray[np.float32]
+Rival = Callable[[Singles], Floats]
+"""From observations ``[B, K, F]`` to choices ``[B, K, CHOICES]``."""
+
+
+def plain_rule(observation: Singles) -> Floats:
+    """Always the neutral choices."""
+    neutral = one_hot(np.array(NEUTRAL))
+    return np.broadcast_to(neutral, (*observation.shape[:-1], len(neutral)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +48,15 @@ SHAPES = (Shape(224, 1, 5.0), Shape(48, 1, 15.0), Shape(32, 2, 5.0), Shape(24, 2
 # Returns of about one: the gradient is clipped by its norm over actor and critic together, and
 # a critic that chases outliers leaves nothing for the actor. The limit must stay far out: what
 # a burst costs is in the tail, and a policy that never feels it never prepares for one.
-REWARD_SCALE = 0.05
+REWARD_SCALE = 0.1
 REWARD_LIMIT = 10.0
+# Services' scores differ by a hundred times; each counts relative to what is usual for its twin.
+SCORE_FLOOR = 0.5
+USUAL_DECISIONS = 40
 
 
 class Pair:
-    """A world and its twin under the plain rule: same episodes, so scores can be compared."""
+    """A world and its twin under the rival: same episodes, so scores can be compared."""
 
     def __init__(
         self, shape: Shape, traces: Sequence[Trace], seed: np.random.SeedSequence, pool: int
@@ -62,16 +73,21 @@ class Pair:
             for arrival in arrivals
         ]
         self.world, self._twin = worlds
-        self._neutral = np.broadcast_to(
-            NEUTRAL, (shape.services, shape.backends, len(ACTION_DIMS))
-        ).astype(np.int64)
         self.rows = shape.services * shape.backends
+        self._usual = np.empty(shape.services)
+        self._expect(np.ones(shape.services, dtype=np.bool_))
 
-    def step(self, action: NDArray[np.int64]) -> tuple[Floats, Bools]:
-        """The advantage over the twin, in units that all miss prices share, and ``done``."""
-        step = self.world.step(action.reshape(self._neutral.shape))
-        twin = self._twin.step(self._neutral)
-        scale = REWARD_SCALE / (1.0 + 0.04 * self.world.episodes.miss_price)
+    def _expect(self, services: Bools) -> None:
+        """What a new service's score will be, before anything is known of it."""
+        self._usual[services] = (1.5 + 0.02 * self.world.episodes.miss_price)[services]
+
+    def step(self, action: NDArray[np.int64], rival: Rival) -> tuple[Floats, Bools]:
+        """The advantage over the twin, relative to the twin's usual score, and ``done``."""
+        shape = (self.world.services, self.world.backends, len(ACTION_DIMS))
+        step = self.world.step(one_hot(action.reshape(shape)))
+        twin = self._twin.step(rival(self._twin.observe()))
+        scale = REWARD_SCALE / (SCORE_FLOOR + self._usual)
+        self._usual += (twin.score - self._usual) / USUAL_DECISIONS
         reward = np.clip(scale * (twin.score - step.score), -REWARD_LIMIT, REWARD_LIMIT)
         return reward, step.done
 
@@ -79,6 +95,7 @@ class Pair:
         """Begin new episodes, the same in both worlds."""
         self.world.reset(services)
         self._twin.reset(services)
+        self._expect(services)
 
     def observe(self) -> Singles:
         """Observations of all rows, ``[rows, F]``."""
@@ -91,6 +108,7 @@ class PairedVecEnv(VecEnv):
     def __init__(
         self, traces: Sequence[Trace], seed: int, shapes: Sequence[Shape] = SHAPES, pool: int = 512
     ) -> None:
+        self.rival: Rival = plain_rule
         seeds = np.random.SeedSequence(seed).spawn(len(shapes))
         self._pairs = [Pair(shape, traces, s, pool) for shape, s in zip(shapes, seeds, strict=True)]
         self._ends = np.cumsum([pair.rows for pair in self._pairs])
@@ -132,9 +150,10 @@ class PairedVecEnv(VecEnv):
         self._returns[done], self._lengths[done] = 0.0, 0
         return observation, reward.astype(np.float32), done, infos
 
-    @staticmethod
-    def _step(pair: Pair, action: NDArray[np.int64]) -> tuple[Singles, Floats, Bools, Singles]:
-        reward, done = pair.step(action)
+    def _step(
+        self, pair: Pair, action: NDArray[np.int64]
+    ) -> tuple[Singles, Floats, Bools, Singles]:
+        reward, done = pair.step(action, self.rival)
         last = pair.observe()
         observation = last
         if done.any():

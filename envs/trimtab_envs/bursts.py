@@ -1,0 +1,45 @@
+"""How far single ticks rise above the level that was known before them.
+
+Minutes hide bursts of seconds, and those are what queues are made of. A tick-long memory would
+be too large, so each quantile of the ratio is tracked: up a good way when a tick exceeds it, down
+a little when not, in the proportion that makes it the quantile.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from trimtab_envs.minutes import Bools, Floats
+
+BURST_RANKS = np.array([0.9, 0.98, 0.998])
+# Steps in the logarithm: large at first, then small enough that rare ticks do not swing it.
+FIRST_STEP, LAST_STEP = 0.4, 0.1
+START = np.log([1.1, 1.3, 1.5])
+LOWEST, HIGHEST = np.log(0.5), np.log(20.0)
+
+
+class Bursts:
+    """Quantiles at ``BURST_RANKS`` of tick over level of R loads."""
+
+    def __init__(self, rows: int) -> None:
+        self._log = np.repeat(START[:, None], rows, axis=1)
+        self._count = np.zeros(rows)
+
+    @property
+    def ratios(self) -> Floats:
+        """The quantiles as ratios, ``[len(BURST_RANKS), R]``."""
+        return np.asarray(np.exp(self._log))
+
+    def reset(self, rows: Bools) -> None:
+        """Forget the masked rows ``[R]``."""
+        self._log[:, rows] = START[:, None]
+        self._count[rows] = 0.0
+
+    def update(self, rate: Floats, level: Floats, seen: Bools) -> None:
+        """Add one tick's ``rate`` ``[R]`` against the ``level`` known before it, where ``seen``."""
+        usable = seen & (level > 0.0)
+        step = np.maximum(FIRST_STEP / np.sqrt(1.0 + self._count), LAST_STEP) * usable
+        above = rate > level * np.exp(self._log)
+        self._log += step * (BURST_RANKS[:, None] - 1.0 + above)
+        np.clip(self._log, LOWEST, HIGHEST, out=self._log)
+        self._count += usable
