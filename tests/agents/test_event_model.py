@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trimtab_agents.bench.event_model import EventModel, EventService
+from trimtab_agents.bench.event_model import EventModel
+from trimtab_agents.bench.event_service import EventService
 from trimtab_sim.profile import BackendProfile, Profile, Profiles
 
 SIM = Path(__file__).parents[1] / "sim"

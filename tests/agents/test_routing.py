@@ -84,9 +84,10 @@ def test_least_latency_leaves_a_backend_that_has_become_slow() -> None:
     assert shares[-1] < 0.2
 
 
-def test_scenarios_are_scored_for_everyone() -> None:
+def test_scenarios_are_scored_for_everyone(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bad version hurts those who do not look, and a dear backend those who do not count."""
-    load = 1.0 + 0.3 * np.sin(np.arange(130) / 9.0)
+    monkeypatch.setattr("trimtab_agents.bench.routing.HOURS", 0.5)
+    load = 1.0 + 0.3 * np.sin(np.arange(40) / 9.0)
     jobs = crossings({"waves": Trace("waves", 60.0, load)}, Player(LEARNER))
     assert [job.player for job in jobs] == [*ROUTES, LEARNER]
     few = [job for job in jobs if job.player in ("equal", "least_latency", LEARNER)]

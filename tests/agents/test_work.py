@@ -58,8 +58,9 @@ def local_ray() -> Iterator[Spread]:
 def test_every_job_runs_once_and_in_order(
     place: AbstractContextManager[Spread], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Else Ray leaves a token in the home directory.
+    # Else Ray leaves a token in the home directory, and its workers starve on a busy machine.
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.setenv("RAY_worker_niceness", "0")
     jobs = [Square(number, tmp_path / "log") for number in range(5)]
     weights: list[float] = []
     with place as spread:

@@ -84,30 +84,33 @@ def _timeline(course: Course, table: Table, folder: Path) -> Path:
     """
     figure, (above, below) = _figure([3.0, 1.2])
     cell, backend = course.cell, course.cell.profile.backends[0]
-    requests = next(iter(course.by_policy.values()))[0]
-    full = _minutes(requests) * backend.service_time_s / backend.concurrency / TICK_S
-    hours = (np.arange(len(full)) + 0.5) / 60.0
+    load_rps = _minutes(next(iter(course.by_policy.values()))[0]) / TICK_S
+    hours = (np.arange(len(load_rps)) + 0.5) / 60.0
+    full = load_rps * backend.service_time_s / backend.concurrency
     above.fill_between(hours, full, color="#e3e3e3", lw=0, label="load, in full replicas")
-    highest = full.max()
     for name in (name for name in COLOURS if name in course.by_policy):
-        _, misses, replicas = course.by_policy[name]
-        ready = _minutes(replicas)
+        _, misses, replicas = map(_minutes, course.by_policy[name])
         scores = table.scores[name]
-        score = f"J {scores.score[0]:.2f}, {100.0 * scores.miss[0]:.2f} % late"
+        label = f"{TITLES[name]}\nJ {scores.score[0]:.2f}, {100.0 * scores.miss[0]:.2f} % late"
         style = {"color": COLOURS[name], "lw": 2.2 if name in (RULE, LEARNER) else 1.2}
-        above.plot(hours, ready, label=f"{TITLES[name]}\n{score}", **style)
-        below.plot(hours, 100.0 * np.cumsum(_minutes(misses)) / _minutes(requests).sum(), **style)
-        # A rule that shoots far beyond the load would flatten all the rest.
-        highest = max(highest, ready.max() if name in (RULE, LEARNER) else 0.0)
-    above.set(ylabel="ready replicas", ylim=(0.0, 1.08 * highest))
+        above.plot(hours, replicas, label=label, **style)
+        late = 100.0 * np.cumsum(misses) / (load_rps * TICK_S).sum()
+        below.plot(hours, late, **style)
     what = f"start-up {cell.startup_s:g} s, metrics {cell.lag_s:g} s late, λ {cell.miss_price:g}"
     above.set_title(f"{cell.trace}   ({what})", loc="left")
+    above.set(ylabel="ready replicas", ylim=(0.0, 1.08 * _highest(course, full)))
     below.set(ylabel="late so far, %", xlabel="hours", ylim=(0.0, None))
     below.set_xlim(0.0, len(full) / 60.0)
     figure.legend(loc="outside right upper", labelspacing=0.9, handlelength=1.2)
     path = folder / f"timeline_{cell.trace}.png"
     figure.savefig(path, dpi=110)
     return path
+
+
+def _highest(course: Course, full: Floats) -> float:
+    """What has to fit in: an HPA that shoots far beyond the load would flatten all the rest."""
+    shown = [course.by_policy[name][2] for name in (RULE, LEARNER) if name in course.by_policy]
+    return float(max(full.max(), *(replicas.max() for replicas in shown)))
 
 
 def _minutes(values: Floats) -> Floats:

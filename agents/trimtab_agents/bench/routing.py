@@ -21,6 +21,7 @@ from trimtab_agents.rules.routing import ROUTES, RoutedRule
 from trimtab_agents.training.config import TRAIN_TRACES
 from trimtab_envs.memory import ESTIMATES
 from trimtab_sim.profile import BackendProfile, Floats, Profile, Profiles
+from trimtab_sim.signals import Sensed
 from trimtab_sim.simulator import Simulator
 from trimtab_sim.traces import Trace
 
@@ -108,12 +109,7 @@ def _played(
     slower = _slower(known, [scenario for scenario, _, _ in rows])
     rate_rps = loads[:, [trace for _, trace, _ in rows]] * (SIZE * 80.0)
     simulator = Simulator(known, TICK_S, np.random.default_rng(0))
-    share = known.present / known.present.sum(1, keepdims=True)
-    opening = np.ceil(1.4 * rate_rps[0][:, None] * share / known.replica_rps)
-    opening = opening.clip(known.min_replicas, known.max_replicas)
-    sensed = simulator.reset(opening, share)
-    for _ in range(OPENING_TICKS):
-        sensed = simulator.step(rate_rps[0], opening, share).sensed
+    sensed = _opened(simulator, known, rate_rps[0])
     policy.reset(known, np.array([price for _, _, price in rows]), TICK_S)
     billed, misses, requests = np.zeros((3, len(rows)))
     for tick, rates in enumerate(rate_rps):
@@ -127,6 +123,17 @@ def _played(
         requests += seen.requests
     least = np.where(known.present, known.price / known.replica_rps, np.inf).min(1)
     return billed / (requests * least), misses / requests
+
+
+def _opened(simulator: Simulator, known: Profiles, rate_rps: Floats) -> Sensed:
+    """What is seen after a minute of the first load, on capacity to spare."""
+    share = known.present / known.present.sum(1, keepdims=True)
+    replicas = np.ceil(1.4 * rate_rps[:, None] * share / known.replica_rps)
+    replicas = replicas.clip(known.min_replicas, known.max_replicas)
+    sensed = simulator.reset(replicas, share)
+    for _ in range(OPENING_TICKS):
+        sensed = simulator.step(rate_rps, replicas, share).sensed
+    return sensed
 
 
 def _slower(known: Profiles, scenarios: Sequence[Scenario]) -> Profiles:

@@ -7,12 +7,14 @@ says, however good the forecast is. Nothing is learned beyond these errors of th
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import ArrayLike
 
-from trimtab_envs.action import Rule, Setting
-from trimtab_envs.memory import Memory
-from trimtab_envs.minutes import BIN_S, Bools
+from trimtab_agents.rules.target import TargetRule
+from trimtab_envs.memory import ESTIMATES
+from trimtab_envs.minutes import BIN_S
 from trimtab_sim.profile import Floats, Profiles
 from trimtab_sim.signals import Sensed, Wanted
 
@@ -53,56 +55,35 @@ class Errors:
         self.factor = np.where(count >= FEWEST, ordered[rank, self._rows], self.factor)
 
 
-class PredictiveRule:
+class PredictiveRule(TargetRule):
     """Replicas for ``forecast x quantile of its errors x headroom``, let go of over ``hold_s``.
 
     Each value is one number or one per service ``[B]``.
     """
 
-    name = "predictive"
-
     def __init__(self, quantile: ArrayLike, headroom: ArrayLike, hold_s: ArrayLike) -> None:
-        given = quantile, headroom, hold_s
-        self._given = [np.asarray(value, dtype=np.float64).reshape(-1, 1) for value in given]
+        super().__init__(ESTIMATES.index("now"), headroom, hold_s)
+        self.name = "predictive"
+        self._quantile = np.asarray(quantile, dtype=np.float64).reshape(-1, 1)
 
-    def reset(self, profiles: Profiles, miss_price: Floats, tick_s: float) -> None:  # noqa: ARG002 # the protocol's: the quantile stands for the price
+    def reset(self, profiles: Profiles, miss_price: Floats, tick_s: float) -> None:
         """Forget everything and prepare for B new services."""
-        self._profiles = profiles
-        quantile, headroom, hold_s = (
-            np.broadcast_to(value, profiles.shape) for value in self._given
-        )
-        lag_s = np.repeat(profiles.metric_lag_s, profiles.shape[1])
-        self._memory = Memory(profiles.startup_mean_s.ravel(), lag_s, tick_s)
-        self._errors = Errors(quantile.ravel(), self._memory.horizon_s)
-        self._rule = Rule(profiles, tick_s)
-        self._always = ones = np.ones(profiles.shape)
-        self._setting = Setting(
-            ones[..., None], headroom, hold_s, lean=ones, tilt=ones, wait=np.zeros(profiles.shape)
-        )
+        super().reset(profiles, miss_price, tick_s)
+        quantile = np.broadcast_to(self._quantile, profiles.shape)
+        self._errors = Errors(quantile.ravel(), self._codec.memory.horizon_s)
+        self._margin = self._codec.setting.headroom
 
     def act(self, sensed: Sensed) -> Wanted:
         """Decide for one tick."""
-        profiles = self._profiles
-        known, forecast = self._forecast(sensed)
-        in_flight = np.nan_to_num(sensed.in_flight)
-        backlog = np.maximum(in_flight - sensed.ready * profiles.concurrency, 0.0)
-        replicas, demand = self._rule.replicas(
-            self._setting, forecast, forecast[0], self._always, backlog, sensed.wanted, known
-        )
-        weight = self._rule.weights(self._setting, sensed.ready, sensed.weight)
-        return Wanted(replicas=replicas, weight=weight, demand_rps=demand)
-
-    def _forecast(self, sensed: Sensed) -> tuple[Bools, Floats]:
-        """Which services have been seen ``[B, 1]``, and the load to size for ``[1, B, K]``."""
-        memory, shape = self._memory, self._profiles.shape
-        rate_rps = np.where(self._profiles.present, sensed.rate_rps, 0.0).sum(1)
+        memory = self._codec.memory
         closed = memory.minutes.closed
-        measured_s = sensed.time_s - sensed.age_s
-        memory.update(np.repeat(rate_rps, shape[1]), np.repeat(measured_s, shape[1]))
-        forecast = memory.seasonal(memory.horizon_s)
+        self._codec.sense(sensed)
+        now, forecast = memory.level(0), memory.seasonal(memory.horizon_s)
         if memory.minutes.closed > closed:
             self._errors.compare(memory.minutes.at(1), forecast)
         # What is here now is served, whatever was to be expected.
-        demand = np.maximum(forecast * self._errors.factor, memory.level(0))
-        known = memory.age_s.reshape(shape)[:, :1] > 0.0
-        return known, np.asarray(demand.reshape(1, *shape))
+        growth = np.maximum(forecast * self._errors.factor / np.maximum(now, 1e-9), 1.0)
+        growth = growth.reshape(self._margin.shape)
+        self._codec.setting = replace(self._codec.setting, headroom=self._margin * growth)
+        wanted = self._codec.want()
+        return replace(wanted, demand_rps=wanted.demand_rps * growth)
