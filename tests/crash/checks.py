@@ -49,6 +49,16 @@ def exactly_once(life: Life) -> Iterator[str]:
         yield f"it counts {life.human.seen[-1].actions} actions, not {applied.total()}"
 
 
+def fenced(life: Life) -> Iterator[str]:
+    """Every start was a new epoch, and no write arrived under one that was over."""
+    began = [row.said["epoch"] for row in life.records if row.kind == "epoch"]
+    wrote = [write.request.epoch for write in life.proxy.writes if write.applied]
+    if began != sorted(set(began)):
+        yield f"epochs began in this order: {began}"
+    if wrote != sorted(wrote) or not set(wrote) <= set(began):
+        yield f"writes arrived under the epochs {wrote}, and these began: {began}"
+
+
 def commands(life: Life) -> Iterator[str]:
     """What was acknowledged is in the journal, once; what was refused is not."""
     names = Counter(
@@ -122,6 +132,7 @@ def unblamed(life: Life) -> Iterator[str]:
 CHECKS: tuple[Callable[[Life], Iterator[str]], ...] = (
     chain,
     exactly_once,
+    fenced,
     commands,
     envelopes,
     permitted,

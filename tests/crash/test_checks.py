@@ -92,6 +92,7 @@ PLANTED: list[tuple[str, str, Callable[[Life], Life]]] = [
     ("a lost outcome", "exactly_once", lambda life: without(life, "outcome")),
     ("a lost intent", "exactly_once", lambda life: without(life, "tick")),
     ("a write done twice", "exactly_once", lambda life: with_writes(life, applied(life))),
+    ("a write under no known epoch", "fenced", lambda life: without(life, "epoch")),
     ("a lost command", "commands", lambda life: without(life, "mode")),
     ("a lost approval", "commands", lambda life: without(life, "envelope")),
     ("a refused command", "commands", refused_yet_done),
