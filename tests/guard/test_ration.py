@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trimtab_guard.guard import judge
@@ -187,6 +187,7 @@ purses = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.tuples(wishes, wishes, wishes), purses)
 def test_together_they_never_spend_or_change_more(
     wished: tuple[tuple[int, int, float], ...], purse: Purse
