@@ -72,7 +72,7 @@ class Envelope:
 
     def nearest(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
         """The nearest observation inside: a network is shown no number that it never met."""
-        return np.clip(observation, self.low, self.high).astype(np.float32)
+        return np.clip(observation, self.low.astype(np.float32), self.high.astype(np.float32))
 
     def strays(self, observation: NDArray[np.float32], present: Bools) -> list[Stray | None]:
         """Per service the feature that is furthest outside, relative to its range, if any is.
@@ -80,14 +80,14 @@ class Envelope:
         ``observation`` is ``[B, K, F]``; only the backends that are ``present`` ``[B, K]`` count.
         """
         margin = np.maximum(MARGIN * (self.high - self.low), LEAST_MARGIN)
-        beyond = np.maximum(self.low - observation, observation - self.high) / margin
-        beyond = np.where(present[..., None] & JUDGED, beyond, -math.inf)
-        return [
-            self._stray(observation[row], np.unravel_index(far.argmax(), far.shape))
-            if far.max() > 1.0
-            else None
-            for row, far in enumerate(beyond)
-        ]
+        low, high = (self.low - margin).astype(np.float32), (self.high + margin).astype(np.float32)
+        outside = ((observation < low) | (observation > high)) & present[..., None] & JUDGED
+        found: list[Stray | None] = [None] * len(observation)
+        for row in np.flatnonzero(outside.any((1, 2))):
+            beyond = np.maximum(self.low - observation[row], observation[row] - self.high) / margin
+            far = np.where(outside[row], beyond, -math.inf)
+            found[row] = self._stray(observation[row], np.unravel_index(far.argmax(), far.shape))
+        return found
 
     def _stray(self, rows: NDArray[np.float32], at: tuple[np.intp, ...]) -> Stray:
         backend, feature = map(int, at)

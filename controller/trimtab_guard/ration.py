@@ -102,6 +102,4 @@ def paid(verdict: Verdict, state: State, limits: Limits, purse: Purse) -> Verdic
 
 def _bought(growth: int, price: float, left: float) -> int:
     """How many of so many new replicas there is money for."""
-    if growth * price <= left + CENT:
-        return max(0, growth)
-    return max(0, math.floor((left + CENT) / price))
+    return max(0, int(min(growth, (left + CENT) / price)))

@@ -153,9 +153,9 @@ def _is_sound(sample: Sample) -> bool:
 def _gains(sample: Sample, limits: Limits) -> tuple[float, ...]:
     """What one sample adds to the logarithm of each stake."""
     allowed = sample.expected + limits.verify_margin
-    weight = min(1.0, limits.verify_requests / sample.requests) if sample.requests else 0.0
-    if weight == 0.0 or allowed >= 1.0:
+    if allowed >= 1.0:
         return (0.0,) * len(REGRESSIONS)
+    weight = min(1.0, limits.verify_requests / max(1.0, sample.requests))
     misses, hits = weight * sample.misses, weight * (sample.requests - sample.misses)
     shares = (allowed + (1.0 - allowed) * worse for worse in REGRESSIONS)
     return tuple(

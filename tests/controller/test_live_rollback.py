@@ -26,10 +26,11 @@ pytestmark = pytest.mark.stage
 log = logging.getLogger(__name__)
 
 TRIMTAB = [sys.executable, "-c", "from trimtab_controller.cli import main; main()"]
-WITHIN_S = 20.0
+WITHIN_S = 40.0
 REPLICAS = 4
-# The canary gets its 30 points at once, and there is time to look around in the cool-down.
-LIMITS = "weight_step: 0.3\n      cool_s: 1800\n      hold_s: 300"
+# The canary gets its 30 points at once. Half a minute is long enough to find it guilty although the
+# machine stalled, which excuses ten seconds, and to look around in the cool-down.
+LIMITS = "weight_step: 0.3\n      verify_s: 1800\n      cool_s: 1800\n      hold_s: 300"
 
 
 def until(true: Callable[[], object], what: str) -> None:

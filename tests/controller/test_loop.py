@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from trimtab_agents.bundle import load
+from trimtab_agents.proposer import Proposer
 from trimtab_controller.journal import JournalError
 from trimtab_controller.memory import Outcome
 from trimtab_guard.model import Want
@@ -129,6 +131,19 @@ def test_nonsense_is_replaced_by_the_baseline(world: World) -> None:
     world.policy.wants = (Want("a", float("nan"), 7.0), Want("c", -1, 0.5))
     assert world.tick().tick.verdict.reasons[0].code == "MISMATCH"
     assert (world.floors, world.stage.spec.weights["a"]) == ((2, 2), 0.5)
+
+
+def test_a_service_unlike_those_of_the_training_is_left_to_the_baseline(world: World) -> None:
+    world.journal.close()
+    text = (world.folder / "trimtab.yaml").read_text()
+    world.configure(text.replace("concurrency: 4", "concurrency: 256"))
+    (config,) = world.config.services
+    world.policy = Proposer(load(), [config.profile], [50.0], tick_s=1.0, time_scale=60.0)
+    world.boot()
+    tick = world.tick(5).tick
+    assert [want.replicas for want in tick.proposal.backends] == [1, 1]
+    assert "outside of its training: log_concurrency of a is 4, was 0 to 2" in tick.proposal.why
+    assert {str(reason.code) for reason in tick.verdict.reasons} == {"ENVELOPE"}
 
 
 def test_a_policy_that_hung_is_asked_again_once_it_is_back(world: World) -> None:

@@ -49,11 +49,21 @@ def exactly_once(life: Life) -> Iterator[str]:
         yield f"it counts {life.human.seen[-1].actions} actions, not {applied.total()}"
 
 
+def fenced(life: Life) -> Iterator[str]:
+    """Every start was a new epoch, and no write arrived under one that was over."""
+    began = [row.said["epoch"] for row in life.records if row.kind == "epoch"]
+    wrote = [write.request.epoch for write in life.proxy.writes if write.applied]
+    if began != sorted(set(began)):
+        yield f"epochs began in this order: {began}"
+    if wrote != sorted(wrote) or not set(wrote) <= set(began):
+        yield f"writes arrived under the epochs {wrote}, and these began: {began}"
+
+
 def commands(life: Life) -> Iterator[str]:
     """What was acknowledged is in the journal, once; what was refused is not."""
-    names = Counter(
-        row.said["who"] for row in life.records if row.kind in ("mode", "stop", "resume")
-    )
+    names = Counter(row.said["who"] for row in life.records if row.kind in COMMANDS)
+    # An abort ends in a stop by the same hand.
+    names -= Counter(row.said["who"] for row in life.records if row.kind == "abort")
     names += Counter(e.who for e in evidence.envelopes(life.records) if e.answer.name in ANSWERS)
     for command in life.human.commands:
         allowed = {True: (1,), False: (0,), None: (0, 1)}[command.took]
@@ -78,7 +88,7 @@ def envelopes(life: Life) -> Iterator[str]:
 def permitted(life: Life) -> Iterator[str]:
     """Every intent was allowed by mode, stop and granted envelopes as the journal had them.
 
-    A rollback asks nobody.
+    A rollback asks nobody, and nor does what an abort undoes; it begins nothing else.
     """
     for decision in evidence.decisions(life.records):
         name = decision.intent.request_id
@@ -87,6 +97,8 @@ def permitted(life: Life) -> Iterator[str]:
             yield f"{name} in {decision.tick.mode}, but the journal says {decision.present}"
         if decision.intent.undoes:
             continue
+        if decision.present.aborting:
+            yield f"{name} is begun during an abort"
         for backend, change, after in changes(life, decision):
             if change not in ACTS[mode] and not _granted(decision, backend, change, after):
                 yield f"{name}: nobody allowed {backend} {change} to {after} in {mode}"
@@ -94,7 +106,7 @@ def permitted(life: Life) -> Iterator[str]:
 
 def obedient(life: Life) -> Iterator[str]:
     """Between an answered stop and the next resume, nothing changes the stage."""
-    stopped = [c for c in life.human.commands if c.kind == "stop" and c.took]
+    stopped = [c for c in life.human.commands if c.kind in ("stop", "abort") and c.took]
     resumed = [c.sent_s for c in life.human.commands if c.kind == "resume"]
     for stop in stopped:
         until_s = min((t for t in resumed if t > stop.answered_s), default=float("inf"))
@@ -107,6 +119,8 @@ def remembered(life: Life) -> Iterator[str]:
     """The first status after every restart shows the mode and the stop that were before it."""
     for before, status in life.woken:
         mode = pb.Mode.Name(status.mode).removeprefix("MODE_").lower()
+        if before.aborting and status.stopped:
+            continue  # it was the first thing that this daemon did
         if (mode, status.stopped) != (before.mode_at(status.time_s), before.stopped):
             yield f"came back in {mode}, stopped {status.stopped}, not as {before}"
     shown = {status.time_s for status in life.human.seen}
@@ -122,6 +136,7 @@ def unblamed(life: Life) -> Iterator[str]:
 CHECKS: tuple[Callable[[Life], Iterator[str]], ...] = (
     chain,
     exactly_once,
+    fenced,
     commands,
     envelopes,
     permitted,
@@ -132,6 +147,7 @@ CHECKS: tuple[Callable[[Life], Iterator[str]], ...] = (
     paid_for,
 )
 
+COMMANDS = ("mode", "renew", "stop", "abort", "resume")
 ANSWERS = ("GRANTED", "REJECTED", "REVOKED")
 STORIES = ([], ["GRANTED"], ["REJECTED"], ["GRANTED", "REVOKED"])
 # What each mode does without asking.

@@ -11,7 +11,7 @@ from random import Random
 import pytest
 
 from . import evidence
-from .checks import changes
+from .checks import COMMANDS, changes
 from .life import Life, Worlds
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ def summary(lives: list[Life]) -> Counter[str]:
         counts.update(point.value for point in life.deaths)
         counts.update(records=len(life.records), lives=1, writes=len(life.proxy.writes))
         counts.update("applied" for write in life.proxy.writes if write.applied)
-        counts.update(row.kind for row in life.records if row.kind in ("mode", "stop", "resume"))
+        counts.update(row.kind for row in life.records if row.kind in COMMANDS)
         counts.update(e.answer.value for e in evidence.envelopes(life.records))
         for decision in evidence.decisions(life.records):
             counts.update(change for _, change, _ in changes(life, decision))

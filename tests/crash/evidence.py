@@ -61,20 +61,26 @@ def breaks(journal: Sequence[Row]) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """Mode, stop and cool-down after a record."""
+    """Mode, stop, abort and cool-down after a record."""
 
     mode: str = "shadow"
     stopped: bool = False
+    aborting: bool = False
     cooling_until_s: float = 0.0
 
     def after(self, row: Row) -> Present:
-        """Stopped is in shadow, and so is resumed; a cool-down only ends with its time."""
+        """Stopped is in shadow, and so is resumed; a cool-down only ends with its time.
+
+        An abort ends in a stop.
+        """
         match row.kind:
             case "mode":
                 until_s = row.said.get("cooling_until_s", self.cooling_until_s)
                 return replace(self, mode=row.said["mode"], cooling_until_s=until_s)
+            case "abort":
+                return replace(self, aborting=True)
             case "stop":
-                return replace(self, mode="shadow", stopped=True)
+                return replace(self, mode="shadow", stopped=True, aborting=False)
             case "resume":
                 return replace(self, mode="shadow", stopped=False)
         return self

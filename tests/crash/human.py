@@ -1,5 +1,5 @@
-"""The people around a daemon that keeps dying: they set modes, stop, resume, approve, reject
-and revoke.
+"""The people around a daemon that keeps dying: they set modes and renew the lease, stop, abort
+and resume, approve, reject and revoke.
 
 Every command goes out under a name of its own, so that the journal can be searched for it.
 """
@@ -38,11 +38,15 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the people want of one run of the daemon. ``stop_s``: so long after they saw it."""
+    """What the people want of one run of the daemon.
+
+    ``stop_s``: so long after they saw it they stop, or abort with ``abort``.
+    """
 
     mode: int
     resume: bool
     stop_s: float | None
+    abort: bool = False
 
 
 class Human:
@@ -70,7 +74,7 @@ class Human:
                     self._arm(stub, wish, status)
                 elif status and stop_s is not None and time.monotonic() > since_s + stop_s:
                     stop_s = None
-                    self._stop(stub, status)
+                    self._stop(stub, wish, status)
                 elif status and status.pending:
                     self._answer(stub)
                 time.sleep(0.05)
@@ -86,8 +90,12 @@ class Human:
         self.seen.append(status)
         return status
 
-    def _stop(self, stub: Any, status: pb.ServiceStatus) -> None:
-        if not status.stopped:
+    def _stop(self, stub: Any, wish: Wish, status: pb.ServiceStatus) -> None:
+        if status.stopped:
+            return
+        if wish.abort:
+            self._command("abort", "", stub.Abort, pb.AbortRequest(why="it burns"))
+        else:
             self._command("stop", "", stub.Stop, pb.StopRequest(why="it smells"))
 
     def _arm(self, stub: Any, wish: Wish, status: pb.ServiceStatus) -> None:
@@ -99,6 +107,7 @@ class Human:
             request = pb.SetModeRequest(service=status.service, mode=wish.mode)
             name = pb.Mode.Name(wish.mode).removeprefix("MODE_").lower()
             self._command("mode", name, stub.SetMode, request)
+        self._command("renew", "", stub.Renew, pb.RenewRequest(service=status.service))
 
     def _answer(self, stub: Any) -> None:
         """Answer all that waits; sometimes two people do so at once."""

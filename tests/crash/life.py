@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from random import Random
@@ -177,6 +177,7 @@ class Worlds:
             mode=mode,
             resume=self.rng.random() < 0.8,
             stop_s=self.rng.uniform(0.0, 2.0) if stops else None,
+            abort=self.rng.random() < 0.5,
         )
 
     def _calm(self, life: Life) -> None:
@@ -187,7 +188,8 @@ class Worlds:
 
         def concluded() -> bool:
             records = rows(life.journal)
-            resting = replace(present(records), cooling_until_s=0.0) == Present()
+            now = present(records)
+            resting = now.mode == "shadow" and not now.aborting
             return time.monotonic() > deadline_s or (
                 bool(life.human.seen) and resting and not unconcluded(records)
             )

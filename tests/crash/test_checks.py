@@ -67,6 +67,11 @@ def disobeyed(life: Life) -> Life:
     return with_commands(replace(life, human=SimpleNamespace(seen=[], commands=[])), stop)
 
 
+def aborted_before(life: Life) -> Life:
+    abort = Row(0, 0.0, "abort", json.dumps({"who": "nobody", "why": ""}), "")
+    return replace(life, records=[abort, *life.records])
+
+
 def forgotten_stop(life: Life) -> Life:
     before, status = life.woken[0]
     return replace(life, woken=[(replace(before, stopped=not before.stopped), status)])
@@ -92,12 +97,15 @@ PLANTED: list[tuple[str, str, Callable[[Life], Life]]] = [
     ("a lost outcome", "exactly_once", lambda life: without(life, "outcome")),
     ("a lost intent", "exactly_once", lambda life: without(life, "tick")),
     ("a write done twice", "exactly_once", lambda life: with_writes(life, applied(life))),
+    ("a write under no known epoch", "fenced", lambda life: without(life, "epoch")),
     ("a lost command", "commands", lambda life: without(life, "mode")),
+    ("a lost renewal", "commands", lambda life: without(life, "renew")),
     ("a lost approval", "commands", lambda life: without(life, "envelope")),
     ("a refused command", "commands", refused_yet_done),
     ("an approval used up and answered again", "envelopes", answered_again),
     ("a mode that nobody set", "permitted", lambda life: without(life, "mode")),
     ("a write while stopped", "obedient", disobeyed),
+    ("a write during an abort", "permitted", aborted_before),
     ("a forgotten stop", "remembered", forgotten_stop),
     ("a forgotten tick", "remembered", lambda life: without(life, "tick")),
     (

@@ -26,8 +26,18 @@ def test_no_death_breaks_a_promise(
 
 def test_the_lives_were_worth_living(lives: list[Life]) -> None:
     seen = summary(lives)
-    due = ("applied", "granted")
+    due = ("applied", "granted", "renew")
     if DEATHS >= 100:
-        due += (*Point, "SCALE_UP", "SCALE_DOWN", "ROUTE", "rejected", "expired", "stop", "resume")
+        due += (
+            *Point,
+            "SCALE_UP",
+            "SCALE_DOWN",
+            "ROUTE",
+            "rejected",
+            "expired",
+            "stop",
+            "abort",
+            "resume",
+        )
     assert sum(len(life.deaths) for life in lives) == DEATHS
     assert [what for what in due if not seen[what]] == []

@@ -37,6 +37,7 @@ def names(standing: Standing) -> list[str]:
 def test_what_is_in_order_lowers_nothing() -> None:
     for mode in Mode:
         assert effective(mode, CALM, ALWAYS, NOW_S) == Standing(mode)
+    assert (CALM.epoch, CALM.newest_epoch, NO_EPOCH) == ((0, ""),) * 3
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trimtab_guard.guard import judge
 from trimtab_guard.limits import BackendLimits, ClusterLimits, Limits
-from trimtab_guard.model import Proposal, State, Verdict, Want
-from trimtab_guard.ration import BOTTOMLESS, Change, Purse, paid, recent
+from trimtab_guard.model import Proposal, Reason, State, Verdict, Want
+from trimtab_guard.ration import BOTTOMLESS, Change, Purse, paid, recent, waiting
 
 from .world import NOW_S, limits, proposal, reasons, state, watched
 
@@ -60,8 +60,21 @@ def test_new_replicas_are_paid_from_one_budget(left: float, expected: tuple[int,
 
 def test_rounding_costs_nobody_a_replica() -> None:
     assert counts(judged(Purse(0.1 + 0.2), proposal(5, 8))) == (5, 8)
-    assert counts(judged(Purse(0.3 - 1e-10), proposal(5, 8))) == (5, 8)
-    assert counts(judged(Purse(0.3 - 1e-8), proposal(5, 8))) == (5, 7)
+    assert counts(judged(Purse(0.3 - 0.9e-9), proposal(5, 8))) == (5, 8)
+    assert counts(judged(Purse(0.3 - 1.5e-9), proposal(5, 8))) == (5, 7)
+
+
+@pytest.mark.parametrize(
+    ("left", "expected"),
+    [
+        pytest.param(4.1, (7, 6), id="what the first has cost is gone"),
+        pytest.param(8.1, (7, 9), id="and no more than that"),
+    ],
+)
+def test_the_next_backend_gets_what_is_left(left: float, expected: tuple[int, int]) -> None:
+    dear = limits(backends=(BackendLimits("od", price=2.0), BackendLimits("spot", price=0.1)))
+    found = judge(proposal(7, 9), (), state(), dear, PAST, NOW_S, Purse(left))
+    assert counts(found) == expected
 
 
 def test_shrinking_and_routing_are_free() -> None:
@@ -125,6 +138,23 @@ def test_who_wishes_nothing_does_not_wait(share: float, waits: bool) -> None:
     assert [code for code, *_ in reasons(judged(CROWDED, wish))] == ["CROWD"] * waits
 
 
+@pytest.mark.parametrize(
+    ("wish", "waits"),
+    [
+        pytest.param(Want("od", 5, 0.0), False, id="the same"),
+        pytest.param(Want("od", 5, 0.0009), False, id="rounding"),
+        pytest.param(Want("od", 5, 0.001), True, id="more of the route"),
+        pytest.param(Want("od", 4, 0.0), True, id="fewer replicas"),
+    ],
+)
+def test_who_differs_in_anything_waits(wish: Want, waits: bool) -> None:
+    crowd, least = Reason("CROWD", "", 3, 2), Want("od", 5, 0.0)
+    verdict, must = (Verdict("web", NOW_S, (want,)) for want in (wish, least))
+    held = replace(must, reasons=(crowd,))
+    assert waiting(verdict, must, crowd) == (held if waits else verdict)
+    assert bool(waiting(must, verdict, crowd).reasons) == waits
+
+
 def test_the_crowd_keeps_nobody_from_leaving_what_cannot_serve() -> None:
     broken = state(spot={"ready": 0})
     found = judged(CROWDED, proposal(8, 6, (0.6, 0.4)), broken)
@@ -157,6 +187,7 @@ purses = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.tuples(wishes, wishes, wishes), purses)
 def test_together_they_never_spend_or_change_more(
     wished: tuple[tuple[int, int, float], ...], purse: Purse

@@ -31,7 +31,7 @@ def od(wanted: int, **fields: Any) -> State:
     return state(od={"wanted": wanted, "ready": wanted} | fields)
 
 
-def steady(wanted: int, asked: int = 0, **fields: Any) -> History:
+def steady(wanted: int, asked: float = 0, **fields: Any) -> History:
     """900 s of ``wanted`` replicas at od, with ``asked`` proposed."""
     history = History.empty(NOW_S - 900)
     for age_s in ages():
@@ -287,10 +287,10 @@ def test_a_backend_without_load_keeps_one_replica_for_its_share() -> None:
     [
         pytest.param(20.0, {}, steady(9), "RATE_UP", id="as proposed"),
         pytest.param(1, {"rollout": True}, steady(9), "ROLLOUT", id="the present"),
-        pytest.param(1, {}, steady(9, asked=9), "HOLD", id="the highest proposal"),
+        pytest.param(1, {}, steady(9, asked=8.0), "HOLD", id="the highest proposal"),
         pytest.param(1, {"least": 8.0}, steady(9), "DISRUPTION", id="a disruption budget"),
         pytest.param(
-            *(1, {}, steady(9).with_change(NOW_S - 500, "od", 2.0, 9.0), "FLAP"),  # type: ignore[arg-type]  # as JSON may have it
+            *(1, {}, steady(9).with_change(NOW_S - 500, "od", 2.0, 9.0), "FLAP"),
             id="the churn",
         ),
     ],

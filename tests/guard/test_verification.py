@@ -166,6 +166,7 @@ def test_the_stakes_are_those_of_a_slow_bettor(rows: list[tuple[int, float, floa
         pytest.param(Sample(NOW_S + 1, 100, math.nan, 0.01), id="misses unknown"),
         pytest.param(Sample(NOW_S + 1, math.nan, 1, 0.01), id="requests unknown"),
         pytest.param(Sample(NOW_S + 1, math.inf, 100, 0.01), id="infinitely many"),
+        pytest.param(Sample(NOW_S + 1, 2e9, 100, 0.01), id="more than there can be"),
         pytest.param(Sample(NOW_S + 1, 100, -1, 0.01), id="negative"),
         pytest.param(Sample(NOW_S + 1, 100, 100, math.nan), id="nothing expected"),
         pytest.param(Sample(NOW_S + 1, 100, 100, 1.5), id="the impossible expected"),
@@ -174,9 +175,43 @@ def test_the_stakes_are_those_of_a_slow_bettor(rows: list[tuple[int, float, floa
     ],
 )
 def test_what_is_no_evidence_changes_no_stake(sample: Sample) -> None:
-    assert ACTED.with_sample(sample, LIMITS, NOW_S + 1).watches == ACTED.watches
+    after = ACTED.with_sample(sample, LIMITS, NOW_S + 1)
+    assert after.watches == ACTED.watches
+    assert after.time_s in (0.0, NOW_S)  # and what comes then is not taken for old
     good = Sample(NOW_S + 1, 100, 100, 0.01)
     assert ACTED.with_sample(good, LIMITS, NOW_S + 1).watches != ACTED.watches
+
+
+@pytest.mark.parametrize(
+    ("ended_s", "known_s"),
+    [(-0.5, 0.5), (0.0, 1.0), (0.5, 1.0), (1.0, 1.0)],
+    ids=["a while ago", "now", "a bit ahead", "as far ahead as clocks may be"],
+)
+def test_the_time_of_a_sample_is_its_own_but_never_ahead(ended_s: float, known_s: float) -> None:
+    now_s = NOW_S + 1
+    after = ACTED.with_sample(Sample(now_s + ended_s, 100, 100, 0.01), LIMITS, now_s)
+    assert after.time_s == NOW_S + known_s
+    assert after.watches != ACTED.watches
+
+
+def test_one_request_weighs_one_however_few_may_count() -> None:
+    missed = Sample(NOW_S + 1, 1, 1, 0.01)
+    assert odds(missed, limits(verify_requests=1)) == odds(missed, limits(verify_requests=2))
+
+
+def test_the_bets_are_on_large_and_small_regressions() -> None:
+    assert REGRESSIONS == (0.5, 0.25, 0.125, 0.0625, 0.03125, 0.015625)
+
+
+def test_just_enough_evidence_is_enough() -> None:
+    enough = -math.log(LIMITS.verify_alpha)
+    for stake, found in ((enough, True), (math.nextafter(enough, 0), False)):
+        watching = Verification(watches=(Watch(NOW_S, BEFORE, (stake,) * 6),))
+        assert (watching.regression(LIMITS) is not None) == found
+
+
+def test_nothing_is_watched_or_cooling_at_first() -> None:
+    assert Verification() == Verification(time_s=0.0, watches=(), cooling_until_s=0.0)
 
 
 def test_the_same_sample_counts_once() -> None:
@@ -241,6 +276,15 @@ def test_a_clock_that_goes_back_frees_nothing_and_freezes_nothing() -> None:
     assert later.regression(LIMITS) == Regression(NOW_S, BEFORE)
 
 
+def watching(before: Any = (), stakes: Any = (0.0,) * 6) -> dict[str, Any]:
+    return {"time_s": 0.0, "watches": [[0.0, before, stakes]], "cooling_until_s": 0.0}
+
+
+def test_replicas_are_whole_also_where_json_has_them_as_floats() -> None:
+    (watch,) = Verification.from_dict(watching(before=[["od", 5.0, 0.5]])).watches
+    assert type(watch.before[0].replicas) is int
+
+
 @given(st.lists(st.tuples(st.floats(0, 100), st.floats(0, 100)), max_size=20))
 def test_a_restart_changes_nothing(samples: list[tuple[float, float]]) -> None:
     before = seen(ACTED, *samples).with_action(NOW_S + 30, BEFORE[:1])
@@ -248,18 +292,18 @@ def test_a_restart_changes_nothing(samples: list[tuple[float, float]]) -> None:
 
 
 @pytest.mark.parametrize(
-    "data",
+    ("data", "why"),
     [
-        {},
-        {"time_s": 0.0, "watches": [], "cooling_until_s": math.nan},
-        {"time_s": "x", "watches": [], "cooling_until_s": 0.0},
-        {"time_s": 0.0, "watches": [[0.0, [], [0.0] * 5]], "cooling_until_s": 0.0},
-        {"time_s": 0.0, "watches": [[0.0, [["od", 1]], [0.0] * 6]], "cooling_until_s": 0.0},
-        {"time_s": 0.0, "watches": [[0.0, [], [math.inf] * 6]], "cooling_until_s": 0.0},
+        ({}, "watches"),
+        ({"time_s": 0.0, "watches": [], "cooling_until_s": math.nan}, "nan is not a finite number"),
+        ({"time_s": "x", "watches": [], "cooling_until_s": 0.0}, "TypeError"),
+        (watching(stakes=[0.0] * 5), "5 stakes instead of 6"),
+        (watching(before=[["od", 1]]), "not enough values"),
+        (watching(stakes=[math.inf] * 6), "inf is not a finite number"),
     ],
 )
-def test_what_is_no_verification_is_refused(data: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"not a verification .*; start with an empty one"):
+def test_what_is_no_verification_is_refused(data: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValueError, match=rf"not a verification .*{why}.*; start with an empty one"):
         Verification.from_dict(data)
 
 

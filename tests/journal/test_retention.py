@@ -278,7 +278,7 @@ def meaning(location: Path, folder: Path) -> tuple[Any, ...]:
     return known, living, approvals._count
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(records=st.lists(RECORDS, min_size=2, max_size=12), cut=st.integers(2, 12))
 def test_a_daemon_that_starts_after_pruning_knows_the_same(
     tmp_path_factory: pytest.TempPathFactory, records: list[tuple[str, dict[str, Any]]], cut: int
@@ -294,6 +294,33 @@ def test_a_daemon_that_starts_after_pruning_knows_the_same(
             link = list(snapshot.rows())[: len(older)][-1].link
         journal.prune(Checkpoint(link, tuple(still_counting(older, NOW_S))), NOW_S)
     assert meaning(folder / "pruned.db", folder) == meaning(folder / "whole.db", folder)
+
+
+HUMAN = ("mode", mode("guarded", "ann"))
+DEMOTION = ("mode", mode("approve", OURSELVES))
+ROLLBACK = ("mode", mode("assist", OURSELVES, cooling_until_s=NOW_S + 1))
+ELSEWHERE = ("mode", mode("guarded", "ann") | {"service": "api"})
+WRITER = ("writer", {"service": "web", "writer": "kubectl"})
+LIMITS = ("limits", {"limits": {"service": "web"}, "recalled": True})
+
+
+@pytest.mark.parametrize(
+    ("records", "counting"),
+    [
+        ([HUMAN, HUMAN], [2]),
+        ([HUMAN, ELSEWHERE], [1, 2]),
+        ([ROLLBACK, HUMAN], [1, 2]),
+        ([WRITER, HUMAN, DEMOTION, DEMOTION], [1, 2, 4]),
+        ([LIMITS, LIMITS], [2]),
+        ([("stop", {}), ("resume", {}), ("stop", {})], [2, 3]),
+    ],
+    ids=["a mode", "of a service", "a rollback", "an answer", "limits", "a stop"],
+)
+def test_what_counts_until_something_else_is_said(
+    records: list[tuple[str, dict[str, Any]]], counting: list[int]
+) -> None:
+    older = [Entry(seq, 1.0, kind, body, "") for seq, (kind, body) in enumerate(records, 1)]
+    assert [record.seq for record in still_counting(older, NOW_S)] == counting
 
 
 def test_envelopes_that_are_over_are_forgotten_but_not_their_number() -> None:
