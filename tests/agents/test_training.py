@@ -20,7 +20,9 @@ from trimtab_envs.action import ACTION_DIMS, NEUTRAL  # noqa: E402
 from trimtab_envs.observation import FEATURES  # noqa: E402
 from trimtab_sim.traces import shipped_traces  # noqa: E402
 
-SHORT = TrainConfig(decisions=12_288, batch_scale=1, n_steps=16, batch_size=1024, pool=16)
+SHORT = TrainConfig(
+    decisions=12_288, pretrain_windows=0, batch_scale=1, n_steps=16, batch_size=1024, pool=16
+)
 
 
 def observations(rows: int = 64) -> np.ndarray:
@@ -39,6 +41,16 @@ def test_same_seed_same_policy_and_a_resumed_run_goes_on(tmp_path: Path) -> None
     resumed = train(replace(SHORT, decisions=18_432), tmp_path / "a", progress=False)
     assert first.num_timesteps == 12_288
     assert resumed.num_timesteps == 18_432
+
+
+def test_ppo_starts_where_pretraining_ended(tmp_path: Path) -> None:
+    config = replace(SHORT, decisions=1, pretrain_windows=1, pretrain_services=16, n_steps=1)
+    model = train(config, tmp_path, progress=False)
+    pretrained = torch.load(tmp_path / "pretrained.pt", weights_only=True)
+    # The critic learns first, so one rollout leaves the actor as it was.
+    for name, weights in Actor(model).state_dict().items():
+        torch.testing.assert_close(weights, pretrained[name])
+    assert not np.array_equal(logits(model), logits(fresh(config, model.get_env(), None)))
 
 
 class MoreHeadroom(PairedVecEnv):

@@ -24,12 +24,14 @@ class TrainConfig:
 
     ``batch_scale`` multiplies the number of services stepped together, ``pool`` is the number
     of loads that episodes are cut from, and ``decisions`` the length of the run in decisions
-    of single backends; ``pretrain_windows`` windows of gradient descent go before.
+    of single backends; ``pretrain_windows`` windows of gradient descent on ``pretrain_services``
+    services go before.
     """
 
     decisions: int = 8_000_000
     seed: int = 0
     pretrain_windows: int = 100
+    pretrain_services: int = 512
     batch_scale: int = 3
     pool: int = 512
     n_steps: int = 48
@@ -60,6 +62,12 @@ PRESETS = {
     "shipped": TrainConfig(),
     # A minute's run that shows that everything works; too short to learn much.
     "smoke": TrainConfig(
-        decisions=100_000, pretrain_windows=1, batch_scale=1, pool=64, n_steps=16, batch_size=1024
+        decisions=100_000,
+        pretrain_windows=1,
+        pretrain_services=64,
+        batch_scale=1,
+        pool=64,
+        n_steps=16,
+        batch_size=1024,
     ),
 }

@@ -104,7 +104,7 @@ def _pretrained(config: TrainConfig, model: PPO, folder: Path, *, progress: bool
     """The actor as pretraining left it, in ``folder``; a fresh model starts from it."""
     weights = folder / PRETRAINED
     if not weights.exists():
-        schedule = PretrainConfig(windows=config.pretrain_windows)
+        schedule = PretrainConfig(config.pretrain_windows, services=config.pretrain_services)
         sources, arrivals = map(np.random.default_rng, np.random.SeedSequence(config.seed).spawn(2))
         source = EpisodeSource(sources, PRETRAIN_TICK_S, train_traces(), config.pool)
         world = World(source, schedule.services, 1, PRETRAIN_TICK_S, arrivals)
