@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from trimtab_guard.guard import judge
 from trimtab_guard.limits import BackendLimits, ClusterLimits, Limits
-from trimtab_guard.model import Proposal, Reason, State, Verdict, Want
+from trimtab_guard.model import Proposal, Reading, Reason, State, Verdict, Want
 from trimtab_guard.ration import BOTTOMLESS, Change, Purse, paid, recent, waiting
+from trimtab_guard.trust import present
 
 from .world import NOW_S, limits, proposal, reasons, state, watched
 
@@ -166,6 +167,16 @@ def test_nor_from_the_allowed_range_which_is_paid_for() -> None:
     few = state(od={"wanted": 0, "ready": 0})
     assert counts(judged(CROWDED, proposal(3, 5), few)) == (1, 5)
     assert counts(judged(Purse(0.5, frozenset("ab"), 2), proposal(3, 5), few)) == (0, 5)
+
+
+def test_nor_down_to_a_lowered_maximum_unless_in_doubt() -> None:
+    wish, small = proposal(5, 5, (0.55, 0.45)), limits(1, 4)
+    found = judge(wish, (), state(), small, PAST, NOW_S, CROWDED)
+    assert found.backends == (Want("od", 4, 0.5), Want("spot", 4, 0.5))
+    stale = state(od={"rate_rps": Reading(100.0, NOW_S - 4)})
+    held = judge(proposal(), (), stale, small, PAST, NOW_S, CROWDED)
+    assert held.backends == present(stale)
+    assert held.reasons == judge(proposal(), (), stale, small, PAST, NOW_S).reasons
 
 
 PLAIN = (Want("od", 7, 0.0), Want("spot", 5, 0.0))
