@@ -154,7 +154,7 @@ class Life:
         purse = self.guard.ration.Purse.counted(self.cluster, self.changes, self.now_s)
         arguments = scene.state, scene.limits, steered.history, scene.now_s, purse
         verdict = self.tally.timed(self.guard.guard.judge, proposal, baseline, *arguments)
-        self.tally.broken.update(broken(scene, proposal, baseline, verdict))
+        self.tally.blame(broken(scene, proposal, baseline, verdict))
         return verdict
 
     def _proposed(self, steered: Steered, policy: Policy, truth: State) -> Proposal:
@@ -184,7 +184,7 @@ class Life:
         """Within the mode, and with a human who grants every second wish; some writes are lost."""
         mode, present = self._standing(steered), steered.service.present()
         gate = self.guard.modes.split(present, verdict, mode)
-        self.tally.broken.update(broken_by_acting(present, verdict, str(mode), gate.act))
+        self.tally.blame(broken_by_acting(present, verdict, str(mode), gate.act))
         granted = gate.ask if self.rng.random() < 0.5 else ()
         done = {want.name: want for want in (*gate.act, *granted)}
         if done and self.rng.random() < 0.95:
@@ -212,7 +212,7 @@ class Life:
         facts = make_facts(rng, guard, now_s, steered.verification.cooling_until_s)
         standing = guard.authority.effective(mode, facts, self.calendar.schedule, now_s)
         highest = ceiling(facts, self.calendar.is_open(now_s), now_s)
-        self.tally.broken.update(broken_by_mode(str(mode), highest, str(standing.mode)))
+        self.tally.blame(broken_by_mode(str(mode), highest, str(standing.mode)))
         self.tally.count(standing.reasons)
         return standing.mode
 
@@ -227,14 +227,14 @@ class Life:
         watched.set_clock(now_s, limits)
         watched.sample(now_s, REQUESTS, misses, allowed)
         found = steered.verification.regression(limits)
-        self.tally.broken.update(watched.broken(found))
+        self.tally.blame(watched.broken(found))
         if found is None:
             return None
         steered.verification = steered.verification.rolled_back(now_s, limits)
         steered.watched = Watched(sampled_s=watched.sampled_s)
         arguments = scene.state, limits, steered.history, scene.now_s
         verdict: Verdict = self.guard.guard.restore(found.before, *arguments)
-        self.tally.broken.update(broken_by_restoring(scene, found.before, verdict))
+        self.tally.blame(broken_by_restoring(scene, found.before, verdict))
         self.tally.count(verdict.reasons)
         return verdict
 

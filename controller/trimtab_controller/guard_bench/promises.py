@@ -29,8 +29,9 @@ def broken(
     if misshapen:
         yield from misshapen
         return
-    heard = scene.doubt == "none" and not scene.means.waits and _is_trusted(scene, proposal)
-    wishes = _wishes(scene, proposal, baseline, heard)
+    trusted = scene.doubt == "none" and _is_trusted(scene, proposal)
+    heard = trusted and not scene.means.waits
+    wishes = _wishes(scene, proposal if heard else None, () if trusted else baseline)
     for want, here, scaling, bounds in _rows(scene, verdict):
         yield from _miscounted(want.replicas, wishes[want.name], here, scaling, bounds)
     yield from _misspent(scene, wishes, verdict)
@@ -74,12 +75,13 @@ def _is_trusted(scene: Scene, proposal: Proposal) -> bool:
     )
 
 
-def _wishes(
-    scene: Scene, proposal: Proposal, baseline: Sequence[Want], trusted: bool
-) -> dict[str, int]:
-    """Whose word counts: the proposal's; else the present's, with the baseline's on top."""
-    if trusted:
-        return {want.name: want.replicas for want in proposal.backends}
+def _wishes(scene: Scene, heard: Proposal | None, baseline: Sequence[Want]) -> dict[str, int]:
+    """Whose word counts: the proposal's; else the present's, with the baseline's on top.
+
+    Who only waits for other services keeps the present: the baseline is there for a lost policy.
+    """
+    if heard:
+        return {want.name: want.replicas for want in heard.backends}
     wishes = {backend.name: backend.wanted for backend in scene.state.backends}
     if scene.doubt != "held":
         for want in baseline:
@@ -103,8 +105,7 @@ def _misspent(scene: Scene, wishes: dict[str, int], verdict: Verdict) -> Iterato
     cost = wanted_cost = 0.0
     refused = False
     for want, here, scaling, bounds in _rows(scene, verdict):
-        wish = here.wanted if scene.means.waits else wishes[want.name]
-        goal = min(max(wish, bounds.min_replicas), bounds.max_replicas)
+        goal = min(max(wishes[want.name], bounds.min_replicas), bounds.max_replicas)
         granted = min(goal, scaling.ceilings["grows at the allowed rate"])
         refused |= want.replicas < granted
         cost += max(0, want.replicas - here.wanted) * bounds.price
