@@ -168,18 +168,18 @@ class Imports(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def _survives_import(mutant: Mutant, files: list[Path]) -> bool:
-    """File by file, those that import the module first: most mutants are noticed by the first."""
-    named = f"{PACKAGE}.{mutant.module} import"
-    nearest = sorted(files, key=lambda path: named not in path.read_text())
+    """File by file, the one that noticed the last mutant first."""
 
     def tests() -> int:
         sys.meta_path.insert(0, Imports(mutant))
-        return int(any(_pytest([*QUIET, str(path)]) for path in nearest))
+        return next((n for n, path in enumerate(files, 1) if _pytest([*QUIET, str(path)])), 0)
 
-    survives = _forked_number(tests, 1) is None
-    if survives:
+    killer = _forked_number(tests, len(files))
+    if killer is None:
         print(f"not noticed by any test: {mutant.name}", file=sys.stderr, flush=True)
-    return survives
+        return True
+    files.insert(0, files.pop(killer))
+    return False
 
 
 def _pytest(arguments: list[str], *plugins: object) -> int:
