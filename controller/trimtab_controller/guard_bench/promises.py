@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from trimtab_controller.guard_bench.past import is_count, within
-from trimtab_controller.guard_bench.scene import EXACT, Scaling, Scene
+from trimtab_controller.guard_bench.routing import EXACT
+from trimtab_controller.guard_bench.scaling import Scaling
+from trimtab_controller.guard_bench.scene import Scene
 from trimtab_guard.limits import BackendLimits
 from trimtab_guard.model import BackendState, Proposal, Verdict, Want
 
@@ -35,7 +37,7 @@ def broken(
     for want, here, scaling, bounds in _rows(scene, verdict):
         yield from _miscounted(want.replicas, wishes[want.name], here, scaling, bounds)
     yield from _misspent(scene, wishes, verdict)
-    yield from _misrouted(scene, verdict, held=not heard or scene.state.rollout)
+    yield from _misrouted(scene, verdict, held=not heard or scene.at.state.rollout)
     asked = {want.name: want for want in proposal.backends}
     if not verdict.reasons and any(asked.get(want.name) != want for want in verdict.backends):
         yield "every change has a reason"
@@ -56,7 +58,7 @@ def broken_by_restoring(scene: Scene, before: Sequence[Want], verdict: Verdict) 
         was = then[want.name].replicas if want.name in then else here.wanted
         yield from _miscounted(want.replicas, max(was, here.wanted), here, scaling, bounds)
     yield from _mislaid(scene, verdict)
-    shares = [then[b.name].weight if b.name in then else b.weight for b in scene.state.backends]
+    shares = [then[b.name].weight if b.name in then else b.weight for b in scene.at.state.backends]
     if _can_carry(scene, shares):
         for want, share in zip(verdict.backends, shares, strict=True):
             if abs(want.weight - share) > ROUNDING:
@@ -65,10 +67,10 @@ def broken_by_restoring(scene: Scene, before: Sequence[Want], verdict: Verdict) 
 
 def _is_trusted(scene: Scene, proposal: Proposal) -> bool:
     """Whether the policy has a say."""
-    past, limits, now_s = scene.past, scene.limits, scene.now_s
+    past, limits, now_s = scene.at.past, scene.at.limits, scene.at.now_s
     return (
         proposal.service == limits.service
-        and past.is_sound(proposal, [b.name for b in scene.state.backends], now_s)
+        and past.is_sound(proposal, [b.name for b in scene.at.state.backends], now_s)
         and now_s - proposal.time_s <= limits.blind_s
         and proposal.in_envelope
         and now_s - past.strayed_s >= limits.envelope_s
@@ -82,7 +84,7 @@ def _wishes(scene: Scene, heard: Proposal | None, baseline: Sequence[Want]) -> d
     """
     if heard:
         return {want.name: want.replicas for want in heard.backends}
-    wishes = {backend.name: backend.wanted for backend in scene.state.backends}
+    wishes = {backend.name: backend.wanted for backend in scene.at.state.backends}
     if scene.doubt != "held":
         for want in baseline:
             if want.name in wishes and is_count(want.replicas):
@@ -146,7 +148,7 @@ def _can_carry(scene: Scene, shares: Sequence[float]) -> bool:
 
 
 def _misshapen(scene: Scene, verdict: Verdict) -> Iterator[str]:
-    listed = [backend.name for backend in scene.state.backends]
+    listed = [backend.name for backend in scene.at.state.backends]
     if [want.name for want in verdict.backends] != listed:
         yield "just what is listed, in its order"
     if not all(is_count(w.replicas) and within(w.weight, 1 + ROUNDING) for w in verdict.backends):
@@ -158,7 +160,6 @@ def _misshapen(scene: Scene, verdict: Verdict) -> Iterator[str]:
 def _rows(
     scene: Scene, verdict: Verdict
 ) -> Iterator[tuple[Want, BackendState, Scaling, BackendLimits]]:
-    bounds = {backend.name: backend for backend in scene.limits.backends}
-    rows = zip(verdict.backends, scene.state.backends, scene.scaling, strict=True)
-    for want, here, scaling in rows:
-        yield want, here, scaling, bounds[here.name]
+    rows = zip(verdict.backends, scene.at.pairs, scene.scaling, strict=True)
+    for want, (here, bounds), scaling in rows:
+        yield want, here, scaling, bounds
