@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from trimtab_guard import replicas, route
 from trimtab_guard.history import History
 from trimtab_guard.limits import Limits
@@ -26,7 +24,7 @@ def judge(
     ``baseline`` is what a plain rule wants from the last valid readings; ``history`` is the
     memory of the ticks before this one; ``purse`` is what the other services leave to this one.
     Pure: the same arguments give the same verdict, and a verdict, judged again in the place of
-    its proposal, stays as it is.
+    its proposal, stays as it is, unless it then has to wait for other services.
 
     The verdict has one want per backend, in the order of the state. It has none at all when
     the present is not known (``refusals``): a backend that it does not name is left alone.
@@ -43,20 +41,18 @@ def judge(
     - *No backend has a ready replica*: the route stays; sending it elsewhere helps nobody.
     - *Enough other services are changing*: this one's wish waits. What the guard does to a
       service that wishes nothing (into its range, away from what cannot serve, the baseline
-      in place of a blind policy) does not wait, but its new replicas are paid for as well.
+      in place of a blind or broken policy) does not wait, but its new replicas are paid for.
     """
     refused = tuple(refusals(state, limits, history, now_s))
     if refused:
         return Verdict(limits.service, now_s, (), refused)
     known = history.with_state(state)
-
-    def decided(proposal: Proposal) -> Verdict:
-        wish = choose(proposal, baseline, state, limits, known, now_s)
-        return _limited(wish, state, limits, known, now_s)
-
-    verdict = decided(proposal)
-    if crowd := purse.crowd(limits.service):
-        must = decided(replace(proposal, backends=present(state)))
+    wish = choose(proposal, baseline, state, limits, known, now_s)
+    verdict = _limited(wish, state, limits, known, now_s)
+    crowd = purse.crowd(limits.service)
+    if crowd and wish.is_policys:
+        nothing = Wish(present(state), in_doubt=False, reasons=())
+        must = _limited(nothing, state, limits, known, now_s)
         verdict = waiting(verdict, must, crowd)
     return paid(verdict, state, limits, purse)
 

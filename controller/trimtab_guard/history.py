@@ -68,7 +68,8 @@ class History:
         """What is known after ``state``; the same state twice adds nothing.
 
         A clock that has gone back opens no window: what seemed to lie ahead counts as having
-        happened now, and the jump as time in the dark.
+        happened now, and the jump as time in the dark. A change is made after the state that it
+        rests on: it stays when it was, though that state may come once more.
         """
         now_s = state.time_s
         if not math.isfinite(now_s):
@@ -77,6 +78,7 @@ class History:
         lit_s = min(self.recorded_s, trusted_s(senses, state))
         dark_s = max(now_s - lit_s, self.recorded_s - now_s)
         past_s = now_s - LONGEST_WINDOW_S
+        latest_change_s = now_s if now_s < self.time_s else math.inf
         names = tuple(backend.name for backend in state.backends)
         return History(
             time_s=now_s,
@@ -87,7 +89,7 @@ class History:
             dark_s=self.dark_s.between(past_s, now_s).with_value(now_s, dark_s),
             load=_with_load(self.load.between(past_s, now_s), state),
             proposals=_recent(self.proposals, past_s, now_s, names),
-            replicas=_with_counts(_recent(self.replicas, past_s, now_s, names), state),
+            replicas=_with_counts(_recent(self.replicas, past_s, latest_change_s, names), state),
             shares=_with_shares(_recent(self.shares, past_s, now_s, names), state),
             senses=senses,
         )

@@ -199,7 +199,7 @@ def _check_ranges(limits: BackendLimits | Limits | ClusterLimits, owner: str) ->
         _require(
             right_type and bound.least <= value <= bound.most,
             f"{owner}: {name} is {value!r}",
-            f"it must be {what} from {bound.least:g} to {bound.most:g} {bound.unit}",
+            f"it must be {what} from {bound.least} to {bound.most:g} {bound.unit}",
         )
 
 

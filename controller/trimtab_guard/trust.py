@@ -38,6 +38,11 @@ class Wish:
     reasons: tuple[Reason, ...]
     at_once: bool = False
 
+    @property
+    def is_policys(self) -> bool:
+        """Whether it is what the policy asks for, and neither a hold nor the baseline."""
+        return not self.in_doubt and not self.reasons
+
 
 def refusals(state: State, limits: Limits, history: History, now_s: float) -> Iterator[Reason]:
     """Why nothing at all may be touched: the present must be listed, recent and possible."""

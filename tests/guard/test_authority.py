@@ -21,7 +21,7 @@ from trimtab_guard.authority import (
     effective,
 )
 from trimtab_guard.modes import Mode, lower, rung_below
-from trimtab_guard.schedule import ALWAYS, Freeze, Schedule, Window
+from trimtab_guard.schedule import ALWAYS, LAST_S, Freeze, Schedule, Window
 
 from .world import NOW_S  # 2023-11-14T22:13:20Z, a Tuesday
 
@@ -143,9 +143,20 @@ def test_a_freeze_wins_over_an_open_window() -> None:
     assert reason.why == "frozen until 2023-11-15T00:00 UTC"
 
 
-@pytest.mark.parametrize("now_s", [math.nan, math.inf, -math.inf, -1.0, 1e12])
+@pytest.mark.parametrize("now_s", [math.nan, math.inf, -math.inf, -0.5, LAST_S + 1])
 def test_without_a_believable_clock_nothing_is_done(now_s: float) -> None:
-    assert effective(Mode.GUARDED, Facts(FOREVER), FROZEN, now_s).mode is Mode.SHADOW
+    standing = effective(Mode.GUARDED, Facts(FOREVER), FROZEN, now_s)
+    assert standing.mode is Mode.SHADOW
+    assert standing.reasons[-1] == ("CLOSED", Mode.SHADOW, f"the clock shows {now_s!r}")
+
+
+@pytest.mark.parametrize("now_s", [0.0, LAST_S])
+def test_the_first_and_the_last_moment_are_believable(now_s: float) -> None:
+    assert effective(Mode.GUARDED, Facts(FOREVER), FROZEN, now_s) == Standing(Mode.GUARDED)
+
+
+def test_no_lease_is_a_moment_that_never_was_and_forever_has_no_ends() -> None:
+    assert (*NO_LEASE, *FOREVER) == (0.0, 0.0, -math.inf, math.inf)
 
 
 def test_all_that_lowers_is_told() -> None:

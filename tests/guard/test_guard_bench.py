@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -56,21 +57,36 @@ def test_every_limit_was_tried(report: dict[str, Any], code: Code) -> None:
 
 def test_the_same_seed_gives_the_same_lives() -> None:
     one, again, other = (
-        lives.judged(seed, 400, time.thread_time, advance=bool) for seed in (3, 3, 4)
+        lives.judged(seed, count(), 400, time.thread_time, advance=bool) for seed in (3, 3, 4)
     )
     assert one.cut == again.cut
     assert one.cut != other.cut
 
 
-def test_a_broken_promise_is_told_and_fails(
+def test_a_broken_promise_is_told_with_its_life_which_can_be_repeated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bug = next(bug for bug in BUGS if bug.module == "route")
     monkeypatch.setattr(lives, "real", lambda: planted(bug))
     monkeypatch.setattr(command, "BUGS", ())
-    exit_code, data = run(tmp_path / "guard.json", "--proposals", "500")
+    exit_code, data = run(tmp_path / "guard.json", "--proposals", "3000")
     assert exit_code == 1
-    assert data["violations"] == sum(data["broken"].values()) > 0
+    assert data["violations"] == sum(broken["times"] for broken in data["broken"]) > 0
+    first = [broken for broken in data["broken"] if broken["life"] == 0]
+    exit_code, data = run(tmp_path / "again.json", "--life", "0")
+    assert (exit_code, data["broken"], data["planted"]) == (1, first, 0)
+
+
+@pytest.mark.parametrize(
+    "life",
+    [
+        pytest.param("409", id="money that a baseline took is gone for a waiting service"),
+        pytest.param("568", id="an old state comes again after a change"),
+    ],
+)
+def test_lives_that_once_broke_a_promise(tmp_path: Path, life: str) -> None:
+    exit_code, data = run(tmp_path / "guard.json", "--seed", "0", "--life", life)
+    assert (exit_code, data["broken"]) == (0, [])
 
 
 def test_a_bug_that_is_not_found_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

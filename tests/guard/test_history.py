@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab_guard.history import History, load_rps
-from trimtab_guard.model import Reading
+from trimtab_guard.model import Reading, State
 from trimtab_guard.series import Band, Peaks, Steps
 
 from .world import NOW_S, codes, proposal, reasons, replicas, state, verdict, watched
@@ -154,6 +154,21 @@ def test_counts_read_before_our_own_change_do_not_undo_it() -> None:
     late = state(NOW_S, replicas_time_s=NOW_S - 2)
     assert past.with_state(late).replicas["od"].levels(NOW_S - 10) == (5, 8)
     assert past.with_state(late).shares["od"].level == 0.5
+
+
+@pytest.mark.parametrize(
+    "late",
+    [
+        pytest.param(state(), id="the same once more"),
+        pytest.param(state(NOW_S + 1), id="a newer one"),
+        pytest.param(state(replicas_time_s=NOW_S - 2), id="with older counts"),
+        pytest.param(state(od={"wanted": -1}), id="with impossible counts"),
+    ],
+)
+def test_a_state_from_before_our_own_change_does_not_date_it_back(late: State) -> None:
+    """Else it would leave the rate window too early, and an old count look like a move back."""
+    past = watched(state()).with_change(NOW_S + 2, "od", 5, 8)
+    assert past.with_state(late).replicas == past.replicas
 
 
 def test_counts_are_remembered_at_the_time_they_were_read() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from trimtab_guard.limits import BackendLimits, Limits, bounds
+from trimtab_guard.limits import BackendLimits, ClusterLimits, Limits, bounds
 
 from .world import limits
 
@@ -53,38 +53,83 @@ def test_each_field_is_refused_just_outside_its_range(
             "backend 'od': min_replicas is 5; it must be at most max_replicas, 4",
             id="min over max",
         ),
-        pytest.param(lambda: BackendLimits(""), "a backend has no name", id="nameless backend"),
-        pytest.param(lambda: limits(service=""), "a service has no name", id="nameless service"),
-        pytest.param(lambda: limits(backends=()), "backends is empty", id="no backend"),
+        pytest.param(
+            lambda: BackendLimits("od", -1),
+            "backend 'od': min_replicas is -1; it must be a whole number from 0 to 100000 replicas",
+            id="a whole number",
+        ),
+        pytest.param(
+            lambda: limits(flap_budget=1),
+            "service 'web': flap_budget is 1; it must be a number from 2 to 1000 x max_replicas",
+            id="a number",
+        ),
+        pytest.param(
+            lambda: ClusterLimits(budget=-1),
+            "cluster: budget is -1; it must be a number from 0 to 1e+09 price x replicas",
+            id="cluster",
+        ),
+        pytest.param(
+            lambda: BackendLimits(""),
+            "a backend has no name; every backend needs one",
+            id="nameless backend",
+        ),
+        pytest.param(
+            lambda: limits(service=""),
+            "a service has no name; every service needs one",
+            id="nameless service",
+        ),
+        pytest.param(
+            lambda: limits(backends=()),
+            "service 'web': backends is empty; it must list at least one",
+            id="no backend",
+        ),
         pytest.param(
             lambda: limits(backends=(BackendLimits("od"), BackendLimits("od"))),
-            r"backends lists \['od', 'od'\]; each name may appear once",
+            "service 'web': backends lists ['od', 'od']; each name may appear once",
             id="backend twice",
         ),
         pytest.param(
             lambda: limits(blind_s=3.0),
-            "blind_s is 3.0; it must be more than stale_intervals x interval_s, 3.0 s",
+            "service 'web': blind_s is 3.0; "
+            "it must be more than stale_intervals x interval_s, 3.0 s",
             id="blind before stale",
         ),
         pytest.param(
             lambda: limits().scaled(0), "speed is 0; it must be more than 0", id="speed 0"
         ),
-        pytest.param(lambda: limits().scaled(-1), "speed is -1", id="speed negative"),
-        pytest.param(lambda: limits().scaled(math.nan), "speed is nan", id="speed nan"),
-        pytest.param(lambda: limits().scaled(math.inf), "speed is inf", id="speed infinite"),
         pytest.param(
-            lambda: limits().scaled(0.01), "rate_window_s is 6000.0; it must be", id="speed tiny"
+            lambda: limits().scaled(-1), "speed is -1; it must be more than 0", id="speed negative"
+        ),
+        pytest.param(
+            lambda: limits().scaled(math.nan), "speed is nan; it must be more than 0", id="no speed"
+        ),
+        pytest.param(
+            lambda: limits().scaled(math.inf),
+            "speed is inf; it must be more than 0",
+            id="speed infinite",
+        ),
+        pytest.param(
+            lambda: limits().scaled(0.01),
+            "service 'web': rate_window_s is 6000.0; it must be a number from 0.001 to 3600 s",
+            id="speed tiny",
         ),
     ],
 )
 def test_contradictions_are_named(build: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011  # the message is compared below
         build()
+    assert str(caught.value) == message
 
 
 def test_bounds_may_touch() -> None:
     assert BackendLimits("od", 4, 4).max_replicas == 4
     assert limits(blind_s=3.001).stale_s == 3.0
+    assert limits(weight_step=0, headroom=10, interval_s=0.5).stale_s == 1.5
+
+
+@pytest.mark.parametrize("owner", [limits(), ClusterLimits()], ids=["service", "cluster"])
+def test_at_the_speed_of_life_all_stays(owner: Limits | ClusterLimits) -> None:
+    assert owner.scaled(1) == owner
 
 
 def test_speed_shrinks_the_policys_windows_and_leaves_the_sensors() -> None:

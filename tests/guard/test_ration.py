@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from trimtab_guard.guard import judge
 from trimtab_guard.limits import BackendLimits, ClusterLimits, Limits
-from trimtab_guard.model import Proposal, Reason, State, Verdict, Want
+from trimtab_guard.model import Proposal, Reading, Reason, State, Verdict, Want
 from trimtab_guard.ration import BOTTOMLESS, Change, Purse, paid, recent, waiting
+from trimtab_guard.trust import present
 
 from .world import NOW_S, limits, proposal, reasons, state, watched
 
@@ -168,12 +169,45 @@ def test_nor_from_the_allowed_range_which_is_paid_for() -> None:
     assert counts(judged(Purse(0.5, frozenset("ab"), 2), proposal(3, 5), few)) == (0, 5)
 
 
-def test_nor_the_baseline_from_adding_in_the_place_of_a_lost_policy() -> None:
-    lost, plain = proposal(9, 9, in_envelope=False), (Want("od", 7, 0.0), Want("spot", 5, 0.0))
-    for purse, expected in ((BOTTOMLESS, (7, 5)), (CROWDED, (7, 5)), (Purse(1.0), (6, 5))):
-        verdict = judge(lost, plain, state(), PRICED, PAST, NOW_S, purse)
-        assert counts(verdict) == expected
-        assert "CROWD" not in {code for code, *_ in reasons(verdict)}
+def test_nor_down_to_a_lowered_maximum_unless_in_doubt() -> None:
+    wish, small = proposal(5, 5, (0.55, 0.45)), limits(1, 4)
+    found = judge(wish, (), state(), small, PAST, NOW_S, CROWDED)
+    assert found.backends == (Want("od", 4, 0.5), Want("spot", 4, 0.5))
+    stale = state(od={"rate_rps": Reading(100.0, NOW_S - 4)})
+    held = judge(proposal(), (), stale, small, PAST, NOW_S, CROWDED)
+    assert held.backends == present(stale)
+    assert held.reasons == judge(proposal(), (), stale, small, PAST, NOW_S).reasons
+
+
+PLAIN = (Want("od", 7, 0.0), Want("spot", 5, 0.0))
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        pytest.param(proposal(9, 9, in_envelope=False), id="outside of its envelope"),
+        pytest.param(proposal(9, 9, service="other"), id="for another service"),
+        pytest.param(proposal(9, 9, time_s=NOW_S - 61), id="too old"),
+        pytest.param(proposal(math.nan, 9), id="impossible replicas"),
+        pytest.param(proposal(9, 9, (0.0, 0.0)), id="an impossible route"),
+        pytest.param(proposal(backends=()), id="for no backend"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("purse", "expected"), [(BOTTOMLESS, (7, 5)), (CROWDED, (7, 5)), (Purse(1.0), (6, 5))]
+)
+def test_nor_the_baseline_from_adding_in_the_place_of_a_lost_policy(
+    lost: Proposal, purse: Purse, expected: tuple[int, int]
+) -> None:
+    verdict = judge(lost, PLAIN, state(), PRICED, PAST, NOW_S, purse)
+    assert counts(verdict) == expected
+    assert "CROWD" not in {code for code, *_ in reasons(verdict)}
+
+
+def test_before_the_first_route_is_written_a_sound_policy_waits_and_no_baseline_comes() -> None:
+    bare = state(od={"weight": 0.0}, spot={"weight": 0.0})
+    found = judge(proposal(8, 6), PLAIN, bare, PRICED, PAST, NOW_S, CROWDED)
+    assert counts(found) == (5, 5)
 
 
 def test_a_present_that_is_not_known_is_left_alone() -> None:

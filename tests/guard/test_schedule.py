@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimtab_guard.schedule import ALWAYS, Day, Freeze, Schedule, Window
+from trimtab_guard.schedule import ALWAYS, LAST_S, Day, Freeze, Schedule, Window
 
 WEEKDAYS = (Day.MON, Day.TUE, Day.WED, Day.THU, Day.FRI)
 OFFICE = Window("09:00", "17:00", WEEKDAYS)
@@ -102,6 +102,10 @@ def test_a_day_of_a_window_is_the_zone_s_day() -> None:
         assert mondays.is_open(sunday_evening_in_utc.timestamp()) == is_open
         later = sunday_evening_in_utc + timedelta(days=2)
         assert not mondays.is_open(later.timestamp())
+
+
+def test_the_last_moment_is_two_days_before_the_year_10000() -> None:
+    assert datetime(9999, 12, 30, tzinfo=ZoneInfo("UTC")).timestamp() == LAST_S
 
 
 @pytest.mark.parametrize(

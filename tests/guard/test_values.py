@@ -13,6 +13,7 @@ import trimtab_guard
 from trimtab_guard.limits import BackendLimits, ClusterLimits, Limits, bounds
 from trimtab_guard.model import Proposal, Verdict
 from trimtab_guard.modes import Authority, Change, Mode
+from trimtab_guard.schedule import Day, Freeze
 
 
 def values() -> list[type]:
@@ -38,11 +39,13 @@ def test_words_that_people_and_journals_see() -> None:
     assert [*map(str, Mode)] == ["shadow", "approve", "assist", "guarded"]
     assert [*map(str, Change)] == ["scale-up", "scale-down", "route"]
     assert [*map(str, Authority)] == ["shadow", "ask", "act"]
+    assert [*map(str, Day)] == ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 
 def test_what_is_not_said_is_empty() -> None:
     assert Proposal("web", "p", 0.0, ()).why == ""
     assert Verdict("web", 0.0, ()).reasons == ()
+    assert Freeze("2026-11-27T00:00", "2026-11-28T00:00").why == ""
 
 
 RANGES = {

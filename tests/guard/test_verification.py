@@ -74,6 +74,11 @@ def test_what_was_expected_is_no_regression() -> None:
     assert math.isinf(seconds_until_found(1.0, 200, expected=1.0))
 
 
+@pytest.mark.parametrize("expected", [0.98, 1.0])
+def test_where_every_miss_is_allowed_no_request_is_evidence(expected: float) -> None:
+    assert seen(ACTED, (100, 100), (100, 0), expected=expected).watches == ACTED.watches
+
+
 def odds(sample: Sample, allowed: Limits) -> float:
     (watch,) = ACTED.with_sample(sample, allowed, sample.time_s).watches
     return math.exp(watch.evidence())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import count
 from random import Random
 from typing import Any, NamedTuple
 
@@ -22,40 +23,40 @@ class Find(NamedTuple):
     proposals: int
 
 
-def torment(
-    guard: Guard, seed: int, proposals: int, tally: Tally, advance: Callable[[int], object]
-) -> Iterator[Tally]:
-    """The tally after every tick, until it holds ``proposals``; same seed, same lives."""
-    number = 0
-    while True:
+def torment(guard: Guard, seed: int, numbers: Iterable[int], tally: Tally) -> Iterator[int]:
+    """How many proposals were judged, after every tick of these lives; same seed, same lives."""
+    for number in numbers:
+        tally.life = number
         life = Life(guard, Random(f"{seed} {number}"), tally)
         for _ in range(TICKS):
-            before = tally.proposals
             life.tick()
-            advance(tally.proposals - before)
-            yield tally
-            if tally.proposals >= proposals:
-                return
-        number += 1
+            yield tally.proposals
 
 
 def judged(
-    seed: int, proposals: int, clock_s: Callable[[], float], advance: Callable[[int], object]
+    seed: int,
+    numbers: Iterable[int],
+    proposals: int,
+    clock_s: Callable[[], float],
+    advance: Callable[[int], object],
 ) -> Tally:
-    """What the guard made of so many proposals."""
+    """What the guard made of so many proposals, or of all that there are in these lives."""
     tally = Tally(clock_s)
-    for _ in torment(real(), seed, proposals, tally, advance):
-        pass
+    for done in torment(real(), seed, numbers, tally):
+        advance(done)
+        if done >= proposals:
+            break
     return tally
 
 
 def hunt(bug: Bug, seed: int) -> Find:
     """Until the checker finds it, or gives up; ``ValueError`` as `planted`."""
     tally = Tally(clock_s=float)
-    for _ in torment(planted(bug), seed, HUNT, tally, advance=bool):
-        if tally.broken:
-            return Find(bug, next(iter(tally.broken)), tally.proposals)
-    return Find(bug, "", tally.proposals)
+    for done in torment(planted(bug), seed, count(), tally):
+        if tally.broken or done >= HUNT:
+            break
+    found = next(iter(tally.broken), None)
+    return Find(bug, found.promise if found else "", tally.proposals)
 
 
 def report(tally: Tally, finds: list[Find]) -> dict[str, Any]:
@@ -68,7 +69,9 @@ def report(tally: Tally, finds: list[Find]) -> dict[str, Any]:
         "planted": len(finds),
         "checks_per_s": round(len(took_s) / sum(took_s)),
         "p99_us": round(took_s[int(0.99 * len(took_s))] * 1e6, 1),
-        "broken": dict(sorted(tally.broken.items())),
+        "broken": [
+            {**broken._asdict(), "times": times} for broken, times in sorted(tally.broken.items())
+        ],
         "cut": dict(sorted(tally.cut.items())),
     }
 
@@ -77,8 +80,8 @@ def described(data: dict[str, Any], finds: list[Find]) -> Iterator[str]:
     """The report in lines for a human."""
     for name in ("proposals", "violations", "checks_per_s", "p99_us"):
         yield f"{name.replace('_', ' '):16} {data[name]:>12,}"
-    for promise, times in data["broken"].items():
-        yield f"  BROKEN {times} times: {promise}"
+    for broken in data["broken"]:
+        yield "  BROKEN {times} times in life {life}: {promise}".format_map(broken)
     yield f"{'planted bugs':16} {data['planted_found']:>9} of {data['planted']}"
     for find in finds:
         found = f"after {find.proposals:,}: {find.promise}" if find.promise else "NOT FOUND"

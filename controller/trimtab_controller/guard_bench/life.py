@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
@@ -18,17 +15,13 @@ from trimtab_controller.guard_bench.ceilings import (
 )
 from trimtab_controller.guard_bench.copies import Guard
 from trimtab_controller.guard_bench.facts import make_calendar, make_facts
-from trimtab_controller.guard_bench.hostile import CHALLENGERS, LEADERS, Policy, disguised
-from trimtab_controller.guard_bench.past import Past
+from trimtab_controller.guard_bench.hostile import CHALLENGERS
+from trimtab_controller.guard_bench.moment import Moment
 from trimtab_controller.guard_bench.promises import broken, broken_by_restoring
 from trimtab_controller.guard_bench.scene import Scene
+from trimtab_controller.guard_bench.steered import Steered, proposed
 from trimtab_controller.guard_bench.tally import Tally
-from trimtab_controller.guard_bench.world import (
-    Service,
-    make_cluster_limits,
-    make_limits,
-    make_service,
-)
+from trimtab_controller.guard_bench.world import make_cluster_limits, make_limits, make_service
 from trimtab_guard.model import Proposal, State, Verdict, Want
 
 TICKS = 150
@@ -40,22 +33,6 @@ DELAYS_S = (0.2, 2, 4, -0.5, -2)
 """Between a state and its judge, whose clock need not be the sensor's."""
 REQUESTS, EXPECTED = 100, 0.05
 """Of every sample of a verification, and the share that is expected to miss."""
-
-
-@dataclass(slots=True)
-class Steered:
-    """A service, and what the guard and the checker remember of it."""
-
-    service: Service
-    history: Any
-    past: Past
-    verification: Any
-    watched: Watched = field(default_factory=Watched)
-    leader: Policy = LEADERS[0]
-    proposal: Proposal | None = None
-    stays_ticks: int = 0
-    in_envelope: bool = True
-    ruin_ticks: int = 0
 
 
 class Life:
@@ -70,7 +47,10 @@ class Life:
         self.ledger = Ledger()
         names = ("web", "api", "batch")[: rng.choice((1, 2, 3, 3))]
         self.is_slow = rng.random() < 0.2
-        self.steered = [self._begin(make_service(rng, name, self.is_slow)) for name in names]
+        self.steered = [
+            Steered.begin(guard, make_service(rng, name, self.is_slow), self.now_s)
+            for name in names
+        ]
         self.calendar = make_calendar(rng, guard, self.now_s)
 
     def tick(self) -> None:
@@ -97,26 +77,16 @@ class Life:
         """The daemon restarts, forgets, or reads its limits anew."""
         chance = self.rng.random()
         if chance < 0.01:
-            self._restart()
+            for steered in self.steered:
+                steered.restart(self.guard)
         elif chance < 0.012:
-            self.steered = [self._begin(steered.service) for steered in self.steered]
+            self.steered = [
+                Steered.begin(self.guard, steered.service, self.now_s) for steered in self.steered
+            ]
         elif chance < 0.016:
             service = self.rng.choice(self.steered).service
             bounds = service.limits.backends
             service.limits = make_limits(self.rng, service.name, bounds, self.is_slow)
-
-    def _restart(self) -> None:
-        guard = self.guard
-        for steered in self.steered:
-            steered.history = guard.history.History.from_dict(_stored(steered.history))
-            steered.verification = guard.verification.Verification.from_dict(
-                _stored(steered.verification)
-            )
-
-    def _begin(self, service: Service) -> Steered:
-        history = self.guard.history.History.empty(self.now_s)
-        verification = self.guard.verification.Verification()
-        return Steered(service, history, Past(self.now_s), verification)
 
     # One service.
 
@@ -132,12 +102,12 @@ class Life:
         steered.past.see(state)
         now_s = self.now_s + (rng.choice(DELAYS_S) if rng.random() < 0.1 else 0.0)
         means = self.ledger.means(service.name, self.cluster, self.now_s)
-        scene = Scene.of(steered.past, state, service.limits, now_s, means)
+        scene = Scene.of(Moment(steered.past, state, service.limits, now_s), means)
         baseline = self._baseline(truth)
         for _ in range(CHALLENGERS_PER_TICK):
-            challenge = self._proposed(steered, rng.choice(CHALLENGERS), truth)
+            challenge = proposed(rng, rng.choice(CHALLENGERS), truth, service.limits, self.turn)
             self._judge(steered, scene, challenge, baseline)
-        proposal = self._in_force(steered, truth)
+        proposal = steered.in_force(rng, truth, self.turn)
         verdict = self._judge(steered, scene, proposal, baseline)
         steered.history = steered.history.with_state(state).with_proposal(proposal)
         steered.past.hear(proposal)
@@ -145,34 +115,17 @@ class Life:
         if restored is None:
             return verdict
         if restored.backends:
-            self._write(steered, restored.backends)
+            steered.write(self.now_s, restored.backends)
         return None
 
     def _judge(
         self, steered: Steered, scene: Scene, proposal: Proposal, baseline: tuple[Want, ...]
     ) -> Verdict:
         purse = self.guard.ration.Purse.counted(self.cluster, self.changes, self.now_s)
-        arguments = scene.state, scene.limits, steered.history, scene.now_s, purse
+        arguments = scene.at.state, scene.at.limits, steered.history, scene.at.now_s, purse
         verdict = self.tally.timed(self.guard.guard.judge, proposal, baseline, *arguments)
-        self.tally.broken.update(broken(scene, proposal, baseline, verdict))
+        self.tally.blame(broken(scene, proposal, baseline, verdict))
         return verdict
-
-    def _proposed(self, steered: Steered, policy: Policy, truth: State) -> Proposal:
-        wants = policy(self.rng, truth, steered.service.limits, self.turn)
-        proposal = Proposal(truth.service, policy.__name__, truth.time_s, wants)
-        return disguised(self.rng, proposal) if self.rng.random() < 0.15 else proposal
-
-    def _in_force(self, steered: Steered, truth: State) -> Proposal:
-        """A policy stays for a while; a decision holds for a few ticks."""
-        rng = self.rng
-        if not steered.stays_ticks:
-            steered.leader, steered.stays_ticks = rng.choice(LEADERS), rng.choice((3, 20, 60))
-            steered.in_envelope = rng.random() < 0.95
-        steered.stays_ticks -= 1
-        if steered.proposal is None or rng.random() < 0.5:
-            fresh = self._proposed(steered, steered.leader, truth)
-            steered.proposal = replace(fresh, in_envelope=steered.in_envelope)
-        return steered.proposal
 
     def _baseline(self, truth: State) -> tuple[Want, ...]:
         counts = (self.rng.choice((0, 3, 8, 50, -1, float("nan"))) for _ in truth.backends)
@@ -184,25 +137,17 @@ class Life:
         """Within the mode, and with a human who grants every second wish; some writes are lost."""
         mode, present = self._standing(steered), steered.service.present()
         gate = self.guard.modes.split(present, verdict, mode)
-        self.tally.broken.update(broken_by_acting(present, verdict, str(mode), gate.act))
+        self.tally.blame(broken_by_acting(present, verdict, str(mode), gate.act))
         granted = gate.ask if self.rng.random() < 0.5 else ()
         done = {want.name: want for want in (*gate.act, *granted)}
         if done and self.rng.random() < 0.95:
             wants = tuple(done.get(now.name, now) for now in present)
             cost = price(steered.service.limits, present, wants)
-            self._write(steered, wants)
+            steered.write(self.now_s, wants)
             self.changes += (self.guard.ration.Change(self.now_s, verdict.service, cost),)
             self.ledger.entries.append((self.now_s, verdict.service, cost))
             steered.verification = steered.verification.with_action(self.now_s, present)
             steered.watched.write(self.now_s, present)
-
-    def _write(self, steered: Steered, wants: Sequence[Want]) -> None:
-        for pool, want in zip(steered.service.pools, wants, strict=True):
-            if want.replicas != pool.wanted:
-                change = self.now_s, pool.name, pool.wanted, want.replicas
-                steered.past.change(*change)
-                steered.history = steered.history.with_change(*change)
-            pool.wanted, pool.weight = want.replicas, want.weight
 
     def _standing(self, steered: Steered) -> Any:
         """The mode that holds: mostly the highest."""
@@ -212,13 +157,13 @@ class Life:
         facts = make_facts(rng, guard, now_s, steered.verification.cooling_until_s)
         standing = guard.authority.effective(mode, facts, self.calendar.schedule, now_s)
         highest = ceiling(facts, self.calendar.is_open(now_s), now_s)
-        self.tally.broken.update(broken_by_mode(str(mode), highest, str(standing.mode)))
+        self.tally.blame(broken_by_mode(str(mode), highest, str(standing.mode)))
         self.tally.count(standing.reasons)
         return standing.mode
 
     def _verify(self, steered: Steered, scene: Scene) -> Verdict | None:
         """What is written at once when misses rose after an action; none otherwise."""
-        limits, now_s, watched = scene.limits, self.now_s, steered.watched
+        limits, now_s, watched = scene.at.limits, self.now_s, steered.watched
         allowed = EXPECTED + limits.verify_margin
         steered.ruin_ticks = 5 if self.rng.random() < 0.01 else max(0, steered.ruin_ticks - 1)
         misses = REQUESTS if steered.ruin_ticks else int(self.rng.random() * allowed * REQUESTS)
@@ -227,18 +172,13 @@ class Life:
         watched.set_clock(now_s, limits)
         watched.sample(now_s, REQUESTS, misses, allowed)
         found = steered.verification.regression(limits)
-        self.tally.broken.update(watched.broken(found))
+        self.tally.blame(watched.broken(found))
         if found is None:
             return None
         steered.verification = steered.verification.rolled_back(now_s, limits)
         steered.watched = Watched(sampled_s=watched.sampled_s)
-        arguments = scene.state, limits, steered.history, scene.now_s
+        arguments = scene.at.state, limits, steered.history, scene.at.now_s
         verdict: Verdict = self.guard.guard.restore(found.before, *arguments)
-        self.tally.broken.update(broken_by_restoring(scene, found.before, verdict))
+        self.tally.blame(broken_by_restoring(scene, found.before, verdict))
         self.tally.count(verdict.reasons)
         return verdict
-
-
-def _stored(value: Any) -> Any:
-    """Through the journal and back."""
-    return json.loads(json.dumps(value.to_dict()))

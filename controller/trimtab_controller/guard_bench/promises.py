@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from trimtab_controller.guard_bench.past import is_count, within
-from trimtab_controller.guard_bench.scene import EXACT, Scaling, Scene
+from trimtab_controller.guard_bench.routing import EXACT
+from trimtab_controller.guard_bench.scaling import Scaling
+from trimtab_controller.guard_bench.scene import Scene
 from trimtab_guard.limits import BackendLimits
 from trimtab_guard.model import BackendState, Proposal, Verdict, Want
 
@@ -29,12 +31,13 @@ def broken(
     if misshapen:
         yield from misshapen
         return
-    heard = scene.doubt == "none" and not scene.means.waits and _is_trusted(scene, proposal)
-    wishes = _wishes(scene, proposal, baseline, heard)
+    trusted = scene.doubt == "none" and _is_trusted(scene, proposal)
+    heard = trusted and not scene.means.waits
+    wishes = _wishes(scene, proposal if heard else None, () if trusted else baseline)
     for want, here, scaling, bounds in _rows(scene, verdict):
         yield from _miscounted(want.replicas, wishes[want.name], here, scaling, bounds)
     yield from _misspent(scene, wishes, verdict)
-    yield from _misrouted(scene, verdict, held=not heard or scene.state.rollout)
+    yield from _misrouted(scene, verdict, held=not heard or scene.at.state.rollout)
     asked = {want.name: want for want in proposal.backends}
     if not verdict.reasons and any(asked.get(want.name) != want for want in verdict.backends):
         yield "every change has a reason"
@@ -55,7 +58,7 @@ def broken_by_restoring(scene: Scene, before: Sequence[Want], verdict: Verdict) 
         was = then[want.name].replicas if want.name in then else here.wanted
         yield from _miscounted(want.replicas, max(was, here.wanted), here, scaling, bounds)
     yield from _mislaid(scene, verdict)
-    shares = [then[b.name].weight if b.name in then else b.weight for b in scene.state.backends]
+    shares = [then[b.name].weight if b.name in then else b.weight for b in scene.at.state.backends]
     if _can_carry(scene, shares):
         for want, share in zip(verdict.backends, shares, strict=True):
             if abs(want.weight - share) > ROUNDING:
@@ -64,23 +67,24 @@ def broken_by_restoring(scene: Scene, before: Sequence[Want], verdict: Verdict) 
 
 def _is_trusted(scene: Scene, proposal: Proposal) -> bool:
     """Whether the policy has a say."""
-    past, limits, now_s = scene.past, scene.limits, scene.now_s
+    past, limits, now_s = scene.at.past, scene.at.limits, scene.at.now_s
     return (
         proposal.service == limits.service
-        and past.is_sound(proposal, [b.name for b in scene.state.backends], now_s)
+        and past.is_sound(proposal, [b.name for b in scene.at.state.backends], now_s)
         and now_s - proposal.time_s <= limits.blind_s
         and proposal.in_envelope
         and now_s - past.strayed_s >= limits.envelope_s
     )
 
 
-def _wishes(
-    scene: Scene, proposal: Proposal, baseline: Sequence[Want], trusted: bool
-) -> dict[str, int]:
-    """Whose word counts: the proposal's; else the present's, with the baseline's on top."""
-    if trusted:
-        return {want.name: want.replicas for want in proposal.backends}
-    wishes = {backend.name: backend.wanted for backend in scene.state.backends}
+def _wishes(scene: Scene, heard: Proposal | None, baseline: Sequence[Want]) -> dict[str, int]:
+    """Whose word counts: the proposal's; else the present's, with the baseline's on top.
+
+    Who only waits for other services keeps the present: the baseline is there for a lost policy.
+    """
+    if heard:
+        return {want.name: want.replicas for want in heard.backends}
+    wishes = {backend.name: backend.wanted for backend in scene.at.state.backends}
     if scene.doubt != "held":
         for want in baseline:
             if want.name in wishes and is_count(want.replicas):
@@ -103,8 +107,7 @@ def _misspent(scene: Scene, wishes: dict[str, int], verdict: Verdict) -> Iterato
     cost = wanted_cost = 0.0
     refused = False
     for want, here, scaling, bounds in _rows(scene, verdict):
-        wish = here.wanted if scene.means.waits else wishes[want.name]
-        goal = min(max(wish, bounds.min_replicas), bounds.max_replicas)
+        goal = min(max(wishes[want.name], bounds.min_replicas), bounds.max_replicas)
         granted = min(goal, scaling.ceilings["grows at the allowed rate"])
         refused |= want.replicas < granted
         cost += max(0, want.replicas - here.wanted) * bounds.price
@@ -145,7 +148,7 @@ def _can_carry(scene: Scene, shares: Sequence[float]) -> bool:
 
 
 def _misshapen(scene: Scene, verdict: Verdict) -> Iterator[str]:
-    listed = [backend.name for backend in scene.state.backends]
+    listed = [backend.name for backend in scene.at.state.backends]
     if [want.name for want in verdict.backends] != listed:
         yield "just what is listed, in its order"
     if not all(is_count(w.replicas) and within(w.weight, 1 + ROUNDING) for w in verdict.backends):
@@ -157,7 +160,6 @@ def _misshapen(scene: Scene, verdict: Verdict) -> Iterator[str]:
 def _rows(
     scene: Scene, verdict: Verdict
 ) -> Iterator[tuple[Want, BackendState, Scaling, BackendLimits]]:
-    bounds = {backend.name: backend for backend in scene.limits.backends}
-    rows = zip(verdict.backends, scene.state.backends, scene.scaling, strict=True)
-    for want, here, scaling in rows:
-        yield want, here, scaling, bounds[here.name]
+    rows = zip(verdict.backends, scene.at.pairs, scene.scaling, strict=True)
+    for want, (here, bounds), scaling in rows:
+        yield want, here, scaling, bounds
