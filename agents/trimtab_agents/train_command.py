@@ -26,7 +26,8 @@ def train(
 ) -> None:
     """Train a policy by PPO in the simulator and export its bundle to DIR/bundle.
 
-    Interrupt it whenever you like: the same command goes on from the last checkpoint.
+    Interrupt it whenever you like: the same command goes on from the last checkpoint, or
+    begins anew when the pretraining of about half an hour was not over.
     Watch it with `tensorboard --logdir DIR`.
     """
     from trimtab_agents.training.export import export  # torch loads only when training
