@@ -54,5 +54,5 @@ def guard(
 bench = click.CommandCollection(
     name="bench",
     sources=[of_policies, click.Group(commands=[guard])],
-    help="Judge policies in the simulator, and the guard by hostile lives.",
+    help="Judge policies in the simulator, and the guard.",
 )

@@ -38,5 +38,5 @@ def train(arguments: tuple[str, ...]) -> None:
 @click.command(context_settings=PASS_THROUGH)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def bench(arguments: tuple[str, ...]) -> None:
-    """Measure policies against rules and the bound, and the guard (`bench --help`)."""
+    """Measure policies, and the guard (`bench --help`)."""
     _pass_on("bench", "trimtab_controller.cli.bench:bench", arguments)
