@@ -63,7 +63,7 @@ def test_real_traces_lie_within_what_is_drawn() -> None:
         return load.max() / load.mean(), np.abs(np.diff(load)).mean() / load.mean()
 
     drawn = np.array(
-        [character(load) for load in random_workloads(np.random.default_rng(0), 400, 480, 60.0)]
+        [character(load) for load in random_workloads(np.random.default_rng(0), 2000, 480, 60.0)]
     )
     for path in shipped_traces().values():
         rates = read_trace(path).rates(60.0)[:480]
