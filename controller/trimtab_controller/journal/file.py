@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 from urllib.parse import quote
 
 from trimtab_controller.journal.chain import (
@@ -61,6 +61,7 @@ _LAST = """
     SELECT seq, time_s, kind, body, hash FROM entries
     WHERE kind = ? AND seq > ? ORDER BY seq DESC LIMIT 1
 """
+_TYPES: tuple[type, ...] = (int, float, str, str, str)
 _FIRST = "SELECT seq, hash FROM entries ORDER BY seq LIMIT 1"
 _END = "SELECT seq, hash FROM entries ORDER BY seq DESC LIMIT 1"
 _ADVICE = (
@@ -137,17 +138,17 @@ class FileSnapshot:
         start = (max(after, self.after.seq), -math.inf if since_s is None else since_s)
         try:
             if kinds is None:
-                yield from map(Row._make, self._database.execute(_ALL, start))
+                yield from map(_row, self._database.execute(_ALL, start))
             else:
                 chosen = (*start, json.dumps(list(kinds)))
-                yield from map(Row._make, self._database.execute(_OF_KINDS, chosen))
+                yield from map(_row, self._database.execute(_OF_KINDS, chosen))
         except sqlite3.DatabaseError as error:
             raise DamagedError(str(error)) from error
 
     def last(self, kind: str) -> Row | None:
         """The newest record of a kind."""
         row = self._database.execute(_LAST, (kind, self.after.seq)).fetchone()
-        return Row(*row) if row else None
+        return _row(row) if row else None
 
     def flaw(self) -> str:
         """What SQLite finds wrong with its own pages, if anything."""
@@ -208,7 +209,15 @@ def _hold(path: Path) -> IO[str]:
 
 def _head(database: sqlite3.Connection) -> Link:
     row = database.execute("SELECT seq, hash FROM head").fetchone()
-    return Link(*row) if row else Link(0, "")
+    return Link(*row) if row and isinstance(row[0], int) else Link(0, "")
+
+
+def _row(columns: tuple[Any, ...]) -> Row:
+    """A record. `DamagedError` when a flipped bit gave a column another type."""
+    row = Row._make(columns)
+    if not all(isinstance(value, kind) for value, kind in zip(row, _TYPES, strict=True)):
+        raise DamagedError(f"a column of record {row.seq} is of another type")
+    return row
 
 
 def _explained(path: Path | str) -> AbstractContextManager[None]:
