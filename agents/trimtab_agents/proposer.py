@@ -51,8 +51,12 @@ class Proposer:
     def propose(self, states: Sequence[State]) -> list[Proposal]:
         """One proposal per state; call once per tick with every service, in order."""
         sensed = pack(states, self._profiles.shape[1])
-        aged = replace(sensed, age_s=sensed.age_s * self._time_scale)
-        wanted = self._policy.act(aged)
+        scaled = replace(
+            sensed,
+            time_s=sensed.time_s * self._time_scale,
+            age_s=sensed.age_s * self._time_scale,
+        )
+        wanted = self._policy.act(scaled)
         return [self._proposal(row, state, sensed, wanted) for row, state in enumerate(states)]
 
     def _proposal(self, row: int, state: State, sensed: Sensed, wanted: Wanted) -> Proposal:

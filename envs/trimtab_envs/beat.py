@@ -61,7 +61,7 @@ class Beat:
         energy = np.minimum(jump * jump, LARGEST_JUMP**2) * seen
         keep = np.where(seen, np.exp(-self._tick_s / SCORE_S), 1.0)
         for index, period_s in enumerate(PERIODS_S):
-            phase = self._phase(time_s, period_s)
+            phase = _phase(time_s, period_s)
             chance = self._chance[index]
             believed = self._since_s > KNOWN_CYCLES * period_s
             counted = energy * (believed & (energy > NOISE * self._middle[index]))
@@ -77,11 +77,6 @@ class Beat:
             beyond = np.maximum(known - self._middle[index][:, None], 0.0)
             chance[:] = beyond / np.maximum(beyond.max(1, keepdims=True), SMALL)
         self._since_s += self._tick_s * seen
-
-    @staticmethod
-    def _phase(time_s: Floats, period_s: float) -> NDArray[np.int64]:
-        # A tick that ends on the minute lies before it.
-        return (np.mod(time_s - 0.5 * BIN_S, period_s) / BIN_S).astype(np.int64)
 
     @property
     def scores(self) -> Floats:
@@ -105,3 +100,9 @@ class Beat:
         ahead = np.ones(len(trust))
         ahead[rows] -= trust[rows] * (1.0 - within)
         return ahead
+
+
+def _phase(time_s: Floats, period_s: float) -> NDArray[np.int64]:
+    """The bin in which a tick lies that ended at ``time_s``; one on the minute lies before it."""
+    bins = np.floor((time_s - 0.5 * BIN_S) / BIN_S).astype(np.int64)
+    return np.asarray(bins % round(period_s / BIN_S))

@@ -6,6 +6,7 @@ makes the same arrays of real ``State``, and everything after that is this one p
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,13 +16,16 @@ from trimtab_envs.action import GLIDE, NEUTRAL, Rule, Setting, decode, one_hot
 from trimtab_envs.memory import Memory
 from trimtab_envs.minutes import Bools, Floats
 from trimtab_envs.observation import FEATURES, encode
-from trimtab_guard.model import State
+from trimtab_guard.model import Reading, State
+from trimtab_guard.senses import LARGEST, WHOLE_SHARE, possible
 from trimtab_sim.profile import Profiles
 from trimtab_sim.signals import Sensed, Wanted
 
 # Time constants of the remembered miss share, seconds.
 MISS_SCALES_S = np.array([[60.0], [900.0]])
 DECISION_S = 30.0
+# A reading from another year is no reading.
+LONGEST_AGE_S = 365 * 86_400.0
 
 
 class Codec:
@@ -120,7 +124,8 @@ class Codec:
 def pack(states: Sequence[State], width: int) -> Sensed:
     """Make arrays of real states, ``[len(states), width]`` where per backend.
 
-    A service's readings are as old as its oldest rate.
+    A service's readings are as old as its oldest rate. What no service can have measured is
+    missing, NaN: a memory that it got into would never lose it again.
     """
 
     def backends(name: str) -> Floats:
@@ -128,7 +133,9 @@ def pack(states: Sequence[State], width: int) -> Sensed:
         return np.array([row + [0.0] * (width - len(row)) for row in rows])
 
     def readings(name: str) -> Floats:
-        rows = [[getattr(b, name).value for b in state.backends] for state in states]
+        rows = [
+            [_believed(getattr(b, name), state.time_s) for b in state.backends] for state in states
+        ]
         return np.array([row + [0.0] * (width - len(row)) for row in rows])
 
     oldest = [min(b.rate_rps.time_s for b in state.backends) for state in states]
@@ -136,7 +143,9 @@ def pack(states: Sequence[State], width: int) -> Sensed:
     return Sensed(
         time_s=time_s,
         age_s=time_s - np.array(oldest),
-        miss_share=np.array([state.miss_share.value for state in states]),
+        miss_share=np.array(
+            [_believed(state.miss_share, state.time_s, WHOLE_SHARE) for state in states]
+        ),
         rate_rps=readings("rate_rps"),
         in_flight=readings("in_flight"),
         wanted=backends("wanted"),
@@ -145,3 +154,9 @@ def pack(states: Sequence[State], width: int) -> Sensed:
         draining=backends("draining"),
         weight=backends("weight"),
     )
+
+
+def _believed(reading: Reading, now_s: float, most: float = LARGEST) -> float:
+    """The reading's value, or NaN."""
+    timely = possible(abs(now_s - reading.time_s), LONGEST_AGE_S)
+    return reading.value if timely and possible(reading.value, most) else math.nan

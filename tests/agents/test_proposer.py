@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from trimtab_agents.bundle import load
 from trimtab_agents.envelope import Stray
 from trimtab_agents.proposer import Proposer
 from trimtab_guard.model import BackendState, Reading, State
@@ -98,4 +99,32 @@ def test_a_replay_faster_than_life_shows_the_policy_lifes_own_seconds() -> None:
     assert policy.profiles.metric_lag_s.tolist() == [120.0, 0.0]
     assert policy.profiles.service_time_s[0, 0] == pytest.approx(0.05)
     assert policy.sensed.age_s.tolist() == [120.0, 120.0]
+    assert policy.sensed.time_s.tolist() == [6000.0, 6000.0]
     assert policy.miss_price.tolist() == [10.0, 50.0]
+
+
+NEVER = math.nan
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [NEVER, math.inf, -math.inf, -5.0, -1e308, 1e308, 1e10])
+@pytest.mark.parametrize("age_s", [0.0, NEVER, math.inf, -math.inf, 1e300, -1e300])
+def test_what_cannot_have_been_measured_leaves_no_trace_in_the_shipped_policy(
+    value: float, age_s: float
+) -> None:
+    def seen(lie: Reading | None) -> list[list[int]]:
+        joined = Proposer(load(), [Profile("api", (BackendProfile("only"),))], [50.0], 5.0)
+        counts = []
+        for tick in range(30):
+            now_s = 1_800_000_000.0 + 5.0 * tick
+            rate = lie if lie and 10 <= tick < 13 else Reading(150.0, now_s)
+            if lie is None and 10 <= tick < 13:
+                rate = Reading(NEVER, now_s)
+            only = BackendState("only", 3, 0, 3, 0, 1.0, rate, Reading(7.5, now_s))
+            calm = Reading(50.0, now_s)
+            now = State("api", now_s, now_s, (only,), calm, calm, Reading(0.0, now_s))
+            counts.append([want.replicas for want in joined.propose([now])[0].backends])
+        return counts
+
+    lie = Reading(value, 1_800_000_050.0 - age_s)
+    assert seen(lie)[13:] == seen(None)[13:]
