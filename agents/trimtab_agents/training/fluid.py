@@ -103,6 +103,11 @@ class Recording(NamedTuple):
         )
 
 
+def distributions(logits: Tensor) -> list[Tensor]:
+    """Each choice's probabilities, from logits ``[..., CHOICES]``."""
+    return [torch.softmax(part, -1) for part in torch.split(logits, list(ACTION_DIMS), -1)]
+
+
 def costs(logits: Tensor, seen: Recording) -> Tensor:
     """Score of every tick ``[T, B]``, fleet + lambda x miss, had the policy chosen so.
 
@@ -117,8 +122,7 @@ def costs(logits: Tensor, seen: Recording) -> Tensor:
 
 def _wanted(logits: Tensor, seen: Recording, facts: Facts) -> Tensor:
     """Replicas wanted in every tick, ``[T, B]``: the rule of `trimtab_envs.action` again."""
-    parts = torch.split(logits, list(ACTION_DIMS), dim=2)
-    chosen = torch.cat([torch.softmax(part, 2) for part in parts], 2)
+    chosen = torch.cat(distributions(logits), 2)
     neutral = torch.as_tensor(one_hot(np.array(NEUTRAL)), dtype=torch.float32)
     choice = _glide(chosen, seen.choice, seen.fresh, neutral)
     mixture, headroom, hold, _, _, wait = torch.split(choice, list(ACTION_DIMS), dim=2)

@@ -14,12 +14,18 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from stable_baselines3 import PPO
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from trimtab_agents.training.fluid import LONGEST_STARTUP_TICKS, Facts, Recording, costs
-from trimtab_envs.action import ACTION_DIMS
+from trimtab_agents.training.fluid import (
+    LONGEST_STARTUP_TICKS,
+    Facts,
+    Recording,
+    costs,
+    distributions,
+)
 from trimtab_envs.minutes import Bools, Floats
 from trimtab_envs.world import World
 
@@ -59,9 +65,11 @@ class Actor(nn.Module):
         return cast(Tensor, self._head(self._hidden(observation)))
 
 
-def distributions(logits: Tensor) -> list[Tensor]:
-    """Each choice's probabilities."""
-    return [torch.softmax(part, -1) for part in torch.split(logits, list(ACTION_DIMS), -1)]
+def mean_choices(actor: Actor, observation: NDArray[np.float32]) -> Floats:
+    """The mean of the actor's choices, ``[..., CHOICES]``, as a deployed policy plays it."""
+    with torch.no_grad():
+        chosen = torch.cat(distributions(actor(torch.as_tensor(observation))), -1)
+    return np.asarray(chosen.numpy(), dtype=np.float64)
 
 
 class Recorder:
@@ -96,9 +104,7 @@ class Recorder:
     def _note_decision(self, rows: dict[str, list[Floats]], actor: Actor) -> None:
         world, episodes, profiles = self._world, self._world.episodes, self._world.profiles
         observation = world.observe()
-        with torch.no_grad():
-            chosen = torch.cat(distributions(actor(torch.as_tensor(observation))), -1)
-        world.codec.choose(chosen.numpy().astype(np.float64))
+        world.codec.choose(mean_choices(actor, observation))
         per_service = {
             "observation": observation[:, 0],
             "fresh": self._fresh,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -19,11 +20,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.tensorboard import SummaryWriter
 
 from trimtab_agents.training.config import TRAIN_TRACES, TrainConfig
-from trimtab_agents.training.pretrain import Actor, PretrainConfig, distributions, pretrain
-from trimtab_agents.training.vec_env import SHAPES, PairedVecEnv, Rival, Shape, Singles
+from trimtab_agents.training.pretrain import Actor, PretrainConfig, mean_choices, pretrain
+from trimtab_agents.training.vec_env import SHAPES, PairedVecEnv, Shape
 from trimtab_envs.action import ACTION_DIMS, NEUTRAL
 from trimtab_envs.episodes import EpisodeSource
-from trimtab_envs.minutes import Floats
 from trimtab_envs.world import World
 from trimtab_sim.traces import Trace, read_trace, shipped_traces
 
@@ -84,7 +84,8 @@ def train(config: TrainConfig, folder: Path, *, progress: bool = True) -> PPO:
     resumed = checkpoint.exists()
     model = PPO.load(checkpoint, env=env, device="cpu") if resumed else fresh(config, env, folder)
     if config.pretrain_windows:
-        env.rival = as_rival(_pretrained(config, model, folder, progress=progress))
+        actor = _pretrained(config, model, folder, progress=progress)
+        env.rival = partial(mean_choices, actor)
     keeper = Keeper(model, folder, 0 if resumed or not config.pretrain_windows else CRITIC_ROLLOUTS)
     callbacks: list[BaseCallback] = [keeper, *([ProgressBarCallback()] if progress else [])]
     remaining = config.decisions - model.num_timesteps
@@ -122,17 +123,6 @@ def _pretrained(config: TrainConfig, model: PPO, folder: Path, *, progress: bool
     if model.num_timesteps == 0:
         Actor(model).load_state_dict(actor.state_dict())
     return actor
-
-
-def as_rival(actor: Actor) -> Rival:
-    """Plays the mean of the actor's choices, as a deployed policy does."""
-
-    def choose(observation: Singles) -> Floats:
-        with torch.no_grad():
-            chosen = torch.cat(distributions(actor(torch.as_tensor(observation))), -1)
-        return chosen.numpy().astype(np.float64)
-
-    return choose
 
 
 def train_traces() -> list[Trace]:
