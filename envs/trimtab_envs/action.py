@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimtab_envs.memory import ESTIMATES
+from trimtab_envs.merit import spilled
 from trimtab_envs.minutes import Bools, Floats
 from trimtab_sim.profile import Profiles
 
@@ -112,6 +113,7 @@ class Rule:
     def replicas(
         self,
         setting: Setting,
+        share: Floats,
         estimates: Floats,
         present: Floats,
         ahead: Floats,
@@ -121,22 +123,22 @@ class Rule:
     ) -> tuple[Floats, Floats]:
         """Whole replicas ``[B, K]`` and the demand in rps ``[B, K]`` that they are sized for.
 
-        ``estimates`` ``[E, B, K]`` and ``present`` ``[B, K]`` of the whole service's load;
+        ``share`` ``[B, K]`` of the load that each backend is built for; ``estimates``
+        ``[E, B, K]`` and ``present`` ``[B, K]`` of the whole service's load;
         ``ahead`` ``[B, K]`` whether it may jump before new replicas serve; ``backlog`` ``[B, K]``
         requests waiting; ``wanted`` what is asked for at present, which stays while the load
         is not ``known`` ``[B, 1]``.
         """
         profiles = self.profiles
-        share = self._shares(setting.lean)
         demand = mixed(estimates, setting) * share
         # Waiting requests are work too; new replicas can help within about a start-up.
         work = demand * setting.headroom + backlog / np.maximum(profiles.startup_mean_s, 1.0)
-        target = np.where(known, self._spill(work / profiles.replica_rps), wanted)
+        target = np.where(known, self._replicas(work), wanted)
         keep = np.where(
             setting.hold_s > 0.0, np.exp(-self._tick_s / np.maximum(setting.hold_s, 1e-9)), 0.0
         )
         self.held = np.maximum(target, target + keep * (self.held - target))
-        bare = BARE * present * share / profiles.replica_rps
+        bare = self._replicas(BARE * present * share)
         part = 1.0 - setting.wait * (1.0 - ahead)
         need = np.where(self.held > bare, bare + part * (self.held - bare), self.held)
         up, down = np.ceil(need - 1e-9), np.ceil(need + DEADBAND)
@@ -144,27 +146,13 @@ class Rule:
         replicas = np.where(known, moved, wanted)
         return np.clip(replicas, profiles.min_replicas, profiles.max_replicas), demand
 
-    def _shares(self, lean: Floats) -> Floats:
-        """Share of the load that each backend should have capacity for: cheap ones more."""
-        raw = self.profiles.present * lean / self.profiles.price
-        return np.asarray(raw / raw.sum(1, keepdims=True))
-
-    def _spill(self, target: Floats) -> Floats:
-        """Work beyond one backend's maximum goes to those with room."""
+    def _replicas(self, work_rps: Floats) -> Floats:
+        """Replicas for so much work; what is beyond one backend's maximum goes to the others."""
         profiles = self.profiles
-        over = np.maximum(target - profiles.max_replicas, 0.0)
-        if not over.any():
-            return target
-        room = np.maximum(profiles.max_replicas - target, 0.0) * profiles.replica_rps
-        excess_rps = (over * profiles.replica_rps).sum(1, keepdims=True)
-        part = room / np.maximum(room.sum(1, keepdims=True), 1e-9)
-        return np.asarray(target - over + excess_rps * part / profiles.replica_rps)
-
-    def weights(self, setting: Setting, ready: Floats, weight: Floats) -> Floats:
-        """Route shares ``[B, K]``: ready capacity times tilt; unchanged while nothing is ready."""
-        capacity = ready * self.profiles.replica_rps * setting.tilt
-        total = capacity.sum(1, keepdims=True)
-        return np.asarray(np.where(total > 0.0, capacity / np.maximum(total, 1e-9), weight))
+        room_rps = profiles.max_replicas * profiles.replica_rps
+        if (work_rps > room_rps).any():
+            work_rps = spilled(work_rps, room_rps)
+        return np.asarray(work_rps / profiles.replica_rps)
 
 
 def mixed(estimates: Floats, setting: Setting) -> Floats:

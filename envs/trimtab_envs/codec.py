@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from trimtab_envs.action import GLIDE, NEUTRAL, Rule, Setting, decode, one_hot
 from trimtab_envs.memory import Memory
+from trimtab_envs.merit import Merit
 from trimtab_envs.minutes import Bools, Floats
 from trimtab_envs.observation import FEATURES, encode
 from trimtab_guard.model import Reading, State
@@ -43,6 +44,7 @@ class Codec:
         self.profiles = profiles
         self.miss_price = miss_price.copy()
         self.memory = Memory(profiles.startup_mean_s.ravel(), self._row_lag(profiles), tick_s)
+        self.merit = Merit(profiles, miss_price, tick_s)
         self.rule = Rule(profiles, tick_s)
         self.choice = np.tile(one_hot(np.array(NEUTRAL)), (*profiles.shape, 1))
         self._misses = np.zeros((2, profiles.shape[0]))
@@ -62,6 +64,7 @@ class Codec:
         self.miss_price[services] = miss_price[services]
         rows = np.repeat(services, profiles.shape[1])
         self.memory.reset(rows, profiles.startup_mean_s.ravel(), self._row_lag(profiles))
+        self.merit.reset(services, profiles, self.miss_price)
         self.rule.reset(services, profiles)
         self._misses[:, services] = 0.0
         self.choice[services] = one_hot(np.array(NEUTRAL))
@@ -76,13 +79,14 @@ class Codec:
         gain = -np.expm1(-self.tick_s / MISS_SCALES_S)
         miss = np.where(np.isfinite(sensed.miss_share), sensed.miss_share, self._misses)
         self._misses += gain * (miss - self._misses)
+        self.merit.update(sensed)
         self._sensed = sensed
 
     def observe(self) -> NDArray[np.float32]:
         """The present observation, ``[B, K, F]`` float32."""
         return encode(
             self.profiles, self.miss_price, self.tick_s, self._seen(), self.memory,
-            self.setting, self.rule.held, self._misses,
+            self.merit, self.setting, self.rule.held, self._misses,
         )  # fmt: skip
 
     def choose(self, choice: Floats) -> None:
@@ -90,17 +94,22 @@ class Codec:
         self.choice += GLIDE * (choice - self.choice)
         self.setting = self._decoded()
 
-    def want(self) -> Wanted:
-        """What the present setting wants this tick."""
+    def want(self, share: Floats | None = None) -> Wanted:
+        """What the present setting wants this tick.
+
+        Built for ``share`` ``[B, K]`` of the load, or for what each backend merits.
+        """
         sensed, profiles = self._seen(), self.profiles
         estimates = self.memory.estimates().reshape(-1, *profiles.shape)
         present = self.memory.present.reshape(profiles.shape)
         ahead = self.memory.jump_ahead.reshape(profiles.shape)
         known = self.memory.age_s.reshape(profiles.shape)[:, :1] > 0.0
+        share = self.merit.built(self.setting.lean) if share is None else share
         replicas, demand = self.rule.replicas(
-            self.setting, estimates, present, ahead, self.backlog, sensed.wanted, known
+            self.setting, share, estimates, present, ahead, self.backlog, sensed.wanted, known
         )
-        weight = self.rule.weights(self.setting, sensed.ready, sensed.weight)
+        load_rps = present.max(1, keepdims=True)
+        weight = self.merit.routed(self.setting.tilt, sensed.ready, load_rps, sensed.weight)
         return Wanted(replicas=replicas, weight=weight, demand_rps=demand)
 
     @property

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from trimtab_envs.action import (
     ACTION_DIMS,
+    BARE,
+    DEADBAND,
     GLIDE,
     HEADROOMS,
     HOLD_SECONDS,
@@ -27,6 +29,7 @@ from trimtab_envs.action import (
     mixed,
 )
 from trimtab_envs.memory import ESTIMATES, LEVELS, Memory
+from trimtab_envs.merit import FULL, GREED, STRICTNESS, TOLERATED, Merit
 from trimtab_envs.minutes import BIN_S, BINS, Bools, Floats
 from trimtab_sim.profile import Profiles
 from trimtab_sim.signals import Sensed
@@ -41,7 +44,8 @@ FEATURES = (
     "jitter", "jitter_long", "slope", "peak_over_now", "peak_hour_over_now",
     "highest_over_now", "mean_over_now", "season_strength", "season_period", "season_next",
     "season_later", "memory_age", "memory_startups", "miss_fast", "miss_slow",
-    "log_price", "weight", "ready_share", "weight_over_ready", "backends",
+    "log_cost", "log_slowness", "log_late", "built_share", "weight", "ready_share",
+    "weight_over_ready", "others_ready",
     "set_estimate_over_now", "set_headroom", "set_hold", "set_lean", "set_tilt", "set_wait",
     "jump_ahead", "beat_minute", "beat_five",
 )  # fmt: skip
@@ -52,7 +56,8 @@ def schema_hash() -> str:
     tables = [
         array.tolist() for array in (HEADROOMS, HOLD_SECONDS, HOLD_STARTUPS, LEANS, TILTS, WAITS)
     ]
-    text = json.dumps([FEATURES, ACTION_DIMS, ESTIMATES, GLIDE, tables], sort_keys=True)
+    numbers = [GLIDE, BARE, DEADBAND, FULL, GREED, STRICTNESS, TOLERATED]
+    text = json.dumps([FEATURES, ACTION_DIMS, ESTIMATES, numbers, tables], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -67,6 +72,7 @@ def encode(
     tick_s: float,
     sensed: Sensed,
     memory: Memory,
+    merit: Merit,
     setting: Setting,
     held: Floats,
     misses: Floats,
@@ -94,8 +100,10 @@ def encode(
         sensed.ready * replica_rps,
         (sensed.ready + sensed.starting) * replica_rps,
     )
-    load = now * np.maximum(_share(total_rps, profiles.present), 1e-3)
+    built = merit.built(setting.lean)
+    load = now * np.maximum(built, 1e-3)
     capacity_share = _share(ready_rps, profiles.present)
+    others_rps = ready_rps.sum(1, keepdims=True) - ready_rps
     lag = wide(profiles.metric_lag_s)
     noise = memory.noise.reshape(2, *shape)
     peaks = memory.peaks.reshape(2, *shape)
@@ -104,7 +112,8 @@ def encode(
     horizon = memory.horizon_s
     # What is older has left the memory: no age beyond it means anything to a policy.
     age_s = rows(np.minimum(memory.age_s, BINS * BIN_S))
-    price = wide(np.where(profiles.present, profiles.price, np.inf).min(1)) / profiles.price
+    cost = merit.cost
+    cheapest = np.where(profiles.present, cost, np.inf).min(1)
     columns = (
         np.log(wide(miss_price) / 50.0) / 2.0,
         np.log2(startup_s / tick_s) / 2.0,
@@ -114,7 +123,7 @@ def encode(
         profiles.service_scv,
         lag / startup_s,
         (wide(sensed.age_s) - lag) / startup_s,
-        np.log2(now / replica_rps + 0.1) / 2.0,
+        np.log2(load / replica_rps + 0.1) / 2.0,
         sensed.in_flight / slots,
         np.log1p(np.maximum(sensed.in_flight - slots, 0.0) / slots),
         _log_ratio(load, ready_rps, floor),
@@ -141,11 +150,14 @@ def encode(
         np.log1p(age_s / startup_s) / 2.0,
         np.log1p(100.0 * wide(misses[0])),
         np.log1p(100.0 * wide(misses[1])),
-        np.log2(price),
+        np.log2(cost / wide(cheapest)),
+        np.log2(merit.slowness),
+        np.log1p(100.0 * merit.late_share),
+        built,
         sensed.weight,
         capacity_share,
         sensed.weight - capacity_share,
-        wide(profiles.present.sum(1) - 1.0),
+        others_rps / (others_rps + now + floor),
         _log_ratio(mixed(estimates, setting), now, floor),
         2.0 * np.log2(setting.headroom / wide(base_headroom(miss_price))),
         np.log(setting.hold_s / 300.0),

@@ -6,7 +6,7 @@ The Gymnasium environment and the batch that PPO trains on both stand on it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -57,6 +57,13 @@ class World:
         """The profiles of the episodes now under way."""
         return self.episodes.profiles
 
+    @property
+    def least_price(self) -> Floats:
+        """What a request costs at least, in the price of a replica-second, ``[B]``."""
+        profiles = self.profiles
+        prices = np.where(profiles.present, profiles.price / profiles.replica_rps, np.inf)
+        return np.asarray(prices.min(1))
+
     def reset(self, services: Bools) -> None:
         """Begin new episodes for the masked services."""
         if services.any():
@@ -69,7 +76,8 @@ class World:
         self._elapsed[services] = 0
         self.codec.reset(services, profiles, episodes.miss_price)
         # Enough for the first minute, as an operator would leave it: capacity by cheapness.
-        share = (1.0 / profiles.price) / (1.0 / profiles.price).sum(1, keepdims=True)
+        share = profiles.present / profiles.price
+        share = share / share.sum(1, keepdims=True)
         load = 1.3 * self.rate_rps()[:, None] * share / profiles.replica_rps
         replicas = np.clip(np.ceil(load), profiles.min_replicas, profiles.max_replicas)
         capacity = replicas * profiles.replica_rps
@@ -94,11 +102,29 @@ class World:
 
     def tick(self) -> Tick:
         """Let one tick pass under the present setting."""
+        self._brown_out()
         want = self.codec.want()
         tick = self.simulator.step(self.rate_rps(), want.replicas, want.weight)
         self.codec.sense(tick.sensed)
         self._elapsed += 1
         return tick
+
+    @property
+    def slower(self) -> Floats:
+        """How many times longer than in its profile each backend takes now, ``[B, K]``."""
+        e = self.episodes
+        slow = (e.slow_from <= self._elapsed) & (self._elapsed < e.slow_to)
+        return np.where(slow[:, None], e.slower, 1.0)
+
+    def _brown_out(self) -> None:
+        """Backends become slow, or well again."""
+        e = self.episodes
+        turns = ((self._elapsed == e.slow_from) | (self._elapsed == e.slow_to)) & (
+            e.slower.max(1) > 1.0
+        )
+        if turns.any():
+            now = replace(e.profiles, service_time_s=e.profiles.service_time_s * self.slower)
+            self.simulator.adopt(now, turns)
 
     def score(self, ticks: Sequence[Tick]) -> Step:
         """What a decision's ticks led to."""
@@ -106,8 +132,7 @@ class World:
         billed = sum((tick.billed_s * profiles.price).sum(1) for tick in ticks)
         misses = sum(tick.misses for tick in ticks)
         requests = episodes.mean_rps * self.tick_s * len(ticks)
-        least_price = (profiles.price * profiles.service_time_s / profiles.concurrency).min(1)
-        fleet, miss = np.asarray(billed / (requests * least_price)), np.asarray(misses / requests)
+        fleet, miss = billed / (requests * self.least_price), np.asarray(misses / requests)
         return Step(
             fleet=fleet,
             miss=miss,
@@ -117,9 +142,9 @@ class World:
 
 
 def _replaced(old: Episodes, services: Bools, new: Episodes) -> Episodes:
-    values: dict[str, Any] = {
-        field.name: np.where(services, getattr(new, field.name), getattr(old, field.name))
-        for field in fields(Episodes)
-        if field.name != "profiles"
-    }
+    def merged(name: str) -> Any:
+        mine, fresh = getattr(old, name), getattr(new, name)
+        return np.where(services.reshape(-1, *[1] * (mine.ndim - 1)), fresh, mine)
+
+    values = {field.name: merged(field.name) for field in fields(Episodes)[1:]}
     return Episodes(profiles=old.profiles.replaced(services, new.profiles), **values)

@@ -91,9 +91,12 @@ class Simulator:
         self._queues.adopt(self._profiles, rows)
         self._metrics.adopt(self._profiles)
 
-    def adopt(self, profiles: Profiles) -> None:
-        """Services change under way, as when a zone browns out: what runs and waits stays."""
-        self._adopt(profiles, np.ones(len(self._ticks), dtype=np.bool_))
+    def adopt(self, profiles: Profiles, rows: Rows | None = None) -> None:
+        """Services (of ``rows``) change under way, as when a zone browns out.
+
+        What runs and waits stays.
+        """
+        self._adopt(profiles, np.ones(len(self._ticks), dtype=np.bool_) if rows is None else rows)
 
     def step(self, rate_rps: Floats, wanted: Floats, weight: Floats) -> Tick:
         """Let one tick pass.

@@ -114,13 +114,13 @@ class RoutedRule(TargetRule):
         rate_rps = np.nan_to_num(sensed.rate_rps).sum(1, keepdims=True)
         view = View(self._profiles, rate_rps, self._full, capacity_rps, self._latency_s)
         built, routed = self._route(view)
-        # The codec leans replicas towards cheap backends; what is built here is meant as it is.
-        lean = built * self._profiles.price + 1e-9
-        self._codec.setting = replace(self._codec.setting, lean=lean)
+        built = (built + 1e-9 * self._profiles.present) / np.maximum(
+            built.sum(1, keepdims=True), 1e-9
+        )
         routed = np.where(sensed.ready > 0.0, routed, 0.0)
         total = routed.sum(1, keepdims=True)
         weight = np.where(total > 0.0, routed / np.maximum(total, 1e-9), sensed.weight)
-        return replace(self._codec.want(), weight=weight)
+        return replace(self._codec.want(built), weight=weight)
 
     def _measure(self, sensed: Sensed) -> None:
         """Mean latency by Little's law; a backend without load slowly seems fast again."""

@@ -36,6 +36,8 @@ AVERAGED_ROLLOUTS = 30
 # The critic learns what the pretrained actor's situations are worth before that actor may change.
 CRITIC_ROLLOUTS = 8
 PRETRAIN_TICK_S = 5.0
+# Worlds with services of so many backends: as many steps on each.
+PRETRAIN_BACKENDS = (1, 3)
 
 
 class Keeper(BaseCallback):
@@ -105,10 +107,13 @@ def _pretrained(config: TrainConfig, model: PPO, folder: Path, *, progress: bool
     """The actor as pretraining left it, in ``folder``; a fresh model starts from it."""
     weights = folder / PRETRAINED
     if not weights.exists():
-        schedule = PretrainConfig(config.pretrain_windows, services=config.pretrain_services)
+        schedule = PretrainConfig(config.pretrain_windows)
         sources, arrivals = map(np.random.default_rng, np.random.SeedSequence(config.seed).spawn(2))
         source = EpisodeSource(sources, PRETRAIN_TICK_S, train_traces(), config.pool)
-        world = World(source, schedule.services, 1, PRETRAIN_TICK_S, arrivals)
+        worlds = [
+            World(source, config.pretrain_services // backends, backends, PRETRAIN_TICK_S, arrivals)
+            for backends in PRETRAIN_BACKENDS
+        ]
         with SummaryWriter(str(folder / "pretrain")) as log, Progress(disable=not progress) as bar:
             task = bar.add_task("pretrain", total=schedule.windows)
 
@@ -116,7 +121,7 @@ def _pretrained(config: TrainConfig, model: PPO, folder: Path, *, progress: bool
                 log.add_scalar("pretrain/score", score, window)
                 bar.advance(task)
 
-            pretrain(model, world, schedule, config.seed, told)
+            pretrain(model, worlds, schedule, config.seed, told)
         torch.save(Actor(model).state_dict(), weights)
     actor = deepcopy(Actor(model))
     actor.load_state_dict(torch.load(weights, weights_only=True))

@@ -1,0 +1,126 @@
+"""Which backend a request is best served by: what it costs there, and how likely it is late.
+
+Prices and service times are known from the profile, but backends change under way: a zone browns
+out, a version is bad. So how slow each one is gets measured, from the requests it holds and those
+it finishes. Capacity is built where a request is worth most, in units of the score, and requests
+go first where they are in time. A service with one backend has nothing to choose.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from trimtab_envs.minutes import Bools, Floats
+from trimtab_sim.profile import Profiles
+from trimtab_sim.signals import Sensed
+
+# Seconds for which a measured pace counts, and the requests that weigh as much as the profile's
+# word: a backend without load slowly seems as good as it should be, and is tried again.
+MEMORY_S = 60.0
+PRIOR_REQUESTS = 10.0
+# A pace within this factor of the profile's is no news: queues in single replicas look like it.
+TOLERATED = 1.3
+SLOWEST = 30.0
+# How fast shares of the capacity fall with the cost of a request, as an exponent: at twice the
+# cost hardly anything, at the same cost equal parts.
+GREED = 6.0
+# How fast shares of the route fall with the share of requests that are late without any queue.
+STRICTNESS = 20.0
+# Utilisation up to which the better backends are filled before load spills to worse ones.
+FULL = 0.8
+
+
+class Merit:
+    """What is known of B services' backends, each ``[B, K]``."""
+
+    def __init__(self, profiles: Profiles, miss_price: Floats, tick_s: float) -> None:
+        self._profiles, self._miss_price, self._tick_s = profiles, miss_price, tick_s
+        self._keep = np.exp(-tick_s / MEMORY_S)
+        self._busy_s, self._served, self._in_flight = np.zeros((3, *profiles.shape))
+
+    def reset(self, services: Bools, profiles: Profiles, miss_price: Floats) -> None:
+        """Forget the masked services ``[B]``; profiles and prices replace those of all."""
+        self._profiles, self._miss_price = profiles, miss_price
+        for measured in (self._busy_s, self._served, self._in_flight):
+            measured[services] = 0.0
+
+    def update(self, sensed: Sensed) -> None:
+        """Take in one tick; missing readings leave no trace."""
+        seen = np.isfinite(sensed.rate_rps) & np.isfinite(sensed.in_flight)
+        in_flight = np.where(seen, sensed.in_flight, self._in_flight)
+        arrived = np.where(seen, sensed.rate_rps, 0.0) * self._tick_s
+        busy_s = np.minimum(in_flight, sensed.ready * self._profiles.concurrency) * self._tick_s
+        finished = np.maximum(arrived + self._in_flight - in_flight, 0.0)
+        self._busy_s = np.where(seen, self._keep * self._busy_s + busy_s, self._busy_s)
+        self._served = np.where(seen, self._keep * self._served + finished, self._served)
+        self._in_flight = in_flight
+
+    @property
+    def slowness(self) -> Floats:
+        """How many times slower than in its profile a backend serves; 1 while that is no news."""
+        service_s = self._profiles.service_time_s
+        known_s = PRIOR_REQUESTS * service_s
+        pace = (self._busy_s + known_s) / (self._served * service_s + known_s)
+        return np.clip(pace / TOLERATED, 1.0, SLOWEST)
+
+    @property
+    def late_share(self) -> Floats:
+        """Share of requests that take longer than the SLO without having to wait."""
+        profiles = self._profiles
+        service_s = profiles.service_time_s * self.slowness
+        return tail(profiles.slo_latency_s[:, None] / service_s, profiles.service_scv)
+
+    @property
+    def cost(self) -> Floats:
+        """What a request costs there: its part of the score J, capacity and lateness together."""
+        profiles = self._profiles
+        dearness = profiles.price / profiles.replica_rps
+        least = np.where(profiles.present, dearness, np.inf).min(1, keepdims=True)
+        return np.asarray(
+            dearness / least * self.slowness + self._miss_price[:, None] * self.late_share
+        )
+
+    def built(self, lean: Floats) -> Floats:
+        """Share of the load that each backend should have capacity for."""
+        raw = self._profiles.present * lean * self.cost**-GREED
+        return np.asarray(raw / raw.sum(1, keepdims=True))
+
+    def routed(self, tilt: Floats, ready: Floats, load_rps: Floats, weight: Floats) -> Floats:
+        """Share of the route: ready capacity, those in time first; ``load_rps`` is ``[B, 1]``.
+
+        ``weight`` stays while nothing is ready.
+        """
+        capacity_rps = ready * self._profiles.replica_rps / self.slowness
+        preferred = capacity_rps * tilt * np.exp(-STRICTNESS * self.late_share)
+        total = preferred.sum(1, keepdims=True)
+        load = load_rps * preferred / np.maximum(total, 1e-300)
+        load = spilled(load, FULL * capacity_rps)
+        carried = load.sum(1, keepdims=True)
+        return np.asarray(np.where(carried > 0.0, load / np.maximum(carried, 1e-300), weight))
+
+
+def tail(times_mean: Floats, scv: Floats) -> Floats:
+    """Share of gamma distributed times beyond so many times their mean.
+
+    The cube root is nearly normal (Wilson and Hilferty 1931), and the normal tail nearly logistic.
+    """
+    variance = scv / 9.0
+    deviations = (np.cbrt(times_mean) - (1.0 - variance)) / np.sqrt(variance)
+    return np.asarray(1.0 / (1.0 + np.exp(1.5976 * deviations + 0.07056 * deviations**3)))
+
+
+def spilled(load: Floats, room: Floats) -> Floats:
+    """``load`` ``[B, K]`` with what is beyond a backend's ``room`` sent to those that have some.
+
+    What fits nowhere goes to all, by their room.
+    """
+    whole = room.sum(1, keepdims=True)
+    for _ in range(room.shape[1] - 1):
+        over = np.maximum(load - room, 0.0)
+        spare = np.maximum(room - load, 0.0)
+        left = spare.sum(1, keepdims=True)
+        moved = np.minimum(over.sum(1, keepdims=True), left)
+        load = load - over + spare * (moved / np.maximum(left, 1e-300))
+        over = over.sum(1, keepdims=True) - moved
+        load = load + np.where(whole > 0.0, over * room / np.maximum(whole, 1e-300), over)
+    return load
