@@ -19,7 +19,7 @@ from trimtab_agents.bench.contest import Contest, Match, Player, players
 from trimtab_agents.bench.events import CELLS, QUICK_CELLS, Rerun, agreement, reruns
 from trimtab_agents.bench.play import batches
 from trimtab_agents.bench.report import Report, make_report, markdown
-from trimtab_agents.bench.routing import Crossing, crossings, scenario_scores
+from trimtab_agents.bench.routing import Crossing, crossings, route_calibrations, scenario_scores
 from trimtab_agents.bench.verdict import LEARNER
 from trimtab_agents.bench.work import Arrays, Job, Spread, finished, here, over_processes, over_ray
 from trimtab_agents.bundle import load
@@ -99,11 +99,14 @@ def calibrate_rules(quick: bool, out: Path | None, workers: int, on_ray: bool) -
     """
     grid = QUICK if quick else FULL
     traces = {name: trace for name, trace in read_traces(None).items() if name in TRAIN_TRACES}
-    jobs = [Calibration(traces, grid, profile) for profile in profiles(grid)]
+    scaling = [Calibration(traces, grid, profile) for profile in profiles(grid)]
+    routing = route_calibrations(traces)
     calibrated = Calibrated.read()
-    found = _finished(jobs, _spread(workers, on_ray=on_ray), out)
-    for job, arrays in zip(jobs, found, strict=True):
-        calibrated.entries.update(job.entries(arrays))
+    found = _finished([*scaling, *routing], _spread(workers, on_ray=on_ray), out)
+    for profile, arrays in zip(scaling, found[: len(scaling)], strict=True):
+        calibrated.entries.update(profile.entries(arrays))
+    for route, arrays in zip(routing, found[len(scaling) :], strict=True):
+        calibrated.routes.update(route.entries(arrays))
     calibrated.write()
 
 

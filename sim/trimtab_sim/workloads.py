@@ -117,14 +117,24 @@ def heavy_noise(rng: np.random.Generator, ticks: int, tick_s: float) -> Floats:
 
 
 def idle_spikes(rng: np.random.Generator, ticks: int, tick_s: float) -> Floats:
-    """Next to nothing, and rare short bursts of many times that."""
+    """Next to nothing, and rare short bursts of many times that; some bring others after them."""
     times_s = _times_s(ticks, tick_s)
     load = np.full(ticks, rng.uniform(0.02, 0.5))
     width_s = log_uniform(rng, 5.0, 5 * _MINUTE_S)
-    for at_s in _event_times_s(rng, ticks, tick_s, log_uniform(rng, 4 * _MINUTE_S, 3 * 3600.0)):
+    highest = log_uniform(rng, 5.0, 100.0)
+    for at_s in _clustered_times_s(rng, ticks, tick_s):
         end_s = at_s + width_s * rng.uniform(0.5, 1.5)
-        load[(times_s >= at_s) & (times_s < end_s)] += log_uniform(rng, 1.0, 30.0)
+        load[(times_s >= at_s) & (times_s < end_s)] += log_uniform(rng, 1.0, highest)
     return load
+
+
+def _clustered_times_s(rng: np.random.Generator, ticks: int, tick_s: float) -> Floats:
+    """Poisson event times, of which each brings up to three more within the next hour or so."""
+    first_s = _event_times_s(rng, ticks, tick_s, log_uniform(rng, 4 * _MINUTE_S, 3 * 3600.0))
+    followers = rng.poisson(rng.uniform(0.0, 3.0), len(first_s))
+    gap_s = log_uniform(rng, 2 * _MINUTE_S, 30 * _MINUTE_S)
+    later_s = np.repeat(first_s, followers) + rng.exponential(gap_s, followers.sum())
+    return np.concatenate([first_s, later_s])
 
 
 def plateau_dips(rng: np.random.Generator, ticks: int, tick_s: float) -> Floats:

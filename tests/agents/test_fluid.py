@@ -22,9 +22,9 @@ from trimtab_envs.world import World  # noqa: E402
 SERVICES, DECISIONS = 96, 80
 
 
-def world(seed: int = 0) -> World:
-    sources, arrivals = map(np.random.default_rng, np.random.SeedSequence(seed).spawn(2))
-    return World(EpisodeSource(sources, 5.0, pool=64), SERVICES, 1, 5.0, arrivals)
+def world(backends: int = 1) -> World:
+    sources, arrivals = map(np.random.default_rng, np.random.SeedSequence(0).spawn(2))
+    return World(EpisodeSource(sources, 5.0, pool=64), SERVICES, backends, 5.0, arrivals)
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +34,9 @@ def model():
     return fresh(config, PairedVecEnv([], 0, [Shape(4, 1, 5.0)], 8), None)
 
 
-@pytest.fixture(scope="module")
-def played(model):
-    recorder = Recorder(world())
+@pytest.fixture(scope="module", params=[1, 3], ids=["one-backend", "three-backends"])
+def played(model, request):
+    recorder = Recorder(world(request.param))
     seen, scores = recorder.record(Actor(model), DECISIONS)
     with torch.no_grad():
         logits = Actor(model)(seen.observation)
@@ -45,11 +45,34 @@ def played(model):
 
 def test_choices_are_carried_out_as_the_real_rule_does(played) -> None:
     recorder, seen, _, logits = played
-    wanted = fluid._wanted(logits, seen, seen.facts.per_tick(seen.decision_ticks))
+    choice = fluid._acting(logits, seen)
+    wanted = fluid._wanted(choice, seen, seen.facts.per_tick(seen.decision_ticks))
     real = np.stack(recorder._past)
     same = np.isclose(wanted[-len(real) :].numpy(), real)
     # Single precision rounds a few to the other side of a whole replica.
     assert same.mean() > 0.97
+
+
+def test_load_is_routed_as_the_real_rule_does(played) -> None:
+    recorder, seen, _, logits = played
+    codec = recorder.world.codec
+    ready = torch.as_tensor(codec._seen().ready.ravel(), dtype=torch.float32)
+    now = recorder._see()
+    last = seen._replace(
+        **{
+            name: torch.as_tensor(now[name].reshape(1, -1), dtype=torch.float32)
+            for name in ("present", "slowness", "late")
+        },
+        rate_rps=seen.rate_rps[:1],
+        fresh=seen.fresh[:1],
+    )
+    facts = fluid.Facts(*(fact[-1:] for fact in seen.facts))
+    choice = torch.as_tensor(codec.choice.reshape(1, *seen.choice.shape), dtype=torch.float32)
+    found = fluid._routed(choice, ready[None], last, facts)[0].numpy()
+    well = np.repeat(~recorder._fresh, seen.backends)
+    assert np.abs(found - codec.want().weight.ravel())[well].max() < 1e-3
+    if seen.backends > 1:
+        assert len(np.unique(found.round(2))) > 20
 
 
 def test_it_costs_about_what_the_simulator_says(played) -> None:
@@ -93,6 +116,6 @@ def test_pretraining_makes_the_simulators_score_better(model, monkeypatch) -> No
         return float(np.log(0.5 + scores.mean(0)).mean())
 
     before = score()
-    schedule = PretrainConfig(windows=4, decisions=DECISIONS, services=SERVICES, batch=96, steps=8)
-    pretrain(model, world(), replace(schedule, learning_rate=5e-3), 0, lambda *_: None)
+    schedule = PretrainConfig(windows=4, decisions=DECISIONS, batch=96, steps=8)
+    pretrain(model, [world()], replace(schedule, learning_rate=5e-3), 0, lambda *_: None)
     assert score() < before

@@ -26,13 +26,12 @@ NOW = np.tile(np.eye(len(ESTIMATES))[0], (1, 2, 1))
 def setting(
     headroom: float = 1.0,
     hold_s: float = 0.0,
-    tilt: tuple[float, float] = (1, 1),
     wait: float = 0.0,
 ) -> Setting:
     def wide(value: float) -> np.ndarray:
         return np.full((1, 2), value)
 
-    return Setting(NOW, wide(headroom), wide(hold_s), wide(1.0), np.array([tilt]), wide(wait))
+    return Setting(NOW, wide(headroom), wide(hold_s), wide(1.0), wide(1.0), wide(wait))
 
 
 def size(
@@ -45,6 +44,7 @@ def size(
     estimates = np.full((len(ESTIMATES), 1, 2), load_rps)
     replicas, _ = rule.replicas(
         chosen,
+        np.array([[1 / 3, 2 / 3]]),
         estimates,
         estimates[0],
         np.full((1, 2), ahead),
@@ -58,7 +58,7 @@ def size(
 @pytest.mark.parametrize(
     ("load_rps", "headroom", "expected"),
     [
-        pytest.param(240, 1.0, [1, 2], id="cheap backend carries twice as much"),
+        pytest.param(240, 1.0, [1, 2], id="each for its share"),
         pytest.param(240, 1.5, [2, 3], id="headroom multiplies"),
         pytest.param(0, 1.0, [1, 1], id="never below min"),
         pytest.param(1500, 1.0, [9, 10], id="beyond one maximum the rest spills"),
@@ -82,21 +82,6 @@ def test_a_fraction_of_a_replica_is_not_worth_a_scale_down() -> None:
     rule = Rule(TWO, 5.0)
     assert size(rule, 235, setting(), wanted=(1, 2)) == [1, 2]
     assert size(rule, 130, setting(), wanted=(1, 3)) == [1, 2]
-
-
-@pytest.mark.parametrize(
-    ("ready", "tilt", "expected"),
-    [
-        pytest.param((1, 3), (1, 1), [0.25, 0.75], id="capacity-proportional"),
-        pytest.param((2, 2), (1, 3), [0.25, 0.75], id="tilted"),
-        pytest.param((0, 2), (4, 1), [0.0, 1.0], id="nothing ready gets nothing"),
-        pytest.param((0, 0), (1, 1), [0.6, 0.4], id="nobody ready: unchanged"),
-    ],
-)
-def test_weights(ready: tuple[int, int], tilt: tuple[float, float], expected: list[float]) -> None:
-    rule = Rule(TWO, 5.0)
-    found = rule.weights(setting(tilt=tilt), np.array([ready], float), np.array([[0.6, 0.4]]))
-    assert found[0].tolist() == pytest.approx(expected)
 
 
 @settings(max_examples=200, deadline=None)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from itertools import product
 from pathlib import Path
@@ -39,26 +39,44 @@ class Key(NamedTuple):
     miss_price: float
 
 
+class RouteKey(NamedTuple):
+    """What a routing rule is calibrated for."""
+
+    route: str
+    scenario: str
+    miss_price: float
+
+
 Entry = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """The best setting of every family, and the J that it reached on the train split."""
+    """The best setting of every family, and the J that it reached on the train split.
+
+    And those of the routing rules, in the order of `RoutedRule`'s arguments.
+    """
 
     entries: dict[Key, Entry]
+    routes: dict[RouteKey, list[float]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path = PATH) -> Calibrated:
         """Read what ``write`` wrote; nothing is calibrated while there is no file."""
-        entries = json.loads(path.read_text())["entries"] if path.exists() else []
-        return cls({Key(*(entry.pop(name) for name in Key._fields)): entry for entry in entries})
+        found = json.loads(path.read_text()) if path.exists() else {"entries": [], "routes": []}
+        return cls(
+            {Key(*(entry.pop(name) for name in Key._fields)): entry for entry in found["entries"]},
+            {RouteKey(*key): setting for *key, setting in found["routes"]},
+        )
 
     def write(self, path: Path = PATH) -> None:
         """Write as JSON, one entry a line."""
         entries = [json.dumps(key._asdict() | self.entries[key]) for key in sorted(self.entries)]
-        lines = ",\n    ".join(entries)
-        path.write_text(f'{{\n  "command": "{COMMAND}",\n  "entries": [\n    {lines}\n  ]\n}}\n')
+        routes = [json.dumps([*key, self.routes[key]]) for key in sorted(self.routes)]
+        path.write_text(
+            f'{{\n  "command": "{COMMAND}",\n'
+            f'  "entries": {_lines(entries)},\n  "routes": {_lines(routes)}\n}}\n'
+        )
 
     def policy(self, family: str, cells: Sequence[Cell]) -> Policy:
         """A family as calibrated for each cell; ``ValueError`` where it is not."""
@@ -73,11 +91,24 @@ class Calibrated:
         entry = self._entry(cell)
         return min(FAMILIES, key=lambda family: float(entry[family]["J"]))
 
+    def route(self, key: RouteKey) -> list[float]:
+        """A routing rule's setting; ``ValueError`` where there is none."""
+        if key not in self.routes:
+            raise ValueError(f"no routing rule is calibrated for {key}; run `{COMMAND} --quick`")
+        return self.routes[key]
+
     def _entry(self, cell: Cell) -> Entry:
         key = Key(cell.startup_s, cell.size, cell.lag_s, cell.miss_price)
         if key not in self.entries:
-            raise ValueError(f"the rules are not calibrated for {key}; run `{COMMAND}`")
+            raise ValueError(
+                f"the rules are not calibrated for {key}: take --quick, or run `{COMMAND}` first"
+            )
         return self.entries[key]
+
+
+def _lines(items: Sequence[str]) -> str:
+    """A JSON list with one item a line."""
+    return "[\n    " + ",\n    ".join(items) + "\n  ]"
 
 
 def profiles(grid: Grid) -> list[tuple[float, float, float]]:

@@ -109,12 +109,12 @@ def make_cells(traces: Mapping[str, Trace], grid: Grid) -> list[Cell]:
     ]
 
 
-def window_starts(trace: Trace, count: int) -> list[float]:
+def window_starts(trace: Trace, count: int, longest_s: float = WINDOW_S) -> list[float]:
     """Starts in seconds: around the peak, then drawn ones that overlap none before them.
 
     As many as fit, ``count`` at most; drawn by the trace's name, so always the same.
     """
-    length_s = min(WINDOW_S, trace.duration_s)
+    length_s = min(longest_s, trace.duration_s)
     free_s = np.arange(0.0, trace.duration_s - length_s + 0.5 * trace.step_s, trace.step_s)
     peak_s = float(trace.rate_rps.argmax()) * trace.step_s
     starts = [float(np.clip(peak_s - length_s / 2, 0.0, free_s[-1]))]

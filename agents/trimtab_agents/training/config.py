@@ -24,16 +24,16 @@ class TrainConfig:
 
     ``batch_scale`` multiplies the number of services stepped together, ``pool`` is the number
     of loads that episodes are cut from, and ``decisions`` the length of the run in decisions
-    of single backends; ``pretrain_windows`` windows of gradient descent on ``pretrain_services``
-    services go before.
+    of single backends; ``pretrain_windows`` windows of gradient descent go before, on
+    ``pretrain_services`` services of one backend and as many backends of services with several.
     """
 
-    decisions: int = 8_000_000
+    decisions: int = 4_000_000
     seed: int = 0
-    pretrain_windows: int = 100
+    pretrain_windows: int = 64
     pretrain_services: int = 512
     batch_scale: int = 3
-    pool: int = 512
+    pool: int = 1024
     n_steps: int = 48
     batch_size: int = 8192
     n_epochs: int = 4

@@ -51,10 +51,10 @@ class PretrainConfig:
     A step is on ``batch`` backends.
     """
 
-    windows: int = 100
+    windows: int = 64
     decisions: int = 240
     batch: int = 256
-    steps: int = 12
+    steps: int = 18
     learning_rate: float = 3e-3
     # What is sampled in PPO should be near the mean that was trained here.
     entropy_price: float = 0.003
