@@ -152,7 +152,7 @@ class Rule:
         room_rps = profiles.max_replicas * profiles.replica_rps
         if (work_rps > room_rps).any():
             work_rps = spilled(work_rps, room_rps)
-        return np.asarray(work_rps / profiles.replica_rps)
+        return np.asarray(np.minimum(work_rps / profiles.replica_rps, profiles.max_replicas))
 
 
 def mixed(estimates: Floats, setting: Setting) -> Floats:

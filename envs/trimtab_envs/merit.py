@@ -28,6 +28,10 @@ GREED = 6.0
 STRICTNESS = 20.0
 # Utilisation up to which the better backends are filled before load spills to worse ones.
 FULL = 0.8
+# What is routed while there is no load, so that there is a route.
+SOME_RPS = 1e-6
+# Divides where there is nothing to divide.
+TINY = 1e-300
 
 
 class Merit:
@@ -93,10 +97,10 @@ class Merit:
         capacity_rps = ready * self._profiles.replica_rps / self.slowness
         preferred = capacity_rps * tilt * np.exp(-STRICTNESS * self.late_share)
         total = preferred.sum(1, keepdims=True)
-        load = load_rps * preferred / np.maximum(total, 1e-300)
+        load = np.maximum(load_rps, SOME_RPS) * preferred / np.maximum(total, TINY)
         load = spilled(load, FULL * capacity_rps)
         carried = load.sum(1, keepdims=True)
-        return np.asarray(np.where(carried > 0.0, load / np.maximum(carried, 1e-300), weight))
+        return np.asarray(np.where(carried > 0.0, load / np.maximum(carried, TINY), weight))
 
 
 def tail(times_mean: Floats, scv: Floats) -> Floats:
@@ -114,13 +118,9 @@ def spilled(load: Floats, room: Floats) -> Floats:
 
     What fits nowhere goes to all, by their room.
     """
-    whole = room.sum(1, keepdims=True)
-    for _ in range(room.shape[1] - 1):
-        over = np.maximum(load - room, 0.0)
-        spare = np.maximum(room - load, 0.0)
-        left = spare.sum(1, keepdims=True)
-        moved = np.minimum(over.sum(1, keepdims=True), left)
-        load = load - over + spare * (moved / np.maximum(left, 1e-300))
-        over = over.sum(1, keepdims=True) - moved
-        load = load + np.where(whole > 0.0, over * room / np.maximum(whole, 1e-300), over)
-    return load
+    total, whole = load.sum(1, keepdims=True), room.sum(1, keepdims=True)
+    over, spare = np.maximum(load - room, 0.0), np.maximum(room - load, 0.0)
+    part = over.sum(1, keepdims=True) / np.maximum(spare.sum(1, keepdims=True), TINY)
+    fitting = load - over + spare * part
+    by_room = np.where(whole > 0.0, room * (total / np.maximum(whole, TINY)), load)
+    return np.where(total < whole, fitting, by_room)

@@ -54,7 +54,7 @@ def test_choices_are_carried_out_as_the_real_rule_does(played) -> None:
 
 
 def test_load_is_routed_as_the_real_rule_does(played) -> None:
-    recorder, seen, _, logits = played
+    recorder, seen, *_ = played
     codec = recorder.world.codec
     ready = torch.as_tensor(codec._seen().ready.ravel(), dtype=torch.float32)
     now = recorder._see()

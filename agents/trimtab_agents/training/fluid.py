@@ -31,7 +31,7 @@ from trimtab_envs.action import (
     base_headroom,
     one_hot,
 )
-from trimtab_envs.merit import FULL, STRICTNESS
+from trimtab_envs.merit import FULL, SOME_RPS, STRICTNESS
 
 LONGEST_STARTUP_TICKS = 63
 # Least-of-two over replicas waits like one queue of somewhat fewer slots; fitted to the simulator.
@@ -39,6 +39,8 @@ POOLING = 0.85
 # Places within a tick at which the wait is looked at.
 LOOKS = (1 / 6, 1 / 2, 5 / 6)
 SOFTNESS = 0.2
+# Divides where there is nothing to divide.
+TINY = 1e-9
 NO_WAIT = 1.0 / (1.0 + math.exp(1.0 / SOFTNESS))
 
 
@@ -159,10 +161,14 @@ def _wanted(choice: Tensor, seen: Recording, facts: Facts) -> Tensor:
     mixed = (seen.estimates * mixture.repeat_interleave(ticks, 0)).sum(2)
     backlog = seen.backlog / torch.clamp(facts.startup_s, min=1.0)
     work_rps = mixed * share * headroom_now.repeat_interleave(ticks, 0) + backlog
-    target = _spilled(work_rps, room_rps, seen) / facts.replica_rps
+    bare_rps = BARE * seen.present * share
+    target, bare = (
+        torch.minimum(_spilled(rps, room_rps, seen) / facts.replica_rps, facts.max_replicas)
+        for rps in (work_rps, bare_rps)
+    )
     return _held(
-        torch.minimum(target, facts.max_replicas),
-        _spilled(BARE * seen.present * share, room_rps, seen) / facts.replica_rps,
+        target,
+        bare,
         1.0 - waits * (1.0 - seen.ahead),
         keep.repeat_interleave(ticks, 0),
         _first_ticks(seen),
@@ -214,8 +220,10 @@ def _held(
     aims, bares, parts, keeps = target.unbind(0), bare.unbind(0), part.unbind(0), keep.unbind(0)
     for tick in range(len(aims)):
         begins, aim = first[tick], aims[tick]
-        held = torch.where(begins, aim, torch.maximum(aim, aim + keeps[tick] * (held - aim)))
+        # What an episode opens with is let go like anything else.
+        held = torch.where(begins, opening[tick], held)
         wanted = torch.where(begins, opening[tick], wanted)
+        held = torch.maximum(aim, aim + keeps[tick] * (held - aim))
         need = held - (1.0 - parts[tick]) * torch.relu(held - bares[tick])
         with torch.no_grad():
             up, down = torch.ceil(need - 1e-6), torch.ceil(need + deadband)
@@ -275,14 +283,14 @@ def _routed(choice: Tensor, ready: Tensor, seen: Recording, facts: Facts) -> Ten
     liking = tilt.repeat_interleave(seen.decision_ticks, 0) - STRICTNESS * seen.late
     preferred = _share(capacity_rps * torch.exp(liking), seen)
     present = _per_service(seen.present, seen).max(2, keepdim=True).values
-    load = (_per_service(preferred, seen) * present).flatten(1)
+    load = (_per_service(preferred, seen) * present.clamp(min=SOME_RPS)).flatten(1)
     return _share(_spilled(load, FULL * capacity_rps, seen), seen)
 
 
 def _share(parts: Tensor, seen: Recording) -> Tensor:
     """Each backend's part of its service's, ``[T, R]``."""
     by_service = _per_service(parts, seen)
-    return (by_service / by_service.sum(2, keepdim=True).clamp(min=1e-9)).flatten(1)
+    return (by_service / by_service.sum(2, keepdim=True).clamp(min=TINY)).flatten(1)
 
 
 def _spilled(load: Tensor, room: Tensor, seen: Recording) -> Tensor:
@@ -290,15 +298,11 @@ def _spilled(load: Tensor, room: Tensor, seen: Recording) -> Tensor:
     if seen.backends == 1:
         return load
     load, room = _per_service(load, seen), _per_service(room, seen)
-    whole = room.sum(2, keepdim=True).clamp(min=1e-9)
-    for _ in range(seen.backends - 1):
-        over, spare = torch.relu(load - room), torch.relu(room - load)
-        left = spare.sum(2, keepdim=True)
-        beyond = over.sum(2, keepdim=True)
-        moved = torch.minimum(beyond, left)
-        rest = (beyond - moved) * room / whole
-        load = load - over + spare * (moved / left.clamp(min=1e-9)) + rest
-    return load.flatten(1)
+    total, whole = load.sum(2, keepdim=True), room.sum(2, keepdim=True)
+    over, spare = torch.relu(load - room), torch.relu(room - load)
+    part = over.sum(2, keepdim=True) / spare.sum(2, keepdim=True).clamp(min=TINY)
+    by_room = room * (total / whole.clamp(min=TINY))
+    return torch.where(total < whole, load - over + spare * part, by_room).flatten(1)
 
 
 def _misses(ready: Tensor, rate_rps: Tensor, seen: Recording, facts: Facts) -> Tensor:
