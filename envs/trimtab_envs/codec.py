@@ -16,7 +16,7 @@ from trimtab_envs.action import GLIDE, NEUTRAL, Rule, Setting, decode, one_hot
 from trimtab_envs.memory import Memory
 from trimtab_envs.merit import Merit
 from trimtab_envs.minutes import Bools, Floats
-from trimtab_envs.observation import FEATURES, encode
+from trimtab_envs.observation import FEATURES, Scene, encode
 from trimtab_guard.model import Reading, State
 from trimtab_guard.senses import LARGEST, WHOLE_SHARE, possible
 from trimtab_sim.profile import Profiles
@@ -85,9 +85,18 @@ class Codec:
     def observe(self) -> NDArray[np.float32]:
         """The present observation, ``[B, K, F]`` float32."""
         return encode(
-            self.profiles, self.miss_price, self.tick_s, self._seen(), self.memory,
-            self.merit, self.setting, self.rule.held, self._misses,
-        )  # fmt: skip
+            Scene(
+                profiles=self.profiles,
+                miss_price=self.miss_price,
+                tick_s=self.tick_s,
+                sensed=self._seen(),
+                memory=self.memory,
+                merit=self.merit,
+                setting=self.setting,
+                held=self.rule.held,
+                misses=self._misses,
+            )
+        )
 
     def choose(self, choice: Floats) -> None:
         """Glide towards a choice ``[B, K, CHOICES]``; called once per decision."""

@@ -35,18 +35,32 @@ TINY = 1e-300
 
 
 class Merit:
-    """What is known of B services' backends, each ``[B, K]``."""
+    """What is known of B services' backends, each ``[B, K]``.
+
+    ``slowness``: how many times slower than in its profile it serves; 1 while that is no news.
+    ``late_share``: the share of requests that take longer than the SLO without having to wait.
+    ``cost``: what a request costs there as a part of the score J, capacity and lateness together.
+    """
+
+    slowness: Floats
+    late_share: Floats
+    cost: Floats
 
     def __init__(self, profiles: Profiles, miss_price: Floats, tick_s: float) -> None:
-        self._profiles, self._miss_price, self._tick_s = profiles, miss_price, tick_s
+        self._tick_s = tick_s
         self._keep = np.exp(-tick_s / MEMORY_S)
         self._busy_s, self._served, self._in_flight = np.zeros((3, *profiles.shape))
+        self.reset(np.ones(profiles.shape[0], dtype=np.bool_), profiles, miss_price)
 
     def reset(self, services: Bools, profiles: Profiles, miss_price: Floats) -> None:
         """Forget the masked services ``[B]``; profiles and prices replace those of all."""
         self._profiles, self._miss_price = profiles, miss_price
+        dearness = profiles.price / profiles.replica_rps
+        least = np.where(profiles.present, dearness, np.inf).min(1, keepdims=True)
+        self._dearness = dearness / least
         for measured in (self._busy_s, self._served, self._in_flight):
             measured[services] = 0.0
+        self._judge()
 
     def update(self, sensed: Sensed) -> None:
         """Take in one tick; missing readings leave no trace."""
@@ -58,31 +72,16 @@ class Merit:
         self._busy_s = np.where(seen, self._keep * self._busy_s + busy_s, self._busy_s)
         self._served = np.where(seen, self._keep * self._served + finished, self._served)
         self._in_flight = in_flight
+        self._judge()
 
-    @property
-    def slowness(self) -> Floats:
-        """How many times slower than in its profile a backend serves; 1 while that is no news."""
-        service_s = self._profiles.service_time_s
+    def _judge(self) -> None:
+        profiles, service_s = self._profiles, self._profiles.service_time_s
         known_s = PRIOR_REQUESTS * service_s
         pace = (self._busy_s + known_s) / (self._served * service_s + known_s)
-        return np.clip(pace / TOLERATED, 1.0, SLOWEST)
-
-    @property
-    def late_share(self) -> Floats:
-        """Share of requests that take longer than the SLO without having to wait."""
-        profiles = self._profiles
-        service_s = profiles.service_time_s * self.slowness
-        return tail(profiles.slo_latency_s[:, None] / service_s, profiles.service_scv)
-
-    @property
-    def cost(self) -> Floats:
-        """What a request costs there: its part of the score J, capacity and lateness together."""
-        profiles = self._profiles
-        dearness = profiles.price / profiles.replica_rps
-        least = np.where(profiles.present, dearness, np.inf).min(1, keepdims=True)
-        return np.asarray(
-            dearness / least * self.slowness + self._miss_price[:, None] * self.late_share
-        )
+        self.slowness = np.clip(pace / TOLERATED, 1.0, SLOWEST)
+        slo = profiles.slo_latency_s[:, None] / (service_s * self.slowness)
+        self.late_share = tail(slo, profiles.service_scv)
+        self.cost = self._dearness * self.slowness + self._miss_price[:, None] * self.late_share
 
     def built(self, lean: Floats) -> Floats:
         """Share of the load that each backend should have capacity for."""

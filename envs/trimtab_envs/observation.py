@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -61,114 +62,155 @@ def schema_hash() -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _log_ratio(above: Floats, below: Floats, floor: Floats) -> Floats:
-    """log2 of a ratio; ``floor`` (half a request slot) keeps a near-idle load from exploding."""
-    return np.asarray(np.log2((above + floor) / (below + floor)))
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """All that an observation tells of: B services with K backends at one tick.
 
-
-def encode(
-    profiles: Profiles,
-    miss_price: Floats,
-    tick_s: float,
-    sensed: Sensed,
-    memory: Memory,
-    merit: Merit,
-    setting: Setting,
-    held: Floats,
-    misses: Floats,
-) -> NDArray[np.float32]:
-    """The observation, ``[B, K, len(FEATURES)]`` float32, clipped to [-6, 6].
-
-    ``setting`` and ``held`` ``[B, K]`` are the rule's; ``misses`` ``[2, B]`` is the recent miss
-    share, fast and slow.
+    ``held`` ``[B, K]`` is the rule's; ``misses`` ``[2, B]`` the recent miss share, fast and slow.
     """
-    shape = profiles.shape
 
-    def wide(per_service: Floats) -> Floats:
-        return np.broadcast_to(per_service[:, None], shape)
+    profiles: Profiles
+    miss_price: Floats
+    tick_s: float
+    sensed: Sensed
+    memory: Memory
+    merit: Merit
+    setting: Setting
+    held: Floats
+    misses: Floats
 
-    def rows(flat: Floats) -> Floats:
-        return flat.reshape(shape)
+    def wide(self, per_service: Floats) -> Floats:
+        """``[B]`` as ``[B, K]``."""
+        return np.broadcast_to(per_service[:, None], self.profiles.shape)
 
-    startup_s, replica_rps = profiles.startup_mean_s, profiles.replica_rps
-    estimates = memory.estimates().reshape(-1, *shape)
+    def rows(self, flat: Floats) -> Floats:
+        """``[B x K]`` as ``[B, K]``."""
+        return flat.reshape(self.profiles.shape)
+
+
+def encode(scene: Scene) -> NDArray[np.float32]:
+    """The observation, ``[B, K, len(FEATURES)]`` float32, clipped to [-6, 6]."""
+    estimates = scene.memory.estimates().reshape(-1, *scene.profiles.shape)
     now = estimates[0]
-    levels = [rows(memory.level(scale)) for scale in range(LEVELS)]
-    floor = 0.1 * replica_rps
-    slots = np.maximum(sensed.ready, 0.5) * profiles.concurrency
-    ready_rps, total_rps = (
-        sensed.ready * replica_rps,
-        (sensed.ready + sensed.starting) * replica_rps,
-    )
-    built = merit.built(setting.lean)
-    load = now * np.maximum(built, 1e-3)
-    capacity_share = _share(ready_rps, profiles.present)
-    others_rps = ready_rps.sum(1, keepdims=True) - ready_rps
-    lag = wide(profiles.metric_lag_s)
-    noise = memory.noise.reshape(2, *shape)
-    peaks = memory.peaks.reshape(2, *shape)
-    season, spread = memory.season, memory.spread
-    flat_now = now.ravel()
-    horizon = memory.horizon_s
-    # What is older has left the memory: no age beyond it means anything to a policy.
-    age_s = rows(np.minimum(memory.age_s, BINS * BIN_S))
-    cost = merit.cost
-    cheapest = np.where(profiles.present, cost, np.inf).min(1)
+    # Half a request slot keeps a near-idle load from exploding.
+    floor = 0.1 * scene.profiles.replica_rps
+    built = scene.merit.built(scene.setting.lean)
     columns = (
-        np.log(wide(miss_price) / 50.0) / 2.0,
-        np.log2(startup_s / tick_s) / 2.0,
+        *_service(scene),
+        *_capacity(scene, now * np.maximum(built, 1e-3), floor),
+        *(_log_ratio(estimate, now, floor) for estimate in estimates[1:]),
+        *_load(scene, now, floor),
+        *(np.log1p(100.0 * scene.wide(share)) for share in scene.misses),
+        *_routing(scene, now, built, floor),
+        _log_ratio(mixed(estimates, scene.setting), now, floor),
+        *_setting(scene),
+        scene.rows(scene.memory.jump_ahead),
+        *(2.0 * scene.rows(score) for score in scene.memory.beat.scores),
+    )
+    shape = scene.profiles.shape
+    observation = np.stack([np.broadcast_to(column, shape) for column in columns], axis=-1)
+    return np.asarray(np.clip(np.nan_to_num(observation), -6.0, 6.0), dtype=np.float32)
+
+
+Columns = tuple[Floats, ...]
+
+
+def _service(scene: Scene) -> Columns:
+    """What is known beforehand, and how old the metrics are."""
+    profiles, startup_s = scene.profiles, scene.profiles.startup_mean_s
+    lag_s = scene.wide(profiles.metric_lag_s)
+    return (
+        np.log(scene.wide(scene.miss_price) / 50.0) / 2.0,
+        np.log2(startup_s / scene.tick_s) / 2.0,
         np.log(startup_s / 45.0) / 2.0,
         np.log2(profiles.concurrency) / 2.0,
-        np.log2(wide(profiles.slo_latency_s) / profiles.service_time_s) / 2.0,
+        np.log2(scene.wide(profiles.slo_latency_s) / profiles.service_time_s) / 2.0,
         profiles.service_scv,
-        lag / startup_s,
-        (wide(sensed.age_s) - lag) / startup_s,
-        np.log2(load / replica_rps + 0.1) / 2.0,
+        lag_s / startup_s,
+        (scene.wide(scene.sensed.age_s) - lag_s) / startup_s,
+    )
+
+
+def _capacity(scene: Scene, load: Floats, floor: Floats) -> Columns:
+    """Replicas against the part of the load that they are for."""
+    profiles, sensed = scene.profiles, scene.sensed
+    slots = np.maximum(sensed.ready, 0.5) * profiles.concurrency
+    ready_rps = sensed.ready * profiles.replica_rps
+    total_rps = (sensed.ready + sensed.starting) * profiles.replica_rps
+    headroom: Floats = (total_rps + floor) / (load + floor)
+    return (
+        np.log2(load / profiles.replica_rps + 0.1) / 2.0,
         sensed.in_flight / slots,
         np.log1p(np.maximum(sensed.in_flight - slots, 0.0) / slots),
         _log_ratio(load, ready_rps, floor),
         _log_ratio(load, total_rps, floor),
         sensed.starting / (sensed.ready + sensed.starting + 1.0),
-        np.log2((held + 0.5) / (sensed.wanted + 0.5)),
-        np.log2((total_rps + floor) / (load + floor) / wide(base_headroom(miss_price))),
+        np.log2((scene.held + 0.5) / (sensed.wanted + 0.5)),
+        np.log2(headroom / scene.wide(base_headroom(scene.miss_price))),
         1.0 * (sensed.wanted <= profiles.min_replicas),
         1.0 * (sensed.wanted >= profiles.max_replicas),
-        *(_log_ratio(estimate, now, floor) for estimate in estimates[1:]),
+    )
+
+
+def _load(scene: Scene, now: Floats, floor: Floats) -> Columns:
+    """What the memory tells of the load: levels, noise, peaks, season, and how old it is."""
+    memory, rows, startup_s = scene.memory, scene.rows, scene.profiles.startup_mean_s
+    levels = [rows(memory.level(scale)) for scale in range(LEVELS)]
+    noise, peaks = map(rows, memory.noise), map(rows, memory.peaks)
+    season, spread, flat_now = memory.season, memory.spread, now.ravel()
+    period_s = rows(season.period_bins.astype(np.float64) * BIN_S)
+    # What is older has left the memory: no age beyond it means anything to a policy.
+    age_s = rows(np.minimum(memory.age_s, BINS * BIN_S))
+    return (
         *(_log_ratio(a, b, floor) for a, b in pairwise(levels)),
-        noise[0] / (now + floor),
-        noise[1] / (levels[3] + floor),
+        next(noise) / (now + floor),
+        next(noise) / (levels[3] + floor),
         rows(memory.slope) * startup_s / (now + floor),
-        _log_ratio(peaks[0], now, floor),
-        _log_ratio(peaks[1], now, floor),
+        *(_log_ratio(peak, now, floor) for peak in peaks),
         _log_ratio(rows(np.where(spread.known, spread.highest, flat_now)), now, floor),
         _log_ratio(rows(np.where(spread.known, spread.mean, flat_now)), now, floor),
         2.0 * rows(season.strength),
-        np.log2((rows(season.period_bins.astype(np.float64) * BIN_S) + 1.0) / startup_s) / 4.0,
-        _log_ratio(rows(memory.seasonal(1.5 * horizon)), now, floor),
-        _log_ratio(rows(memory.seasonal(3.0 * horizon)), now, floor),
+        np.log2((period_s + 1.0) / startup_s) / 4.0,
+        _log_ratio(rows(memory.seasonal(1.5 * memory.horizon_s)), now, floor),
+        _log_ratio(rows(memory.seasonal(3.0 * memory.horizon_s)), now, floor),
         np.log1p(age_s / 600.0),
         np.log1p(age_s / startup_s) / 2.0,
-        np.log1p(100.0 * wide(misses[0])),
-        np.log1p(100.0 * wide(misses[1])),
-        np.log2(cost / wide(cheapest)),
+    )
+
+
+def _routing(scene: Scene, now: Floats, built: Floats, floor: Floats) -> Columns:
+    """This backend beside the others of its service."""
+    profiles, merit, weight = scene.profiles, scene.merit, scene.sensed.weight
+    cheapest = np.where(profiles.present, merit.cost, np.inf).min(1)
+    ready_rps = scene.sensed.ready * profiles.replica_rps
+    others_rps = ready_rps.sum(1, keepdims=True) - ready_rps
+    capacity_share = _share(ready_rps, profiles.present)
+    return (
+        np.log2(merit.cost / scene.wide(cheapest)),
         np.log2(merit.slowness),
         np.log1p(100.0 * merit.late_share),
         built,
-        sensed.weight,
+        weight,
         capacity_share,
-        sensed.weight - capacity_share,
+        weight - capacity_share,
         others_rps / (others_rps + now + floor),
-        _log_ratio(mixed(estimates, setting), now, floor),
-        2.0 * np.log2(setting.headroom / wide(base_headroom(miss_price))),
+    )
+
+
+def _setting(scene: Scene) -> Columns:
+    """The rule's dials as they stand."""
+    setting = scene.setting
+    return (
+        2.0 * np.log2(setting.headroom / scene.wide(base_headroom(scene.miss_price))),
         np.log(setting.hold_s / 300.0),
         np.log2(setting.lean),
         np.log2(setting.tilt),
         2.0 * setting.wait,
-        rows(memory.jump_ahead),
-        *(2.0 * rows(score) for score in memory.beat.scores),
     )
-    observation = np.stack([np.broadcast_to(column, shape) for column in columns], axis=-1)
-    return np.asarray(np.clip(np.nan_to_num(observation), -6.0, 6.0), dtype=np.float32)
+
+
+def _log_ratio(above: Floats, below: Floats, floor: Floats) -> Floats:
+    return np.asarray(np.log2((above + floor) / (below + floor)))
 
 
 def _share(capacity: Floats, present: Bools) -> Floats:

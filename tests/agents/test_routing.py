@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
 
+from trimtab_agents.bench import routing
+from trimtab_agents.bench.calibration import Calibrated, RouteKey
 from trimtab_agents.bench.contest import Player
-from trimtab_agents.bench.routing import SCENARIOS, Crossing, crossings, scenario_scores
+from trimtab_agents.bench.routing import Crossing, RouteCalibration, crossings, scenario_scores
+from trimtab_agents.bench.scenarios import MISS_PRICES, SCENARIOS, windows
 from trimtab_agents.bench.verdict import LEARNER
 from trimtab_agents.rules.routing import ROUTES, RoutedRule, View
 from trimtab_sim.profile import BackendProfile, Profile, Profiles
@@ -16,6 +20,7 @@ from trimtab_sim.simulator import Simulator
 from trimtab_sim.traces import Trace
 
 TICK_S = 5.0
+DIALS = ("estimate", "headroom", "hold_s", "full")
 CHEAP = BackendProfile("cheap", price=0.5, max_replicas=5)
 DEAR = BackendProfile("dear", price=1.0, max_replicas=10)
 THREE = Profiles.stack([Profile("three", (DEAR, CHEAP, replace(DEAR, price=2.0)))])
@@ -84,11 +89,18 @@ def test_least_latency_leaves_a_backend_that_has_become_slow() -> None:
     assert shares[-1] < 0.2
 
 
-def test_scenarios_are_scored_for_everyone(monkeypatch: pytest.MonkeyPatch) -> None:
+TINY = {"waves": Trace("waves", 60.0, 1.0 + 0.3 * np.sin(np.arange(60) / 9.0))}
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trimtab_agents.bench.scenarios.HOURS", 0.5)
+
+
+@pytest.mark.usefixtures("short")
+def test_scenarios_are_scored_for_everyone() -> None:
     """A bad version hurts those who do not look, and a dear backend those who do not count."""
-    monkeypatch.setattr("trimtab_agents.bench.routing.HOURS", 0.5)
-    load = 1.0 + 0.3 * np.sin(np.arange(40) / 9.0)
-    jobs = crossings({"waves": Trace("waves", 60.0, load)}, Player(LEARNER))
+    jobs = crossings(TINY, Player(LEARNER))
     assert [job.player for job in jobs] == [*ROUTES, LEARNER]
     few = [job for job in jobs if job.player in ("equal", "least_latency", LEARNER)]
     found = scenario_scores(few, [job.run() for job in few])
@@ -98,9 +110,41 @@ def test_scenarios_are_scored_for_everyone(monkeypatch: pytest.MonkeyPatch) -> N
     assert all(1.0 < j < 1000.0 for scores in found.values() for j in scores.values())
 
 
+@pytest.mark.usefixtures("short")
+def test_a_routing_rule_is_calibrated_by_the_score(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow let-go pays at no lambda when the load is flat; more headroom pays at the highest."""
+    monkeypatch.setattr(routing, "SCENARIOS", {"one_dearer": SCENARIOS["one_dearer"]})
+    monkeypatch.setattr(routing, "ESTIMATES_TRIED", (0,))
+    monkeypatch.setattr(routing, "HEADROOMS", (0.8, 1.5))
+    job = RouteCalibration("capacity", windows(TINY))
+    found = job.entries(job.run())
+    assert set(found) == {RouteKey("capacity", "one_dearer", price) for price in MISS_PRICES}
+    settings = {
+        key.miss_price: dict(zip(DIALS, value, strict=True)) for key, value in found.items()
+    }
+    assert settings[10.0]["headroom"] <= settings[250.0]["headroom"] == 1.5
+    assert all(tuple(value) in set(map(tuple, job.settings)) for value in found.values())
+
+
+def test_every_routing_rule_ships_calibrated() -> None:
+    calibrated = Calibrated.read()
+    for key in product(ROUTES, SCENARIOS, MISS_PRICES):
+        assert len(calibrated.route(RouteKey(*key))) == len(DIALS)
+    with pytest.raises(ValueError, match=r"no routing rule is calibrated for .* calibrate --quick"):
+        calibrated.route(RouteKey("equal", "one_dearer", 7.0))
+
+
 def test_short_traces_have_no_routing() -> None:
     assert crossings({"short": Trace("short", 60.0, np.ones(5))}, None) == []
     assert scenario_scores([], []) == {}
+
+
+def test_windows_are_of_mean_one_and_do_not_overlap() -> None:
+    day = Trace("day", 300.0, np.arange(1.0, 289.0))
+    loads = windows({"day": day, "short": Trace("short", 60.0, np.ones(5))})
+    assert loads.shape == (1440, 3)
+    assert loads.mean(0) == pytest.approx(1.0)
+    assert len(np.unique(loads[0])) == 3
 
 
 def test_identity_names_the_player_and_the_load() -> None:

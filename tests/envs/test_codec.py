@@ -94,7 +94,7 @@ def test_observation_does_not_know_the_load_scale() -> None:
     for rate in np.random.default_rng(0).uniform(100.0, 200.0, 300):
         small.sense(one(float(rate)))
         large.sense(one(float(10 * rate), service_time_s=0.005))
-    same = np.array([name != "log_slo_ratio" for name in FEATURES])
+    same = np.array([name not in ("log_slo_ratio", "log_late") for name in FEATURES])
     np.testing.assert_allclose(
         small.observe()[0, 0, same], large.observe()[0, 0, same], rtol=1e-5, atol=1e-5
     )
