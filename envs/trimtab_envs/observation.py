@@ -10,6 +10,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,7 +113,7 @@ def encode(scene: Scene) -> NDArray[np.float32]:
     return np.asarray(np.clip(np.nan_to_num(observation), -6.0, 6.0), dtype=np.float32)
 
 
-Columns = tuple[Floats, ...]
+Columns = tuple[NDArray[Any], ...]
 
 
 def _service(scene: Scene) -> Columns:
@@ -137,7 +138,7 @@ def _capacity(scene: Scene, load: Floats, floor: Floats) -> Columns:
     slots = np.maximum(sensed.ready, 0.5) * profiles.concurrency
     ready_rps = sensed.ready * profiles.replica_rps
     total_rps = (sensed.ready + sensed.starting) * profiles.replica_rps
-    headroom: Floats = (total_rps + floor) / (load + floor)
+    headroom = (total_rps + floor) / (load + floor)
     return (
         np.log2(load / profiles.replica_rps + 0.1) / 2.0,
         sensed.in_flight / slots,
