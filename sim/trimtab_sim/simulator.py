@@ -56,6 +56,8 @@ class Simulator:
         self._metrics = _Metrics(self._profiles, tick_s)
         self._ticks = np.zeros(profiles.shape[0])
         self._weight = np.zeros(profiles.shape)
+        # Requests in service and waiting, mean of the last tick, as they are.
+        self.in_flight = np.zeros(profiles.shape)
         # Sums over backends as a product: NumPy is slow to sum a short last axis.
         self._ones = np.ones(profiles.shape[1])
 
@@ -91,9 +93,12 @@ class Simulator:
         self._queues.adopt(self._profiles, rows)
         self._metrics.adopt(self._profiles)
 
-    def adopt(self, profiles: Profiles) -> None:
-        """Services change under way, as when a zone browns out: what runs and waits stays."""
-        self._adopt(profiles, np.ones(len(self._ticks), dtype=np.bool_))
+    def adopt(self, profiles: Profiles, rows: Rows | None = None) -> None:
+        """Services change under way, as when a zone browns out: what runs and waits stays.
+
+        ``rows`` ``[B]`` are those that change; by default all.
+        """
+        self._adopt(profiles, np.ones(len(self._ticks), dtype=np.bool_) if rows is None else rows)
 
     def step(self, rate_rps: Floats, wanted: Floats, weight: Floats) -> Tick:
         """Let one tick pass.
@@ -121,6 +126,7 @@ class Simulator:
         answered = np.minimum(ready, 1.0)
         served = arrived * answered
         late, in_flight = queues.tick(served, offered * answered, ready)
+        self.in_flight = in_flight
         requests = arrived @ self._ones
         misses = np.minimum((late + arrived - served) @ self._ones, requests)
 
