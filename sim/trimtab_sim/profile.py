@@ -33,7 +33,13 @@ class BackendProfile:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One service: its SLO, its backends, and how late its metrics are."""
+    """One service: its SLO, its backends, and how late and how well it is measured.
+
+    Metrics are sampled every ``sample_s`` (0: every tick) and seen ``metric_lag_s`` later. Of
+    the samples ``dropout_share`` are lost; ``stall_per_h`` times an hour the pipeline repeats
+    what it has under its old time, ``freeze_per_h`` times under a new one, each time for
+    ``fault_mean_s`` on average. See ``sensing``.
+    """
 
     name: str
     backends: tuple[BackendProfile, ...]
@@ -41,6 +47,15 @@ class Profile:
     slo_share: float = 0.99
     timeout_s: float = 10.0
     metric_lag_s: float = 0.0
+    sample_s: float = 0.0
+    dropout_share: float = 0.0
+    stall_per_h: float = 0.0
+    freeze_per_h: float = 0.0
+    fault_mean_s: float = 60.0
+
+
+# Stands for what Profile or BackendProfile has as its own default, for each service or backend.
+_DEFAULT: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +64,8 @@ class Profiles:
 
     Services with fewer than K backends are padded; ``present`` marks the real ones.
     Padding has price, time and concurrency 1 and ``max_replicas`` 0, so that no
-    formula divides by zero and no replica is ever placed there.
+    formula divides by zero and no replica is ever placed there. What is off by default is off
+    there, and may be left out everywhere.
     """
 
     slo_latency_s: Floats
@@ -65,6 +81,18 @@ class Profiles:
     min_replicas: Floats
     max_replicas: Floats
     present: NDArray[np.bool_]
+    sample_s: Floats = _DEFAULT
+    dropout_share: Floats = _DEFAULT
+    stall_per_h: Floats = _DEFAULT
+    freeze_per_h: Floats = _DEFAULT
+    fault_mean_s: Floats = _DEFAULT
+
+    def __post_init__(self) -> None:
+        """Fill in what was left out."""
+        for kind, shape in ((Profile, self.shape[:1]), (BackendProfile, self.shape)):
+            for field in fields(kind):
+                if getattr(self, field.name, ...) is _DEFAULT:
+                    object.__setattr__(self, field.name, np.full(shape, float(field.default)))
 
     @property
     def shape(self) -> tuple[int, int]:

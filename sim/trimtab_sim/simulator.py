@@ -1,8 +1,8 @@
 """The cluster model: B services at once, each with K backends, one tick at a time.
 
 A tick scales, splits Poisson arrivals over the backends by weight, lets the queues move and
-shows what a metrics pipeline would show of it, late. ``replicas`` and ``queues`` hold the
-two halves of the physics; this module is the order in which they meet.
+shows what a metrics pipeline would show of it. ``replicas`` and ``queues`` hold the two halves
+of the physics, ``sensing`` the pipeline; this module is the order in which they meet.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from trimtab_sim.profile import Floats, Profiles
 from trimtab_sim.queues import Queues
 from trimtab_sim.replicas import Replicas
+from trimtab_sim.sensing import Metrics
 from trimtab_sim.signals import Sensed
 
 Rows = NDArray[np.bool_]
@@ -53,7 +54,9 @@ class Simulator:
         self._rng, startups, services = rng.spawn(3)
         self._replicas = Replicas(self._profiles, tick_s, startups)
         self._queues = Queues(self._profiles, tick_s, services)
-        self._metrics = _Metrics(self._profiles, tick_s)
+        # Spawned from one of these, so that what the caller spawns next stays the same.
+        (sensing,) = self._rng.spawn(1)
+        self._metrics = Metrics(self._profiles, tick_s, sensing)
         self._ticks = np.zeros(profiles.shape[0])
         self._weight = np.zeros(profiles.shape)
         # Requests in service and waiting, mean of the last tick, as they are.
@@ -131,7 +134,7 @@ class Simulator:
         misses = np.minimum((late + arrived - served) @ self._ones, requests)
 
         self._ticks += 1.0
-        self._metrics.record(arrived / self._tick_s, in_flight, misses, requests)
+        self._metrics.record(arrived, in_flight, misses)
         started, stopped = np.maximum(change, 0.0), np.maximum(-change, 0.0)
         return Tick(requests, misses, billed_s, started, stopped, self._sense())
 
@@ -145,10 +148,10 @@ class Simulator:
 
     def _sense(self) -> Sensed:
         replicas = self._replicas
-        rate_rps, in_flight, miss_share = self._metrics.read()
+        rate_rps, in_flight, miss_share, age_s = self._metrics.read()
         return Sensed(
             time_s=self._ticks * self._tick_s,
-            age_s=self._metrics.age_s.copy(),
+            age_s=age_s,
             miss_share=miss_share,
             rate_rps=rate_rps,
             in_flight=in_flight,
@@ -158,42 +161,6 @@ class Simulator:
             draining=replicas.draining.copy(),
             weight=self._weight.copy(),
         )
-
-
-class _Metrics:
-    """The last ticks of the metrics, so that each service sees them as late as it does."""
-
-    def __init__(self, profiles: Profiles, tick_s: float) -> None:
-        self._tick_s = tick_s
-        self._head = 0
-        batch, self._backends = profiles.shape
-        self._batch = np.arange(batch)
-        self._past = np.zeros((1, batch, 2 * self._backends + 1))
-        self.adopt(profiles)
-
-    def adopt(self, profiles: Profiles) -> None:
-        self.age_s = profiles.metric_lag_s
-        self._lag = np.rint(profiles.metric_lag_s / self._tick_s).astype(np.intp)
-        grow = int(self._lag.max()) + 1 - len(self._past)
-        if grow > 0:
-            past = np.roll(self._past, -self._head - 1, axis=0)
-            self._past = np.concatenate([np.zeros((grow, *past.shape[1:])), past])
-            self._head = len(self._past) - 1
-
-    def restart(self, rows: Rows) -> None:
-        # Nothing has been measured yet, which is not the same as no load.
-        self._past[:, rows] = np.nan
-
-    def record(self, rate_rps: Floats, in_flight: Floats, misses: Floats, requests: Floats) -> None:
-        self._head = (self._head + 1) % len(self._past)
-        now = self._past[self._head]
-        now[:, : self._backends] = rate_rps
-        now[:, self._backends : -1] = in_flight
-        now[:, -1] = misses / np.maximum(requests, 1.0)
-
-    def read(self) -> tuple[Floats, Floats, Floats]:
-        seen = self._past[(self._head - self._lag) % len(self._past), self._batch]
-        return seen[:, : self._backends], seen[:, self._backends : -1], seen[:, -1]
 
 
 def _copy(profiles: Profiles) -> Profiles:
