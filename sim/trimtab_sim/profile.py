@@ -90,9 +90,10 @@ class Profiles:
     def __post_init__(self) -> None:
         """Fill in what was left out."""
         for kind, shape in ((Profile, self.shape[:1]), (BackendProfile, self.shape)):
-            for field in fields(kind):
-                if getattr(self, field.name, ...) is _DEFAULT:
-                    object.__setattr__(self, field.name, np.full(shape, float(field.default)))
+            defaults: dict[str, Any] = {field.name: field.default for field in fields(kind)}
+            for name, default in defaults.items():
+                if getattr(self, name, ...) is _DEFAULT:
+                    object.__setattr__(self, name, np.full(shape, float(default)))
 
     @property
     def shape(self) -> tuple[int, int]:

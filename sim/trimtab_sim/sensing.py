@@ -92,7 +92,7 @@ class Metrics:
         self._held[lost, :-1] = np.nan
         frozen = due & lasts[_FREEZE] & ~lost
         self._held[frozen, -1] = 0.0
-        return due & ~lost & ~frozen
+        return np.asarray(due & ~lost & ~frozen)
 
     def _take(self, due: NDArray[np.bool_], in_flight: Floats) -> None:
         sample = np.zeros_like(self._held)
