@@ -16,8 +16,12 @@ Floats = NDArray[np.float64]
 class BackendProfile:
     """One scalable group of replicas.
 
-    ``concurrency`` is slots per replica; ``service_scv`` the squared coefficient of
-    variation of the service time; ``price`` is per replica-second, relative.
+    ``concurrency`` is slots per replica; ``service_time_s`` is its speed, ``service_scv`` the
+    squared coefficient of variation; ``price`` is per replica-second, relative.
+
+    What can befall it, off by default (see ``failures``): ``crash_per_h`` and ``preempt_per_h``
+    are per hour of a ready replica, ``preempt_notice_s`` is left to a preempted one to finish;
+    ``zone_loss_per_h`` times an hour all are gone, for ``zone_loss_mean_s`` on average.
     """
 
     name: str
@@ -29,6 +33,11 @@ class BackendProfile:
     price: float = 1.0
     min_replicas: int = 1
     max_replicas: int = 400
+    crash_per_h: float = 0.0
+    preempt_per_h: float = 0.0
+    preempt_notice_s: float = 30.0
+    zone_loss_per_h: float = 0.0
+    zone_loss_mean_s: float = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +95,11 @@ class Profiles:
     stall_per_h: Floats = _DEFAULT
     freeze_per_h: Floats = _DEFAULT
     fault_mean_s: Floats = _DEFAULT
+    crash_per_h: Floats = _DEFAULT
+    preempt_per_h: Floats = _DEFAULT
+    preempt_notice_s: Floats = _DEFAULT
+    zone_loss_per_h: Floats = _DEFAULT
+    zone_loss_mean_s: Floats = _DEFAULT
 
     def __post_init__(self) -> None:
         """Fill in what was left out."""
@@ -126,7 +140,7 @@ class Profiles:
             return np.array([getattr(profile, name) for profile in profiles], dtype=np.float64)
 
         def backend(name: str) -> Floats:
-            pad = 0.0 if name.endswith("_replicas") else 1.0
+            pad = 0.0 if name.endswith(("_replicas", "_per_h")) else 1.0
             rows = [[float(getattr(b, name)) for b in profile.backends] for profile in profiles]
             return np.array([row + [pad] * (width - len(row)) for row in rows])
 

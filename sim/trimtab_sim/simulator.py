@@ -2,7 +2,8 @@
 
 A tick scales, splits Poisson arrivals over the backends by weight, lets the queues move and
 shows what a metrics pipeline would show of it. ``replicas`` and ``queues`` hold the two halves
-of the physics, ``sensing`` the pipeline; this module is the order in which they meet.
+of the physics, ``failures`` what befalls them, ``sensing`` the pipeline; this module is the order
+in which they meet.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from trimtab_sim.failures import Failures
 from trimtab_sim.profile import Floats, Profiles
 from trimtab_sim.queues import Queues
 from trimtab_sim.replicas import Replicas
@@ -25,7 +27,8 @@ Rows = NDArray[np.bool_]
 class Tick:
     """What happened in one tick, and what can be seen after it.
 
-    requests, misses: ``[B]``, misses being expected numbers (not whole);
+    requests, misses: ``[B]``, misses being expected numbers (not whole); those that fail with
+    their replica count when they fail, so that there may be more misses than requests;
     billed_s: replica-seconds starting, ready and draining, ``[B, K]``;
     started, stopped: replicas that the tick's scaling started, and cancelled or drained.
     """
@@ -55,8 +58,10 @@ class Simulator:
         self._replicas = Replicas(self._profiles, tick_s, startups)
         self._queues = Queues(self._profiles, tick_s, services)
         # Spawned from one of these, so that what the caller spawns next stays the same.
-        (sensing,) = self._rng.spawn(1)
+        sensing, failures = self._rng.spawn(2)
         self._metrics = Metrics(self._profiles, tick_s, sensing)
+        # Also for those who make failures happen at a moment of their choice, between ticks.
+        self.failures = Failures(self._profiles, tick_s, self._replicas, self._queues, failures)
         self._ticks = np.zeros(profiles.shape[0])
         self._weight = np.zeros(profiles.shape)
         # Requests in service and waiting, mean of the last tick, as they are.
@@ -83,6 +88,7 @@ class Simulator:
         self._replicas.restart(rows, np.asarray(replicas, dtype=np.float64))
         self._queues.restart(rows)
         self._metrics.restart(rows)
+        self.failures.restart(rows)
         self._ticks[rows] = 0.0
         self._weight[rows] = self._share(np.asarray(weight, dtype=np.float64))[rows]
         return self._sense()
@@ -95,6 +101,7 @@ class Simulator:
         self._replicas.adopt(self._profiles)
         self._queues.adopt(self._profiles, rows)
         self._metrics.adopt(self._profiles)
+        self.failures.adopt(self._profiles)
 
     def adopt(self, profiles: Profiles, rows: Rows | None = None) -> None:
         """Services change under way, as when a zone browns out: what runs and waits stays.
@@ -110,6 +117,7 @@ class Simulator:
         clipped to the profile's limits; weight: route weights ``[B, K]``, normalised.
         """
         replicas, queues = self._replicas, self._queues
+        self.failures.tick()
         before = replicas.starting + replicas.ready
         leaving = replicas.scale(wanted)
         if leaving.max() > 0.0:
@@ -132,6 +140,7 @@ class Simulator:
         self.in_flight = in_flight
         requests = arrived @ self._ones
         misses = np.minimum((late + arrived - served) @ self._ones, requests)
+        misses += self.failures.settle() @ self._ones
 
         self._ticks += 1.0
         self._metrics.record(arrived, in_flight, misses)
