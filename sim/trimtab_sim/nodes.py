@@ -88,24 +88,23 @@ class Nodes:
     def _is_ready(self) -> Rows:
         return np.asarray(self._ready_in_s < 0.5 * self._tick_s)
 
-    def restart(self, rows: Rows, replicas: Floats, pools: NodePools) -> None:
-        """``replicas`` ``[C, R]`` run on as few nodes as they need in the masked clusters ``[C]``.
+    def restart(self, rows: Rows, replicas: Floats, pools: NodePools) -> Floats:
+        """Run ``replicas`` ``[C, R]`` on as few nodes as they need in the masked clusters ``[C]``.
 
-        ``pools`` replaces those of the masked clusters. ``ValueError`` when they do not hold them.
+        ``pools`` replaces those of the masked clusters. Returns how many run, of all: one of each
+        kind first, where not all have room.
         """
         self._pools = self._pools.replaced(rows, pools)
         self._widen(int(self._pools.max_nodes.max()))
-        self._on[rows] = self._empty_s[rows] = self._waits_s[rows] = 0.0
-        self.granted[rows] = replicas[rows]
-        allowed = np.arange(self._on.shape[1]) < self._pools.max_nodes[:, None]
+        self._on[rows] = self._empty_s[rows] = self._waits_s[rows] = self.granted[rows] = 0.0
+        node = np.arange(self._on.shape[1])
+        allowed = node < self._pools.max_nodes[:, None]
         self._ready_in_s[rows] = np.where(allowed, 0.0, np.inf)[rows]
-        wanted = np.where(rows[:, None], replicas, 0.0)
-        short = np.flatnonzero((wanted - self._place(wanted)).any(1))
-        if len(short):
-            raise ValueError(f"the nodes of cluster {short[0]} cannot hold its first replicas")
-        spare = self._on.sum(2) == 0.0
-        spare &= np.arange(self._on.shape[1]) >= self._pools.min_nodes[:, None]
+        for wanted in (np.minimum(replicas, 1.0), replicas):
+            self.granted += self._place(np.where(rows[:, None], wanted - self.granted, 0.0))
+        spare = (self._on.sum(2) == 0.0) & (node >= self._pools.min_nodes[:, None])
         self._ready_in_s[rows[:, None] & spare] = np.inf
+        return self.granted.copy()
 
     def _widen(self, width: int) -> None:
         more = width - self._on.shape[1]
