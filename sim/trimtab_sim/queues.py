@@ -28,6 +28,10 @@ _MIN_UTILISATION = 1e-9
 _MAX_UTILISATION = 1.0 - 1e-6
 # A queue of more than this many times the mean one (5 % of them are) comes from a change.
 _STEADY_QUEUES = 3.0
+# An exponential distribution as two level pieces: from, to, and part of the mass. In units of
+# which its mean is so many.
+_SPREAD = ((0.0, 1.0, 0.632), (1.0, 3.0, 0.368))
+_SHORT_WAIT = 1.0 / 1.052
 # A transient shorter than this part of the tick is not worth its computing.
 _NEGLIGIBLE = 0.01
 
@@ -252,10 +256,12 @@ class Queues:
         """
         slo_load, start, end = (column.ravel()[rows] for column in (slo_load, x0, x1))
         middle = 0.5 * (start + end)
-        spread = 2.0 * apart.ravel()[rows]
+        short = _SHORT_WAIT * apart.ravel()[rows]
         late = np.zeros_like(start)
         for edge in (start, end):
             to = np.where(driven.ravel()[rows], middle, edge)
-            low, high = np.minimum(edge, to), np.maximum(edge, to) + spread
-            late += 0.5 * self._late.along(low / slo_load, high / slo_load, rows)
+            low, high = np.minimum(edge, to), np.maximum(edge, to)
+            for least, most, part in _SPREAD:
+                first, last = low + least * short, high + most * short
+                late += 0.5 * part * self._late.along(first / slo_load, last / slo_load, rows)
         return late
