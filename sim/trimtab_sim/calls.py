@@ -34,8 +34,9 @@ _STEPS = 0.5 * _WEIGHTS * 1.5 * np.sqrt(_PART / (1.0 - _PART)) / (1.0 - _PART) *
 # the root of the callee's slots this is exact for M/M/m//N to a few percent; the slots of one
 # replica count, because queues live in replicas.
 _SHARPNESS = 3.0
-_PLENTY_RPS = 1e12
-_FAR = 1e6
+# Of a callee that requests from outside have filled up.
+_LEAST_PART = 0.05
+_PLENTY_RPS, _FAR = 1e12, 1e6
 
 
 def slowest(calls: Floats, mean_s: Floats, variance: Floats) -> tuple[Floats, Floats]:
@@ -145,11 +146,13 @@ class CallGraph:
         """What ``entering_rps`` ``[C, S]`` from outside becomes in a tick that begins so."""
         queue_rps = np.maximum(here.in_flight - here.slots, 0.0) / tick_s
         demand = entering_rps + queue_rps
-        sent = self._asked(self._through(demand, here.slots / here.service_s))
+        nothing = np.zeros_like(self.calls)
+        alone = self._carried(here.slots / here.service_s, nothing, entering_rps, here)
+        sent = self._asked(self._through(demand, alone))
         # Callers wait for other requests than their own as long as it takes, ...
         outside = entering_rps / np.maximum(entering_rps + sent.sum(1), 1e-9)
         least_s, _ = self.answers(here, here.wait_s * outside)
-        carried = self._carried(here.slots / (here.service_s + least_s), entering_rps, sent, here)
+        carried = self._carried(here.slots / (here.service_s + least_s), sent, entering_rps, here)
         # ... but for their own no longer than it takes to answer all that they can have sent.
         longest_s = here.slots / np.maximum(carried, 1e-9) - here.service_s
         answer_s, variance = self.answers(here, here.wait_s)
@@ -166,21 +169,25 @@ class CallGraph:
         """Calls per second from each to each, ``[C, S, S]``."""
         return np.asarray(served[:, :, None] * self.calls)
 
-    def _carried(self, alone: Floats, entering: Floats, sent: Floats, here: Stations) -> Floats:
+    def _carried(self, most: Floats, sent: Floats, entering: Floats, here: Stations) -> Floats:
         """What each can serve at the pace of those that it calls, the last service first.
 
-        ``alone``: if they were never busy. A callee is shared out by what it is asked for.
+        ``most``: if they were never busy; ``sent`` ``[C, S, S]``: what all ask of them. Of what
+        those from outside leave, a caller has what others do not ask for, or else its part by
+        slots.
         """
-        carried, asked = alone.copy(), entering + sent.sum(1)
+        holds = here.slots[:, :, None] * self._per_slot
+        part = holds / np.maximum(holds.sum(1, keepdims=True), 1e-9)
+        others = sent.sum(1, keepdims=True) - sent
         sharpness = _SHARPNESS * np.sqrt(here.replica_slots)
+        carried = most.copy()
         for caller, callee in self._pairs:
-            own, capacity = sent[:, caller, callee], carried[:, callee]
-            others = np.maximum(asked[:, callee] - own, 0.0)
-            part = own / np.maximum(asked[:, callee], 1e-9)
-            left = np.maximum(capacity - others, part * capacity)
-            calls = self.calls[:, caller, callee]
-            waits = (calls > 0.0) & (here.slots[:, callee] > 0.0)
-            pace = np.where(waits, left / np.maximum(calls, 1e-9), _PLENTY_RPS)
+            pair = (slice(None), caller, callee)
+            capacity = carried[:, callee]
+            open_rps = np.maximum(capacity - entering[:, callee], _LEAST_PART * capacity)
+            left = np.maximum(open_rps - others[pair], part[pair] * open_rps)
+            waits = (self.calls[pair] > 0.0) & (here.slots[:, callee] > 0.0)
+            pace = np.where(waits, left / np.maximum(self.calls[pair], 1e-9), _PLENTY_RPS)
             bend, fast = sharpness[:, callee], carried[:, caller]
             over = np.minimum(fast / np.maximum(pace, 1e-9), _FAR)
             carried[:, caller] = fast * (1.0 + over**bend) ** (-1.0 / bend)
