@@ -206,7 +206,9 @@ class Queues:
             driven = (rate > capacity) | (x0 > _STEADY_QUEUES * mean_if_any)
             # Little's law gives the wait of a queue at rest; a backlog is left at full capacity.
             slo_load = np.where(driven, self._slo_s * capacity, slo_load)
-            late_rows = self._late_moving(rows, x0, x1, driven, apart, slo_load)
+            # A tick of many arrivals ends in a long queue, but few of them met it.
+            usual = np.where(driven, 1.0, rate * self._tick_s / np.maximum(arrived, 1.0))
+            late_rows = self._late_moving(rows, x0, x1, driven, usual, apart, slo_load)
             part, late_flat = moving.ravel()[rows], late.ravel()
             late_flat[rows] += part * (late_rows - late_flat[rows])
         self._apart = apart
@@ -246,22 +248,24 @@ class Queues:
         x0: Floats,
         x1: Floats,
         driven: NDArray[np.bool_],
+        usual: Floats,
         apart: Floats,
         slo_load: Floats,
     ) -> Floats:
         """Share late in ``rows`` while the queue goes from ``x0`` to ``x1``.
 
         A ``driven`` queue goes there in a line; another one wanders, and its two ends stand for
-        the way. Imbalance between replicas spreads the waits.
+        the way, the second with ``usual`` times the arrivals. Imbalance between replicas spreads
+        the waits.
         """
         slo_load, start, end = (column.ravel()[rows] for column in (slo_load, x0, x1))
         middle = 0.5 * (start + end)
         short = _SHORT_WAIT * apart.ravel()[rows]
         late = np.zeros_like(start)
-        for edge in (start, end):
+        for edge, weight in ((start, 0.5), (end, 0.5 * usual.ravel()[rows])):
             to = np.where(driven.ravel()[rows], middle, edge)
             low, high = np.minimum(edge, to), np.maximum(edge, to)
             for least, most, part in _SPREAD:
                 first, last = low + least * short, high + most * short
-                late += 0.5 * part * self._late.along(first / slo_load, last / slo_load, rows)
+                late += weight * part * self._late.along(first / slo_load, last / slo_load, rows)
         return late
