@@ -91,8 +91,8 @@ class Nodes:
     def restart(self, rows: Rows, replicas: Floats, pools: NodePools) -> Floats:
         """Run ``replicas`` ``[C, R]`` on as few nodes as they need in the masked clusters ``[C]``.
 
-        ``pools`` replaces those of the masked clusters. Returns how many run, of all: one of each
-        kind first, where not all have room.
+        ``pools`` replaces those of the masked clusters. Returns how many run, of all; where not
+        all have room, every kind has a part of what it should have before any has more.
         """
         self._pools = self._pools.replaced(rows, pools)
         self._widen(int(self._pools.max_nodes.max()))
@@ -100,8 +100,9 @@ class Nodes:
         node = np.arange(self._on.shape[1])
         allowed = node < self._pools.max_nodes[:, None]
         self._ready_in_s[rows] = np.where(allowed, 0.0, np.inf)[rows]
-        for wanted in (np.minimum(replicas, 1.0), replicas):
-            self.granted += self._place(np.where(rows[:, None], wanted - self.granted, 0.0))
+        for part in (0.01, 0.25, 0.5, 0.75, 1.0):
+            more = np.ceil(part * replicas) - self.granted
+            self.granted += self._place(np.where(rows[:, None], more, 0.0))
         spare = (self._on.sum(2) == 0.0) & (node >= self._pools.min_nodes[:, None])
         self._ready_in_s[rows[:, None] & spare] = np.inf
         return self.granted.copy()

@@ -141,11 +141,11 @@ def test_a_restarted_cluster_has_its_new_pool_and_others_run_on() -> None:
     assert nodes.grant(np.full((2, 1), 12.0), np.zeros((2, 1))).tolist() == [[4.0], [12.0]]
 
 
-def test_at_the_start_one_of_each_kind_runs_before_the_rest() -> None:
-    nodes = start(pools([1.0, 1.0], max_nodes=2), [20.0, 3.0])
-    assert nodes.granted.tolist() == [[7.0, 1.0]]
-    assert grant(nodes, [5.0, 3.0]) == [5.0, 1.0]
-    assert grant(nodes, [5.0, 3.0]) == [5.0, 3.0]
+def test_at_the_start_every_kind_has_its_part() -> None:
+    nodes = start(pools([1.0, 1.0], max_nodes=3), [12.0, 8.0])
+    assert nodes.granted.tolist() == [[8.0, 4.0]]
+    assert grant(nodes, [5.0, 7.0]) == [5.0, 4.0]
+    assert grant(nodes, [5.0, 7.0]) == [5.0, 7.0]
 
 
 def test_what_can_never_run_is_refused() -> None:
