@@ -120,7 +120,7 @@ class ServiceSpec:
         return Profile(
             name=self.name,
             backends=tuple(
-                BackendProfile(**{f.name: getattr(b, f.name) for f in fields(BackendProfile)})
+                BackendProfile(**{f.name: getattr(b, f.name) for f in fields(BackendSpec)})
                 for b in self.backends
             ),
             slo_latency_s=self.slo.latency_s,

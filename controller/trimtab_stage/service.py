@@ -16,6 +16,7 @@ from trimtab_stage.spec import Ask, InvalidAskError
 from trimtab_stage.traffic import Traffic
 
 SERVICE = "trimtab.v1.Stage"
+_PROFILE = tuple(stage_pb2.StageBackendProfile.DESCRIPTOR.fields_by_name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,10 @@ class StageService(stage_pb2_grpc.StageServicer):  # type: ignore[misc] # untype
             slo_share=profile.slo_share,
             timeout_s=profile.timeout_s,
             # The message's fields are named after the profile's.
-            backends=[stage_pb2.StageBackendProfile(**asdict(b)) for b in profile.backends],
+            backends=[
+                stage_pb2.StageBackendProfile(**{name: getattr(b, name) for name in _PROFILE})
+                for b in profile.backends
+            ],
         )
 
     def _load(self) -> stage_pb2.LoadStatus:

@@ -39,16 +39,18 @@ def _log_uniform(
     return np.asarray(np.exp(rng.uniform(np.log(low), np.log(high), shape)))
 
 
-def random_profiles(rng: np.random.Generator, services: int, backends: int) -> Profiles:
+def random_profiles(
+    rng: np.random.Generator, services: int, backends: int, missing_share: float = 0.0
+) -> Profiles:
     """Profiles of ``services`` x ``backends`` drawn over what is seen in the field.
 
-    Backends of a service differ in start-up and price, half of them in speed; beyond the
-    second, half are missing.
+    Backends of a service differ in start-up and price, half of them in speed; of those beyond
+    the second, ``missing_share`` are missing.
     """
     one, all_ = (services, 1), (services, backends)
     typical = rng.random(one) < TYPICAL_SHARE
     place = np.arange(backends)
-    present = (place < 2) | (rng.random(all_) >= MISSING_SHARE)
+    present = (place < 2) | (rng.random(all_) >= missing_share)
 
     def same(value: float, drawn: Floats) -> Floats:
         return np.where(present, np.where(typical, value, drawn), 1.0)
@@ -97,6 +99,8 @@ class Episodes:
 class EpisodeSource:
     """A pool of loads, composed and real, from which episodes are cut at random."""
 
+    missing_share = MISSING_SHARE
+
     def __init__(
         self, rng: np.random.Generator, tick_s: float, traces: Sequence[Trace] = (), pool: int = 512
     ) -> None:
@@ -120,7 +124,7 @@ class EpisodeSource:
     def draw(self, services: int, backends: int) -> Episodes:
         """Draw ``services`` new episodes; every call consumes the same amount of randomness."""
         rng = self._rng
-        profiles = random_profiles(rng, services, backends)
+        profiles = random_profiles(rng, services, backends, self.missing_share)
         row = rng.integers(len(self.pool), size=services)
         ticks = (_log_uniform(rng, SHORTEST_S, LONGEST_S, services) / self._tick_s).astype(np.int64)
         start = (rng.random(services) * (self._length - ticks + 1)).astype(np.int64)

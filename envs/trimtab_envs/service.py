@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
-import gymnasium as gym
 import numpy as np
-from numpy.typing import NDArray
 
-from trimtab_envs.action import ACTION_DIMS, one_hot
 from trimtab_envs.episodes import EpisodeSource
-from trimtab_envs.observation import FEATURES
+from trimtab_envs.forms import WorldEnv, WorldVectorEnv
 from trimtab_envs.world import World
 
-Observation = NDArray[np.float32]
+
+@dataclass(frozen=True, slots=True)
+class ServiceWorlds:
+    """Worlds of services that share nothing."""
+
+    backends: int
+    tick_s: float
+
+    def __post_init__(self) -> None:
+        if self.backends < 1 or not self.tick_s > 0:
+            raise ValueError(
+                f"need backends >= 1 and tick_s > 0, got {self.backends} and {self.tick_s}"
+            )
+
+    @property
+    def rows(self) -> int:
+        """Backends of one environment."""
+        return self.backends
+
+    def make(self, count: int, loads: int, rng: np.random.Generator) -> World:
+        """``count`` services in one world, on a pool of ``loads``."""
+        source = EpisodeSource(rng, self.tick_s, pool=loads)
+        return World(source, count, self.backends, self.tick_s, rng)
 
 
-class ServiceEnv(gym.Env[Observation, NDArray[np.int64]]):
+class ServiceEnv(WorldEnv):
     """Scale the replicas of one simulated service and route its traffic.
 
     ## Description
@@ -24,15 +43,16 @@ class ServiceEnv(gym.Env[Observation, NDArray[np.int64]]):
     every episode, along with start-up delay, service time, SLO, prices and the price of a miss.
 
     ## Action Space
-    ``MultiDiscrete``, five indices per backend: demand estimate, headroom, hold time, lean
-    (share of the capacity) and tilt (share of the route); see ``trimtab_envs.action``.
+    ``MultiDiscrete``, six indices per backend: demand estimate, headroom, hold time, lean
+    (share of the capacity), tilt (share of the route) and wait (part of the reserve that waits
+    for a jump of the load); see ``trimtab_envs.action``. Settings glide towards them.
 
     ## Observation Space
     ``Box(-6, 6, (backends x len(FEATURES),), float32)``, see ``trimtab_envs.observation``.
 
     ## Rewards
-    ``-(fleet + lambda x miss)`` of the decision; both terms and lambda are in ``info``, and the
-    mean over an episode is the episode's score J with the sign turned (DESIGN.md section 2).
+    ``-(fleet + miss_price x miss)`` of the decision: all three are in ``info``, and the mean
+    over an episode is the episode's score J with the sign turned.
 
     ## Starting State
     As many replicas as the first minute needs, all ready; the memory is empty.
@@ -43,50 +63,23 @@ class ServiceEnv(gym.Env[Observation, NDArray[np.int64]]):
     ## Arguments
     * ``backends``: backends of the service, at least 1.
     * ``tick_s``: seconds between readings; a decision holds for about 30 s.
+    * ``render_mode``: ``"rgb_array"`` draws the episode so far; needs matplotlib.
+
+    ``gym.make_vec`` steps ``num_envs`` services at once, and starts finished ones in the same
+    step.
 
     ## Version History
     * v1: first version.
     """
 
-    metadata = {"render_modes": []}  # noqa: RUF012 - Gymnasium's own declaration
+    def __init__(
+        self, backends: int = 1, tick_s: float = 5.0, render_mode: str | None = None
+    ) -> None:
+        super().__init__(ServiceWorlds(backends, tick_s), render_mode)
 
-    def __init__(self, backends: int = 1, tick_s: float = 5.0) -> None:
-        if backends < 1 or not tick_s > 0:
-            raise ValueError(f"need backends >= 1 and tick_s > 0, got {backends} and {tick_s}")
-        self._backends, self._tick_s = backends, tick_s
-        self.observation_space = gym.spaces.Box(
-            -6.0, 6.0, (backends * len(FEATURES),), dtype=np.float32
-        )
-        self.action_space = gym.spaces.MultiDiscrete(list(ACTION_DIMS) * backends)
-        self._world: World | None = None
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Observation, dict[str, Any]]:
-        """Draw a new service and load."""
-        super().reset(seed=seed, options=options)
-        if self._world is None or seed is not None:
-            source = EpisodeSource(self.np_random, self._tick_s, pool=8)
-            self._world = World(source, 1, self._backends, self._tick_s, self.np_random)
-        else:
-            self._world.reset(np.ones(1, dtype=np.bool_))
-        return self._observe(self._world), {}
+class ServiceVectorEnv(WorldVectorEnv):
+    """``ServiceEnv`` times ``num_envs``."""
 
-    def step(
-        self, action: NDArray[np.int64]
-    ) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Hold one action for a decision."""
-        if self._world is None:
-            raise RuntimeError("call reset() before step()")
-        choice = one_hot(np.asarray(action).reshape(1, self._backends, -1))
-        step = self._world.step(choice)
-        info = {
-            "fleet": float(step.fleet[0]),
-            "miss": float(step.miss[0]),
-            "miss_price": float(self._world.episodes.miss_price[0]),
-        }
-        return self._observe(self._world), -float(step.score[0]), False, bool(step.done[0]), info
-
-    @staticmethod
-    def _observe(world: World) -> Observation:
-        return np.asarray(world.observe().reshape(-1), dtype=np.float32)
+    def __init__(self, num_envs: int = 1, backends: int = 1, tick_s: float = 5.0) -> None:
+        super().__init__(ServiceWorlds(backends, tick_s), num_envs)

@@ -16,6 +16,7 @@ from trimtab_envs.codec import Codec
 from trimtab_envs.episodes import Episodes, EpisodeSource
 from trimtab_envs.minutes import Bools, Floats
 from trimtab_sim.profile import Profiles
+from trimtab_sim.signals import Sensed, Wanted
 from trimtab_sim.simulator import Simulator, Tick
 
 
@@ -48,9 +49,18 @@ class World:
         self.services, self.backends, self.tick_s = services, backends, tick_s
         self.episodes = source.draw(services, backends)
         self._elapsed = np.zeros(services, dtype=np.int64)
-        self.simulator = Simulator(self.episodes.profiles, tick_s, rng)
         self.codec = Codec(self.episodes.profiles, self.episodes.miss_price, tick_s)
+        self.ticks: Sequence[Tick] = ()
+        self._build(rng)
         self._start(np.ones(services, dtype=np.bool_))
+
+    def _build(self, rng: np.random.Generator) -> None:
+        self.simulator = Simulator(self.episodes.profiles, self.tick_s, rng)
+
+    @property
+    def environments(self) -> int:
+        """Separate environments: as many as services, or as clusters."""
+        return self.services
 
     @property
     def profiles(self) -> Profiles:
@@ -64,12 +74,12 @@ class World:
         prices = np.where(profiles.present, profiles.price / profiles.replica_rps, np.inf)
         return np.asarray(prices.min(1))
 
-    def reset(self, services: Bools) -> None:
-        """Begin new episodes for the masked services."""
-        if services.any():
+    def reset(self, ended: Bools) -> None:
+        """Begin new episodes for the masked environments."""
+        if ended.any():
             fresh = self.source.draw(self.services, self.backends)
-            self.episodes = _replaced(self.episodes, services, fresh)
-            self._start(services)
+            self.episodes = renewed(self.episodes, ended, fresh)
+            self._start(ended)
 
     def _start(self, services: Bools) -> None:
         episodes, profiles = self.episodes, self.episodes.profiles
@@ -82,8 +92,10 @@ class World:
         replicas = np.clip(np.ceil(load), profiles.min_replicas, profiles.max_replicas)
         capacity = replicas * profiles.replica_rps
         weight = capacity / capacity.sum(1, keepdims=True)
-        sensed = self.simulator.reset(replicas, weight, rows=services, profiles=profiles)
-        self.codec.sense(sensed)
+        self.codec.sense(self._open(services, replicas, weight))
+
+    def _open(self, services: Bools, replicas: Floats, weight: Floats) -> Sensed:
+        return self.simulator.reset(replicas, weight, services, self.profiles)
 
     def rate_rps(self) -> Floats:
         """The rate offered in the coming tick, ``[B]``."""
@@ -98,13 +110,13 @@ class World:
     def step(self, choice: Floats) -> Step:
         """Go towards ``choice`` ``[B, K, CHOICES]`` for one decision and say what it led to."""
         self.codec.choose(choice)
-        return self.score([self.tick() for _ in range(self.codec.decision_ticks)])
+        self.ticks = [self.tick() for _ in range(self.codec.decision_ticks)]
+        return self.score(self.ticks)
 
     def tick(self) -> Tick:
         """Let one tick pass under the present setting."""
         self._brown_out()
-        want = self.codec.want()
-        tick = self.simulator.step(self.rate_rps(), want.replicas, want.weight)
+        tick = self._live(self.codec.want())
         self.codec.sense(tick.sensed)
         self._elapsed += 1
         return tick
@@ -126,13 +138,21 @@ class World:
             now = replace(e.profiles, service_time_s=e.profiles.service_time_s * self.slower)
             self.simulator.adopt(now, turns)
 
+    def _live(self, want: Wanted) -> Tick:
+        return self.simulator.step(self.rate_rps(), want.replicas, want.weight)
+
+    def info(self, step: Step) -> dict[str, Floats]:
+        """The terms of the score, one row per environment."""
+        return {"fleet": step.fleet, "miss": step.miss, "miss_price": self.episodes.miss_price}
+
     def score(self, ticks: Sequence[Tick]) -> Step:
         """What a decision's ticks led to."""
-        profiles, episodes = self.profiles, self.episodes
-        billed = sum((tick.billed_s * profiles.price).sum(1) for tick in ticks)
+        episodes = self.episodes
+        billed = sum((tick.billed_s * self.profiles.price).sum(1) for tick in ticks)
         misses = sum(tick.misses for tick in ticks)
         requests = episodes.mean_rps * self.tick_s * len(ticks)
-        fleet, miss = billed / (requests * self.least_price), np.asarray(misses / requests)
+        fleet = np.asarray(billed / (requests * self.least_price))
+        miss = np.asarray(misses / requests)
         return Step(
             fleet=fleet,
             miss=miss,
@@ -141,7 +161,9 @@ class World:
         )
 
 
-def _replaced(old: Episodes, services: Bools, new: Episodes) -> Episodes:
+def renewed(old: Episodes, services: Bools, new: Episodes) -> Episodes:
+    """``old`` with the masked services ``[B]`` taken from ``new``."""
+
     def merged(name: str) -> Any:
         mine, fresh = getattr(old, name), getattr(new, name)
         return np.where(services.reshape(-1, *[1] * (mine.ndim - 1)), fresh, mine)

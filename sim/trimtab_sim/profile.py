@@ -16,8 +16,12 @@ Floats = NDArray[np.float64]
 class BackendProfile:
     """One scalable group of replicas.
 
-    ``concurrency`` is slots per replica; ``service_scv`` the squared coefficient of
-    variation of the service time; ``price`` is per replica-second, relative.
+    ``concurrency`` is slots per replica; ``service_time_s`` is its speed, ``service_scv`` the
+    squared coefficient of variation; ``price`` is per replica-second, relative.
+
+    What can befall it, off by default (see ``failures``): ``crash_per_h`` and ``preempt_per_h``
+    are per hour of a ready replica, ``preempt_notice_s`` is left to a preempted one to finish;
+    ``zone_loss_per_h`` times an hour all are gone, for ``zone_loss_mean_s`` on average.
     """
 
     name: str
@@ -29,11 +33,22 @@ class BackendProfile:
     price: float = 1.0
     min_replicas: int = 1
     max_replicas: int = 400
+    crash_per_h: float = 0.0
+    preempt_per_h: float = 0.0
+    preempt_notice_s: float = 30.0
+    zone_loss_per_h: float = 0.0
+    zone_loss_mean_s: float = 600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One service: its SLO, its backends, and how late its metrics are."""
+    """One service: its SLO, its backends, and how late and how well it is measured.
+
+    Metrics are sampled every ``sample_s`` (0: every tick) and seen ``metric_lag_s`` later. Of
+    the samples ``dropout_share`` are lost; ``stall_per_h`` times an hour the pipeline repeats
+    what it has under its old time, ``freeze_per_h`` times under a new one, each time for
+    ``fault_mean_s`` on average. See ``sensing``.
+    """
 
     name: str
     backends: tuple[BackendProfile, ...]
@@ -41,6 +56,15 @@ class Profile:
     slo_share: float = 0.99
     timeout_s: float = 10.0
     metric_lag_s: float = 0.0
+    sample_s: float = 0.0
+    dropout_share: float = 0.0
+    stall_per_h: float = 0.0
+    freeze_per_h: float = 0.0
+    fault_mean_s: float = 60.0
+
+
+# Stands for what Profile or BackendProfile has as its own default, for each service or backend.
+_DEFAULT: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +73,8 @@ class Profiles:
 
     Services with fewer than K backends are padded; ``present`` marks the real ones.
     Padding has price, time and concurrency 1 and ``max_replicas`` 0, so that no
-    formula divides by zero and no replica is ever placed there.
+    formula divides by zero and no replica is ever placed there. What is off by default is off
+    there, and may be left out everywhere.
     """
 
     slo_latency_s: Floats
@@ -65,6 +90,24 @@ class Profiles:
     min_replicas: Floats
     max_replicas: Floats
     present: NDArray[np.bool_]
+    sample_s: Floats = _DEFAULT
+    dropout_share: Floats = _DEFAULT
+    stall_per_h: Floats = _DEFAULT
+    freeze_per_h: Floats = _DEFAULT
+    fault_mean_s: Floats = _DEFAULT
+    crash_per_h: Floats = _DEFAULT
+    preempt_per_h: Floats = _DEFAULT
+    preempt_notice_s: Floats = _DEFAULT
+    zone_loss_per_h: Floats = _DEFAULT
+    zone_loss_mean_s: Floats = _DEFAULT
+
+    def __post_init__(self) -> None:
+        """Fill in what was left out."""
+        for kind, shape in ((Profile, self.shape[:1]), (BackendProfile, self.shape)):
+            defaults: dict[str, Any] = {field.name: field.default for field in fields(kind)}
+            for name, default in defaults.items():
+                if getattr(self, name, ...) is _DEFAULT:
+                    object.__setattr__(self, name, np.full(shape, float(default)))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -97,7 +140,7 @@ class Profiles:
             return np.array([getattr(profile, name) for profile in profiles], dtype=np.float64)
 
         def backend(name: str) -> Floats:
-            pad = 0.0 if name.endswith("_replicas") else 1.0
+            pad = 0.0 if name.endswith(("_replicas", "_per_h")) else 1.0
             rows = [[float(getattr(b, name)) for b in profile.backends] for profile in profiles]
             return np.array([row + [pad] * (width - len(row)) for row in rows])
 

@@ -28,6 +28,10 @@ _MIN_UTILISATION = 1e-9
 _MAX_UTILISATION = 1.0 - 1e-6
 # A queue of more than this many times the mean one (5 % of them are) comes from a change.
 _STEADY_QUEUES = 3.0
+# An exponential distribution as two level pieces: from, to, and part of the mass. In units of
+# which its mean is so many.
+_SPREAD = ((0.0, 1.0, 0.632), (1.0, 3.0, 0.368))
+_SHORT_WAIT = 1.0 / 1.052
 # A transient shorter than this part of the tick is not worth its computing.
 _NEGLIGIBLE = 0.01
 
@@ -44,6 +48,8 @@ class Queues:
         self._level = np.full(profiles.shape, _EMPTY)
         # Requests that will time out: still in the queue, never served.
         self._doomed = np.zeros(profiles.shape)
+        # Of the last tick: arrivals, those late, slots busy, and waiting from imbalance.
+        self._arrived = self._late_count = self._busy = self._apart = np.zeros(profiles.shape)
         self.adopt(profiles, np.ones(profiles.shape[0], dtype=np.bool_))
 
     def adopt(self, profiles: Profiles, rows: NDArray[np.bool_]) -> None:
@@ -66,7 +72,7 @@ class Queues:
     def restart(self, rows: NDArray[np.bool_]) -> None:
         """Empty every queue of ``rows``."""
         self._level[rows] = _EMPTY
-        self._doomed[rows] = 0.0
+        self._doomed[rows] = self._busy[rows] = self._apart[rows] = 0.0
         flat = np.repeat(rows, self._level.shape[1])
         self._stuck.requests[flat] = self._stuck.replicas[flat] = 0.0
 
@@ -85,11 +91,30 @@ class Queues:
         level[rows] -= taken
         stuck.requests[rows] -= taken_stuck
         stuck.replicas[rows] -= gone - from_free
-        hold_s = self._residual_s()
+        hold_s = self.residual_s()
         hold_s.ravel()[rows] += (taken + taken_stuck) / (gone * self._replica_rps.ravel()[rows])
         return hold_s
 
-    def _residual_s(self) -> Floats:
+    def withdraw(
+        self, rows: NDArray[np.intp], ready: Floats, gone: Floats
+    ) -> tuple[Floats, Floats, Floats]:
+        """Take out ``gone`` of the ``ready`` replicas in ``rows``, whichever they are.
+
+        Returns the requests that wait in them, those that they serve, and the share of both
+        that has not been counted as late. All arguments and results are flat.
+        """
+        level, stuck, share = self._level.ravel(), self._stuck, gone / ready
+        waiting = (np.maximum(level[rows], 0.0) + stuck.requests[rows]) * share
+        level[rows] -= np.maximum(level[rows], 0.0) * share
+        stuck.requests[rows] *= 1.0 - share
+        stuck.replicas[rows] *= 1.0 - share
+        self._doomed.ravel()[rows] *= 1.0 - share
+        served = self._busy.ravel()[rows] * share
+        waiting += self._apart.ravel()[rows] * share
+        late = self._late_count.ravel()[rows] / np.maximum(self._arrived.ravel()[rows], 1e-9)
+        return waiting, served, np.maximum(1.0 - late, 0.0)
+
+    def residual_s(self) -> Floats:
         """Mean time until the last of a replica's slots is done, were all of them busy."""
         # log1p(e^gamma · k) is the k-th harmonic number to 2 %.
         return np.asarray(self._service_s * self._half * np.log1p(1.781 * self._slots))
@@ -120,6 +145,7 @@ class Queues:
             late, waiting = self._tick_free(arrived, rate_rps, ready)
         else:
             late, waiting = self._tick_both(stuck, arrived, rate_rps, ready)
+        self._arrived, self._late_count, self._busy = arrived, late, busy
         return late, busy + waiting + self._doomed
 
     def _tick_both(
@@ -180,9 +206,12 @@ class Queues:
             driven = (rate > capacity) | (x0 > _STEADY_QUEUES * mean_if_any)
             # Little's law gives the wait of a queue at rest; a backlog is left at full capacity.
             slo_load = np.where(driven, self._slo_s * capacity, slo_load)
-            late_rows = self._late_moving(rows, x0, x1, driven, apart, slo_load)
+            # A tick of many arrivals ends in a long queue, but few of them met it.
+            usual = np.where(driven, 1.0, rate * self._tick_s / np.maximum(arrived, 1.0))
+            late_rows = self._late_moving(rows, x0, x1, driven, usual, apart, slo_load)
             part, late_flat = moving.ravel()[rows], late.ravel()
             late_flat[rows] += part * (late_rows - late_flat[rows])
+        self._apart = apart
         waiting = pooled + moving * (0.5 * (x0 + x1) - pooled) + apart
         return arrived * late, waiting
 
@@ -219,20 +248,24 @@ class Queues:
         x0: Floats,
         x1: Floats,
         driven: NDArray[np.bool_],
+        usual: Floats,
         apart: Floats,
         slo_load: Floats,
     ) -> Floats:
         """Share late in ``rows`` while the queue goes from ``x0`` to ``x1``.
 
         A ``driven`` queue goes there in a line; another one wanders, and its two ends stand for
-        the way. Imbalance between replicas spreads the waits.
+        the way, the second with ``usual`` times the arrivals. Imbalance between replicas spreads
+        the waits.
         """
         slo_load, start, end = (column.ravel()[rows] for column in (slo_load, x0, x1))
         middle = 0.5 * (start + end)
-        spread = 2.0 * apart.ravel()[rows]
+        short = _SHORT_WAIT * apart.ravel()[rows]
         late = np.zeros_like(start)
-        for edge in (start, end):
+        for edge, weight in ((start, 0.5), (end, 0.5 * usual.ravel()[rows])):
             to = np.where(driven.ravel()[rows], middle, edge)
-            low, high = np.minimum(edge, to), np.maximum(edge, to) + spread
-            late += 0.5 * self._late.along(low / slo_load, high / slo_load, rows)
+            low, high = np.minimum(edge, to), np.maximum(edge, to)
+            for least, most, part in _SPREAD:
+                first, last = low + least * short, high + most * short
+                late += weight * part * self._late.along(first / slo_load, last / slo_load, rows)
         return late

@@ -19,6 +19,8 @@ class Replicas:
         self.ready = np.zeros(profiles.shape)
         self.draining = np.zeros(profiles.shape)
         self.wanted = np.zeros(profiles.shape)
+        # 0 where nothing can be started at present, else 1.
+        self.open = np.ones(profiles.shape)
         self._drain_s = np.zeros(profiles.shape)
         self._tick_s = tick_s
         self._rng = rng
@@ -45,7 +47,14 @@ class Replicas:
         present = np.where(self._profiles.present, replicas, 0.0)
         self.wanted[rows] = self.ready[rows] = present[rows]
         self.starting[rows] = self.draining[rows] = self._drain_s[rows] = 0.0
+        self.open[rows] = 1.0
         columns = np.repeat(rows, self.ready.shape[1])
+        self._landing[:, columns] = self._unready[:, columns] = 0.0
+
+    def remove(self, lost: NDArray[np.bool_]) -> None:
+        """Everything in the backends ``lost`` ``[B, K]`` is gone at once."""
+        self.ready[lost] = self.starting[lost] = self.draining[lost] = self._drain_s[lost] = 0.0
+        columns = lost.ravel()
         self._landing[:, columns] = self._unready[:, columns] = 0.0
 
     def scale(self, wanted: Floats) -> Floats:
@@ -56,7 +65,7 @@ class Replicas:
         change = self.wanted - self.starting - self.ready
         if not np.count_nonzero(change):
             return change
-        self._start(np.maximum(change, 0.0))
+        self._start(np.maximum(change, 0.0) * self.open)
         surplus = np.maximum(-change, 0.0)
         cancelled = np.minimum(surplus, self.starting)
         self._cancel(cancelled)

@@ -1,8 +1,9 @@
 """The cluster model: B services at once, each with K backends, one tick at a time.
 
 A tick scales, splits Poisson arrivals over the backends by weight, lets the queues move and
-shows what a metrics pipeline would show of it, late. ``replicas`` and ``queues`` hold the
-two halves of the physics; this module is the order in which they meet.
+shows what a metrics pipeline would show of it. ``replicas`` and ``queues`` hold the two halves
+of the physics, ``failures`` what befalls them, ``sensing`` the pipeline; this module is the order
+in which they meet.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from trimtab_sim.failures import Failures
 from trimtab_sim.profile import Floats, Profiles
 from trimtab_sim.queues import Queues
 from trimtab_sim.replicas import Replicas
+from trimtab_sim.sensing import Metrics
 from trimtab_sim.signals import Sensed
 
 Rows = NDArray[np.bool_]
@@ -24,7 +27,8 @@ Rows = NDArray[np.bool_]
 class Tick:
     """What happened in one tick, and what can be seen after it.
 
-    requests, misses: ``[B]``, misses being expected numbers (not whole);
+    requests, misses: ``[B]``, misses being expected numbers (not whole); those that fail with
+    their replica count when they fail, so that there may be more misses than requests;
     billed_s: replica-seconds starting, ready and draining, ``[B, K]``;
     started, stopped: replicas that the tick's scaling started, and cancelled or drained.
     """
@@ -53,9 +57,15 @@ class Simulator:
         self._rng, startups, services = rng.spawn(3)
         self._replicas = Replicas(self._profiles, tick_s, startups)
         self._queues = Queues(self._profiles, tick_s, services)
-        self._metrics = _Metrics(self._profiles, tick_s)
+        # Spawned from one of these, so that what the caller spawns next stays the same.
+        sensing, failures = self._rng.spawn(2)
+        self._metrics = Metrics(self._profiles, tick_s, sensing)
+        # Also for those who make failures happen at a moment of their choice, between ticks.
+        self.failures = Failures(self._profiles, tick_s, self._replicas, self._queues, failures)
         self._ticks = np.zeros(profiles.shape[0])
         self._weight = np.zeros(profiles.shape)
+        # Requests in service and waiting, mean of the last tick, as they are.
+        self.in_flight = np.zeros(profiles.shape)
         # Sums over backends as a product: NumPy is slow to sum a short last axis.
         self._ones = np.ones(profiles.shape[1])
 
@@ -78,6 +88,7 @@ class Simulator:
         self._replicas.restart(rows, np.asarray(replicas, dtype=np.float64))
         self._queues.restart(rows)
         self._metrics.restart(rows)
+        self.failures.restart(rows)
         self._ticks[rows] = 0.0
         self._weight[rows] = self._share(np.asarray(weight, dtype=np.float64))[rows]
         return self._sense()
@@ -90,11 +101,12 @@ class Simulator:
         self._replicas.adopt(self._profiles)
         self._queues.adopt(self._profiles, rows)
         self._metrics.adopt(self._profiles)
+        self.failures.adopt(self._profiles)
 
     def adopt(self, profiles: Profiles, rows: Rows | None = None) -> None:
-        """Services (of ``rows``) change under way, as when a zone browns out.
+        """Services change under way, as when a zone browns out: what runs and waits stays.
 
-        What runs and waits stays.
+        ``rows`` ``[B]`` are those that change; by default all.
         """
         self._adopt(profiles, np.ones(len(self._ticks), dtype=np.bool_) if rows is None else rows)
 
@@ -105,6 +117,7 @@ class Simulator:
         clipped to the profile's limits; weight: route weights ``[B, K]``, normalised.
         """
         replicas, queues = self._replicas, self._queues
+        self.failures.tick()
         before = replicas.starting + replicas.ready
         leaving = replicas.scale(wanted)
         if leaving.max() > 0.0:
@@ -124,11 +137,13 @@ class Simulator:
         answered = np.minimum(ready, 1.0)
         served = arrived * answered
         late, in_flight = queues.tick(served, offered * answered, ready)
+        self.in_flight = in_flight
         requests = arrived @ self._ones
         misses = np.minimum((late + arrived - served) @ self._ones, requests)
+        misses += self.failures.settle() @ self._ones
 
         self._ticks += 1.0
-        self._metrics.record(arrived / self._tick_s, in_flight, misses, requests)
+        self._metrics.record(arrived, in_flight, misses)
         started, stopped = np.maximum(change, 0.0), np.maximum(-change, 0.0)
         return Tick(requests, misses, billed_s, started, stopped, self._sense())
 
@@ -142,10 +157,10 @@ class Simulator:
 
     def _sense(self) -> Sensed:
         replicas = self._replicas
-        rate_rps, in_flight, miss_share = self._metrics.read()
+        rate_rps, in_flight, miss_share, age_s = self._metrics.read()
         return Sensed(
             time_s=self._ticks * self._tick_s,
-            age_s=self._metrics.age_s.copy(),
+            age_s=age_s,
             miss_share=miss_share,
             rate_rps=rate_rps,
             in_flight=in_flight,
@@ -155,42 +170,6 @@ class Simulator:
             draining=replicas.draining.copy(),
             weight=self._weight.copy(),
         )
-
-
-class _Metrics:
-    """The last ticks of the metrics, so that each service sees them as late as it does."""
-
-    def __init__(self, profiles: Profiles, tick_s: float) -> None:
-        self._tick_s = tick_s
-        self._head = 0
-        batch, self._backends = profiles.shape
-        self._batch = np.arange(batch)
-        self._past = np.zeros((1, batch, 2 * self._backends + 1))
-        self.adopt(profiles)
-
-    def adopt(self, profiles: Profiles) -> None:
-        self.age_s = profiles.metric_lag_s
-        self._lag = np.rint(profiles.metric_lag_s / self._tick_s).astype(np.intp)
-        grow = int(self._lag.max()) + 1 - len(self._past)
-        if grow > 0:
-            past = np.roll(self._past, -self._head - 1, axis=0)
-            self._past = np.concatenate([np.zeros((grow, *past.shape[1:])), past])
-            self._head = len(self._past) - 1
-
-    def restart(self, rows: Rows) -> None:
-        # Nothing has been measured yet, which is not the same as no load.
-        self._past[:, rows] = np.nan
-
-    def record(self, rate_rps: Floats, in_flight: Floats, misses: Floats, requests: Floats) -> None:
-        self._head = (self._head + 1) % len(self._past)
-        now = self._past[self._head]
-        now[:, : self._backends] = rate_rps
-        now[:, self._backends : -1] = in_flight
-        now[:, -1] = misses / np.maximum(requests, 1.0)
-
-    def read(self) -> tuple[Floats, Floats, Floats]:
-        seen = self._past[(self._head - self._lag) % len(self._past), self._batch]
-        return seen[:, : self._backends], seen[:, self._backends : -1], seen[:, -1]
 
 
 def _copy(profiles: Profiles) -> Profiles:

@@ -5,7 +5,7 @@ pool of ``n c`` slots would make them wait too (Erlang C, for other than exponen
 times corrected after Cosmetatos and Allen-Cunneen). Or the replica they were sent to is busy
 while others are not: the mean field of least-of-two, with two draws that hit the same replica
 once in ``n``. The second shrinks where the first dominates; no theory gives by how much, so
-three constants are fitted to request-level simulation (``tests/sim``).
+four constants are fitted to request-level simulation (``tests/sim``).
 """
 
 from __future__ import annotations
@@ -25,11 +25,13 @@ _UTILISATION = np.clip(np.linspace(0.0, 1.0, UTILISATION_NODES), 0.01, 0.999)
 _MEAN_FIELD_UTILISATION = np.minimum(_UTILISATION, 0.985)
 
 # Fitted for 1 to 16 replicas and slots, utilisation 0.3 to 0.95 and scv 0.25 to 4: how much of
-# the imbalance the pool's own queue hides, how much more there is with many slots, and how
-# much less than proportionally it grows with (1 + scv) / 2 there.
-_HIDDEN = 0.42
-_SLOTS_GAIN = 0.33
-_SCV_LOSS = 0.03
+# the imbalance the pool's own queue hides, how much more of it there is with many slots and with
+# few replicas, and how much less than proportionally it grows with (1 + scv) / 2, per doubling
+# of the replicas.
+_HIDDEN = 0.65
+_SLOTS_GAIN = 0.35
+_FEW_GAIN = 0.57
+_SCV_LOSS = 0.042
 
 
 def _erlang_c(slots: int) -> Floats:
@@ -91,13 +93,16 @@ def _steady_state(slots: int) -> Floats:
     """
     busy = _erlang_c(slots)
     wait, queue = _mean_field(slots)
-    pool_wait = busy / (_REPLICAS[:, None] * (1.0 - _UTILISATION))
-    gain = 1.0 + _SLOTS_GAIN * (1.0 - slots**-0.5)
+    replicas = _REPLICAS[:, None]
+    pool_wait = busy / (replicas * (1.0 - _UTILISATION))
+    few = np.where(replicas > 1.0, 1.0 + _FEW_GAIN / replicas, 1.0)
+    gain = few * (1.0 + _SLOTS_GAIN * (1.0 - slots**-0.5))
     field = gain * queue / _MEAN_FIELD_UTILISATION
-    others = np.maximum(1.0 - 1.0 / _REPLICAS[:, None], 1e-6)
+    others = np.maximum(1.0 - 1.0 / replicas, 1e-6)
     imbalance = field * field / (field + _HIDDEN * pool_wait / others**2)
     exponent = np.log(np.maximum(busy, 1e-300)) / np.log(_UTILISATION)
-    return np.stack([exponent, _scv_spread(slots), np.maximum(wait, busy), imbalance], axis=-1)
+    wait = np.clip(few * wait, busy, 1.0)
+    return np.stack([exponent, _scv_spread(slots), wait, imbalance], axis=-1)
 
 
 def _cells(nodes: Floats) -> Floats:
@@ -117,6 +122,7 @@ class Waiting:
         self._first = np.zeros(shape, dtype=np.intp)
         self._imbalance_s = np.ones(shape)
         self._scv_slope = np.zeros(shape)
+        self._scv_loss = np.zeros(shape)
 
     def fill(self, rows: NDArray[np.intp], slots: Floats, service_s: Floats, scv: Floats) -> None:
         """Describe the backends at flat index ``rows``; other arguments have its length."""
@@ -126,8 +132,8 @@ class Waiting:
                 self._cells = np.concatenate([self._cells, _cells(_steady_state(each))])
         self._first.ravel()[rows] = [self._tables[each] for each in slots.astype(int).tolist()]
         half = (1.0 + scv) / 2.0
-        scale_s = service_s / slots * half ** (1.0 - _SCV_LOSS * np.log2(slots))
-        self._imbalance_s.ravel()[rows] = scale_s
+        self._imbalance_s.ravel()[rows] = service_s / slots * half
+        self._scv_loss.ravel()[rows] = _SCV_LOSS * np.log(half)
         self._scv_slope.ravel()[rows] = (1.0 - scv) / (1.0 + scv)
 
     def at(self, replicas: Floats, utilisation: Floats) -> tuple[Floats, Floats, Floats]:
@@ -145,4 +151,5 @@ class Waiting:
         found = found[..., :4] + (place - column)[..., None] * found[..., 4:]
         log_busy = found[..., 0] * np.log(utilisation)
         log_busy = np.minimum(log_busy + np.log1p(self._scv_slope * found[..., 1]), 0.0)
-        return log_busy, found[..., 2], found[..., 3] * self._imbalance_s
+        scale_s = self._imbalance_s * np.exp(-depth * self._scv_loss)
+        return log_busy, found[..., 2], found[..., 3] * scale_s

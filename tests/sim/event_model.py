@@ -1,21 +1,23 @@
 """A request-level model of one backend on SimPy: the reference that the simulator must meet.
 
 It shares no code with ``trimtab_sim``. Every request picks the less loaded of two replicas
-drawn with replacement, as Envoy's least-request balancer does, waits there first come first
-served for one of the replica's slots, and is late when its latency exceeds the SLO.
+drawn with replacement, as Envoy's least-request balancer does (or the next in turn, or any),
+waits there first come first served for one of the replica's slots, and is late when its latency
+exceeds the SLO. Replicas may crash, or be slow. Clients may lose patience: then they send the
+request again, and no server learns that the old one is no longer waited for.
 
-``python tests/sim/event_model.py steady|changes > tests/sim/NAME.csv`` makes the committed
-tables again; hours of simulated traffic take minutes.
+``python tests/sim/event_model.py steady|changes|failures > tests/sim/NAME.csv`` makes the
+committed tables again; hours of simulated traffic take minutes.
 """
 
 from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import product
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import simpy
@@ -26,32 +28,60 @@ Floats = NDArray[np.float64]
 SERVICE_S = 0.050
 SLO_S = 0.300
 TIMEOUT_S = 10.0
+# From a failed attempt to the next.
+BACKOFF_S = 1.0
 # Random numbers are drawn in blocks: one by one they cost more than the events.
 _BLOCK = 1 << 14
 
 
 class Phase(NamedTuple):
-    """So many seconds of so many requests per second, begun by adding (or draining) replicas."""
+    """So many seconds of so many requests per second, begun by adding (or draining) replicas.
+
+    ``crashed`` replicas crash at its beginning.
+    """
 
     seconds: float
     rate_rps: float
     added: int = 0
+    crashed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """What replicas are like."""
+    """What replicas, the balancer before them and their clients are like.
+
+    The first ``slow`` replicas take ``slow_factor`` times as long. A client sends a request up
+    to ``retries`` times again: when it failed, or has no answer after ``patience_s``.
+    """
 
     slots: int = 4
     scv: float = 1.0
+    balancer: Literal["least_request", "round_robin", "random"] = "least_request"
+    slow: int = 0
+    slow_factor: float = 1.0
+    error_share: float = 0.0
+    retries: int = 0
+    patience_s: float = 1.0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
+class Request:
+    """One attempt; ``is_late`` is decided when its service starts, or it fails."""
+
+    arrived_s: float
+    attempt: int = 0
+    is_late: bool = False
+    is_over: bool = False
+
+
+@dataclass(slots=True, eq=False)
 class Replica:
-    """Free slots and a queue of arrival times; ``active`` is what the balancer sees."""
+    """Free slots, who waits, who is served; ``active`` is what the balancer sees."""
 
     free: int
-    queue: deque[float]
+    factor: float
+    queue: deque[Request] = field(default_factory=deque)
+    served: set[Request] = field(default_factory=set)
     active: int = 0
 
 
@@ -74,7 +104,10 @@ class Draws:
 
 
 class World:
-    """One run; per bucket of ``bucket_s`` it counts arrivals, late ones, waits, and who is in."""
+    """One run; per bucket of ``bucket_s`` it counts arrivals, late ones, waits, and who is in.
+
+    Of those only first attempts count; ``sent`` counts every attempt.
+    """
 
     def __init__(
         self,
@@ -88,22 +121,37 @@ class World:
         self._backend = backend
         self._draws = Draws(rng, backend.scv)
         self._replicas: list[Replica] = []
+        self._turn = 0
         self._add(replicas)
         self._bucket_s = bucket_s
         self._inside = 0
         buckets = round(seconds / bucket_s)
-        self.arrived, self.late, self.wait_s = np.zeros((3, buckets + 1))
+        self.arrived, self.late, self.wait_s, self.sent = np.zeros((4, buckets + 1))
         self.in_system = np.zeros(buckets)
         self.env.process(self._watch(buckets))
 
     def _add(self, count: int) -> None:
+        backend = self._backend
         for _ in range(count):
-            self._replicas.append(Replica(self._backend.slots, deque()))
+            is_slow = len(self._replicas) < backend.slow
+            factor = backend.slow_factor if is_slow else 1.0
+            self._replicas.append(Replica(backend.slots, factor))
 
     def _drain(self, count: int) -> None:
         """The least loaded leave the balancer and finish what they hold."""
         self._replicas.sort(key=lambda replica: -replica.active)
         del self._replicas[len(self._replicas) - count :]
+
+    def _crash(self, count: int) -> None:
+        """Any of them are gone, with all requests that they hold."""
+        for _ in range(count):
+            replica = self._replicas.pop(int(next(self._draws.pick) * len(self._replicas)))
+            self._inside -= replica.active
+            for request in replica.queue:
+                self._count(request, self.env.now - request.arrived_s, late=False)
+            for request in (*replica.queue, *replica.served):
+                self._fail(request)
+            replica.served.clear()
 
     def traffic(self, phases: Iterable[Phase]) -> Generator[simpy.Event, None, None]:
         """Poisson arrivals, phase after phase."""
@@ -111,54 +159,97 @@ class World:
         for phase in phases:
             self._add(max(phase.added, 0))
             self._drain(max(-phase.added, 0))
+            self._crash(phase.crashed)
             end_s = env.now + phase.seconds
             while True:
                 gap_s = next(draws.gap) / phase.rate_rps
                 if env.now + gap_s > end_s:
                     break
                 yield env.timeout(gap_s)
-                self._receive()
+                self._receive(Request(env.now))
             yield env.timeout(max(end_s - env.now, 0.0))
 
-    def _receive(self) -> None:
-        """Send one request to the less loaded of two."""
-        replicas, pick = self._replicas, self._draws.pick
-        first = replicas[int(next(pick) * len(replicas))]
-        second = replicas[int(next(pick) * len(replicas))]
-        chosen = second if second.active < first.active else first
+    def _receive(self, request: Request) -> None:
+        """Send one request to the replica that the balancer chooses."""
+        self.sent[self._bucket(self.env.now)] += 1
+        if self._backend.error_share and next(self._draws.pick) < self._backend.error_share:
+            self._count(request, 0.0, late=False)
+            self._fail(request)
+            return
+        chosen = self._choose()
         chosen.active += 1
         self._inside += 1
+        if request.attempt < self._backend.retries:
+            timer = self.env.timeout(self._backend.patience_s)
+            timer.callbacks.append(lambda _: request.is_over or self._again(request))
         if chosen.free:
             chosen.free -= 1
-            self._serve(chosen, self.env.now)
+            self._serve(chosen, request)
         else:
-            chosen.queue.append(self.env.now)
+            chosen.queue.append(request)
 
-    def _serve(self, replica: Replica, arrived_s: float) -> None:
-        now = self.env.now
-        service_s = next(self._draws.service)
-        self._count(arrived_s, now - arrived_s, now + service_s - arrived_s > SLO_S)
-        self.env.timeout(service_s).callbacks.append(lambda _: self._finish(replica))
+    def _choose(self) -> Replica:
+        replicas, pick = self._replicas, self._draws.pick
+        if self._backend.balancer == "round_robin":
+            self._turn = (self._turn + 1) % len(replicas)
+            return replicas[self._turn]
+        first = replicas[int(next(pick) * len(replicas))]
+        if self._backend.balancer == "random":
+            return first
+        second = replicas[int(next(pick) * len(replicas))]
+        return second if second.active < first.active else first
 
-    def _finish(self, replica: Replica) -> None:
+    def _serve(self, replica: Replica, request: Request) -> None:
+        now, arrived_s = self.env.now, request.arrived_s
+        service_s = next(self._draws.service) * replica.factor
+        self._count(request, now - arrived_s, now + service_s - arrived_s > SLO_S)
+        replica.served.add(request)
+        self.env.timeout(service_s).callbacks.append(lambda _: self._finish(replica, request))
+
+    def _finish(self, replica: Replica, request: Request) -> None:
         """Free the slot for the next in the queue who has not timed out."""
+        if request not in replica.served:
+            return  # lost in a crash
+        replica.served.remove(request)
+        request.is_over = True
         replica.active -= 1
         self._inside -= 1
         while replica.queue:
-            arrived_s = replica.queue.popleft()
-            if self.env.now - arrived_s <= TIMEOUT_S:
-                self._serve(replica, arrived_s)
+            request = replica.queue.popleft()
+            if self.env.now - request.arrived_s <= TIMEOUT_S:
+                self._serve(replica, request)
                 return
-            self._count(arrived_s, TIMEOUT_S, late=True)
+            self._count(request, TIMEOUT_S, late=True)
             replica.active -= 1
             self._inside -= 1
         replica.free += 1
 
-    def _count(self, arrived_s: float, wait_s: float, late: bool) -> None:
-        bucket = min(int(arrived_s / self._bucket_s), len(self.arrived) - 1)
+    def _fail(self, request: Request) -> None:
+        """It has been counted, and fails now; the client learns of it and tries again."""
+        lasted_s = self.env.now - request.arrived_s
+        if not request.attempt and not request.is_late:
+            at_s = request.arrived_s if lasted_s > SLO_S else self.env.now
+            self.late[self._bucket(at_s)] += 1
+        request.is_over = True
+        is_given_up = lasted_s >= self._backend.patience_s
+        if request.attempt < self._backend.retries and not is_given_up:
+            backoff = self.env.timeout(BACKOFF_S)
+            backoff.callbacks.append(lambda _: self._again(request))
+
+    def _again(self, request: Request) -> None:
+        self._receive(Request(self.env.now, request.attempt + 1))
+
+    def _count(self, request: Request, wait_s: float, late: bool) -> None:
+        request.is_late = late
+        if request.attempt:
+            return
+        bucket = self._bucket(request.arrived_s)
         self.arrived[bucket] += 1
         self.late[bucket] += late
         self.wait_s[bucket] += wait_s
+
+    def _bucket(self, at_s: float) -> int:
+        return min(int(at_s / self._bucket_s), len(self.arrived) - 1)
 
     def _watch(self, buckets: int) -> Generator[simpy.Event, None, None]:
         for bucket in range(buckets):
@@ -204,6 +295,16 @@ CHANGES = {
 }
 CHANGE_RUNS, BUCKET_S = 40, 5.0
 
+FAILURES = {
+    "half crash": Change(Backend(), 10, (Phase(20, 480), Phase(15, 480, 0, 5), Phase(25, 480, 5))),
+    "crash in a queue": Change(
+        Backend(), 10, (Phase(20, 480), Phase(10, 1000), Phase(30, 600, 0, 2))
+    ),
+    "crash, one slot": Change(
+        Backend(1), 16, (Phase(20, 160), Phase(20, 160, 0, 7), Phase(20, 160, 7))
+    ),
+}
+
 UTILISATIONS = {0.3: 300_000, 0.6: 400_000, 0.8: 600_000, 0.9: 1_000_000, 0.95: 2_000_000}
 SHAPES = [(c, 1.0) for c in (1, 4, 16)] + [(4, 0.25), (4, 4.0)]
 BATCHES = 25
@@ -236,10 +337,10 @@ def steady_rows() -> Iterable[str]:
             )
 
 
-def change_rows() -> Iterable[str]:
-    """Per case and bucket: arrivals, share late, number in the system at the bucket's end."""
-    yield "case,bucket,arrived,late,late_half_width,in_system"
-    for name, (backend, replicas, phases) in CHANGES.items():
+def change_rows(changes: Mapping[str, Change]) -> Iterable[str]:
+    """Per case and bucket: arrivals, share late, attempts, number in the system at its end."""
+    yield "case,bucket,arrived,late,late_half_width,in_system,sent"
+    for name, (backend, replicas, phases) in changes.items():
         worlds = [
             run(backend, replicas, phases, BUCKET_S, np.random.default_rng(seed))
             for seed in range(CHANGE_RUNS)
@@ -247,14 +348,19 @@ def change_rows() -> Iterable[str]:
         arrived = np.array([world.arrived[:-1] for world in worlds])
         late = np.array([world.late[:-1] for world in worlds]) / arrived
         inside = np.mean([world.in_system for world in worlds], axis=0)
+        sent = np.mean([world.sent[:-1] for world in worlds], axis=0)
         for bucket in range(arrived.shape[1]):
             yield (
                 f'"{name}",{bucket},{arrived[:, bucket].mean():.1f},{late[:, bucket].mean():.5f},'
-                f"{half_width(late[:, bucket]):.5f},{inside[bucket]:.1f}"
+                f"{half_width(late[:, bucket]):.5f},{inside[bucket]:.1f},{sent[bucket]:.1f}"
             )
 
 
 if __name__ == "__main__":
-    rows = {"steady": steady_rows, "changes": change_rows}[sys.argv[1]]
-    for row in rows():
+    tables = {
+        "steady": steady_rows,
+        "changes": lambda: change_rows(CHANGES),
+        "failures": lambda: change_rows(FAILURES),
+    }
+    for row in tables[sys.argv[1]]():
         print(row, flush=True)  # noqa: T201 - the table is this command's output

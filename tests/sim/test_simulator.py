@@ -194,6 +194,17 @@ def test_same_seed_same_rollout() -> None:
     assert (first[:, 1] <= first[:, 0]).all()
 
 
+# Requests, misses, billed seconds and requests seen in flight, summed over a rollout.
+PINNED = [81396.0, 74845.98096938842, 2323.0709701141395, 542883.041183063]
+
+
+def test_what_is_off_changes_nothing() -> None:
+    """Calibrated rules and the shipped policy depend on every digit of a plain rollout."""
+    backends = (replace(BACKEND, startup_cv=0.3), replace(BACKEND, startup_cv=0.3))
+    sums = rollout(start(backends, batch=3, seed=1)).sum(axis=(0, 2))
+    np.testing.assert_allclose(sums, PINNED, rtol=1e-12)
+
+
 def test_a_reset_row_starts_afresh_with_its_new_profile_and_others_run_on() -> None:
     profile = Profile("api", (BACKEND,))
     simulator = Simulator(Profiles.stack([profile] * 2), 1.0, np.random.default_rng(0))
