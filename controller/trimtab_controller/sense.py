@@ -16,11 +16,9 @@ from trimtab_controller.protocols import (
     StageError,
     StageReport,
 )
-from trimtab_guard.model import BackendState, Reading, State
+from trimtab_guard.model import UNREAD, BackendState, Reading, State
 
 Readings = Mapping[Signal, Reading]
-
-NEVER = Reading(math.nan, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +91,7 @@ def join(service: str, time_s: float, report: StageReport, readings: Readings) -
     """The state of a service; a signal without a reading is NaN and infinitely old."""
 
     def reading(signal: str, backend: str = "") -> Reading:
-        return readings.get((signal, backend), NEVER)
+        return readings.get((signal, backend), UNREAD)
 
     backends = tuple(
         BackendState(
@@ -105,6 +103,7 @@ def join(service: str, time_s: float, report: StageReport, readings: Readings) -
             weight=b.weight,
             rate_rps=reading("rate_rps", b.name),
             in_flight=reading("in_flight", b.name),
+            error_share=reading("error_share", b.name),
         )
         for b in report.backends
     )

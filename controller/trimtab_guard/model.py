@@ -7,6 +7,7 @@ Times are wall-clock seconds since the epoch, rates requests per second, shares 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,13 +19,18 @@ class Reading(NamedTuple):
     time_s: float
 
 
+UNREAD = Reading(math.nan, 0.0)
+"""A signal that was never measured."""
+
+
 @dataclass(frozen=True, slots=True)
 class BackendState:
     """One backend as the stage reports it and the sensor measures it.
 
     The counts and the weight are what *is* (for weight: what the data plane has
     acknowledged), never what was asked for; ``wanted`` is what was asked for.
-    ``disruption_min`` is the fewest replicas that a PodDisruptionBudget allows.
+    ``disruption_min`` is the fewest replicas that a PodDisruptionBudget allows;
+    ``error_share`` of the answers were errors, where anybody counts them.
     """
 
     name: str
@@ -36,6 +42,7 @@ class BackendState:
     rate_rps: Reading
     in_flight: Reading
     disruption_min: int = 0
+    error_share: Reading = UNREAD
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,9 +150,10 @@ def pack(states: Sequence[State], width: int) -> Sensed:
         rows = [[float(getattr(b, name)) for b in state.backends] for state in states]
         return np.array([row + [0.0] * (width - len(row)) for row in rows])
 
-    def readings(name: str) -> Floats:
+    def readings(name: str, most: float = LARGEST) -> Floats:
         rows = [
-            [_believed(getattr(b, name), state.time_s) for b in state.backends] for state in states
+            [_believed(getattr(b, name), state.time_s, most) for b in state.backends]
+            for state in states
         ]
         return np.array([row + [0.0] * (width - len(row)) for row in rows])
 
@@ -166,6 +167,7 @@ def pack(states: Sequence[State], width: int) -> Sensed:
         ),
         rate_rps=readings("rate_rps"),
         in_flight=readings("in_flight"),
+        error_share=readings("error_share", WHOLE_SHARE),
         wanted=backends("wanted"),
         starting=backends("starting"),
         ready=backends("ready"),

@@ -2,8 +2,9 @@
 
 Prices and service times are known from the profile, but backends change under way: a zone browns
 out, a version is bad. So how slow each one is gets measured, from the requests it holds and those
-it finishes. Capacity is built where a request is worth most, in units of the score, and requests
-go first where they are in time. A service with one backend has nothing to choose.
+it finishes, and how often it fails. Capacity is built where a request costs least, in units of the
+score, and requests go first where they are answered in time. A service with one backend has
+nothing to choose.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Merit:
     """What is known of B services' backends, each ``[B, K]``.
 
     ``slowness``: how many times slower than in its profile it serves; 1 while that is no news.
-    ``late_share``: the share of requests that take longer than the SLO without having to wait.
+    ``late_share``: the share of requests that fail, or are late without having to wait.
     ``cost``: what a request costs there as a part of the score J, capacity and lateness together.
     """
 
@@ -49,7 +50,10 @@ class Merit:
     def __init__(self, profiles: Profiles, miss_price: Floats, tick_s: float) -> None:
         self._tick_s = tick_s
         self._keep = np.exp(-tick_s / MEMORY_S)
-        self._busy_s, self._served, self._in_flight = np.zeros((3, *profiles.shape))
+        # Seconds of slots that were busy, requests finished, come and failed, lately; and those
+        # in flight at the last reading.
+        self._lately = np.zeros((4, *profiles.shape))
+        self._in_flight = np.zeros(profiles.shape)
         self.reset(np.ones(profiles.shape[0], dtype=np.bool_), profiles, miss_price)
 
     def reset(self, services: Bools, profiles: Profiles, miss_price: Floats) -> None:
@@ -58,8 +62,7 @@ class Merit:
         dearness = profiles.price / profiles.replica_rps
         least = np.where(profiles.present, dearness, np.inf).min(1, keepdims=True)
         self._dearness = dearness / least
-        for measured in (self._busy_s, self._served, self._in_flight):
-            measured[services] = 0.0
+        self._lately[:, services] = self._in_flight[services] = 0.0
         self._judge()
 
     def update(self, sensed: Sensed) -> None:
@@ -69,18 +72,21 @@ class Merit:
         arrived = np.where(seen, sensed.rate_rps, 0.0) * self._tick_s
         busy_s = np.minimum(in_flight, sensed.ready * self._profiles.concurrency) * self._tick_s
         finished = np.maximum(arrived + self._in_flight - in_flight, 0.0)
-        self._busy_s = np.where(seen, self._keep * self._busy_s + busy_s, self._busy_s)
-        self._served = np.where(seen, self._keep * self._served + finished, self._served)
+        failed = arrived * np.nan_to_num(sensed.error_share)
+        now = self._keep * self._lately + (busy_s, finished, arrived, failed)
+        self._lately = np.where(seen, now, self._lately)
         self._in_flight = in_flight
         self._judge()
 
     def _judge(self) -> None:
         profiles, service_s = self._profiles, self._profiles.service_time_s
+        busy_s, finished, arrived, failed = self._lately
         known_s = PRIOR_REQUESTS * service_s
-        pace = (self._busy_s + known_s) / (self._served * service_s + known_s)
+        pace = (busy_s + known_s) / (finished * service_s + known_s)
         self.slowness = np.clip(pace / TOLERATED, 1.0, SLOWEST)
         slo = profiles.slo_latency_s[:, None] / (service_s * self.slowness)
-        self.late_share = tail(slo, profiles.service_scv)
+        answered = 1.0 - failed / (arrived + PRIOR_REQUESTS)
+        self.late_share = 1.0 - answered * (1.0 - tail(slo, profiles.service_scv))
         self.cost = self._dearness * self.slowness + self._miss_price[:, None] * self.late_share
 
     def built(self, lean: Floats) -> Floats:

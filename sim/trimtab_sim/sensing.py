@@ -1,7 +1,7 @@
 """What a metrics pipeline shows of the services: late, now and then, with holes, at times wrong.
 
-Requests and misses are counters, as in Prometheus: a sample is what they gained since the last
-one that arrived. Requests in flight are a gauge. A sample may be lost (NaN is seen until the
+Requests, errors and misses are counters, as in Prometheus: a sample is what they gained since the
+last one that arrived. Requests in flight are a gauge. A sample may be lost (NaN is seen until the
 next), the pipeline may stall (the last one is seen, and its age grows) or freeze (the last one
 is seen as if it were new, which only its value betrays).
 """
@@ -32,10 +32,12 @@ class Metrics:
         # Ticks until a sample is due, ticks and counts since the last, and until when spans last.
         self._due_in = np.zeros(batch)
         self._since = np.zeros(batch)
-        self._requests, self._misses = np.zeros(profiles.shape), np.zeros(batch)
+        self._requests, self._errors = np.zeros((2, *profiles.shape))
+        self._misses = np.zeros(batch)
         self._until = np.zeros((2, batch))
-        # Rates and requests in flight per backend, share of misses, and ticks since it was taken.
-        self._held = np.zeros((batch, 2 * self._backends + 2))
+        # Rates, requests in flight and share of errors per backend, share of misses, and ticks
+        # since it was taken.
+        self._held = np.zeros((batch, 3 * self._backends + 2))
         self._past = np.zeros((1, *self._held.shape))
         self.adopt(profiles)
 
@@ -59,15 +61,17 @@ class Metrics:
         """Forget ``rows``: nothing has been measured, which is not the same as no load."""
         self._past[:, rows] = self._held[rows] = np.nan
         self._past[:, rows, -1] = self._held[rows, -1] = 0.0
-        self._requests[rows] = self._misses[rows] = self._since[rows] = self._until[:, rows] = 0.0
+        self._requests[rows] = self._errors[rows] = 0.0
+        self._misses[rows] = self._since[rows] = self._until[:, rows] = 0.0
         # Samples of different services are not taken at the same moment.
         phase = 1.0 - self._rng.random(np.count_nonzero(rows))
         self._due_in[rows] = phase * self._period[rows]
 
-    def record(self, arrived: Floats, in_flight: Floats, misses: Floats) -> None:
-        """Count one tick: requests ``[B, K]``, those now in flight ``[B, K]``, misses ``[B]``."""
+    def record(self, arrived: Floats, errors: Floats, in_flight: Floats, misses: Floats) -> None:
+        """Count one tick: requests, errors and those now in flight ``[B, K]``, misses ``[B]``."""
         self._ticks += 1.0
         self._requests += arrived
+        self._errors += errors
         self._misses += misses
         self._since += 1.0
         self._held[:, -1] += 1.0
@@ -97,17 +101,20 @@ class Metrics:
     def _take(self, due: NDArray[np.bool_], in_flight: Floats) -> None:
         sample = np.zeros_like(self._held)
         sample[:, : self._backends] = self._requests / (self._since * self._tick_s)[:, None]
-        sample[:, self._backends : -2] = in_flight
+        sample[:, self._backends : 2 * self._backends] = in_flight
+        sample[:, 2 * self._backends : -2] = self._errors / np.maximum(self._requests, 1.0)
         requests = self._requests @ self._ones
         sample[:, -2] = np.minimum(self._misses / np.maximum(requests, 1.0), 1.0)
         np.copyto(self._held, sample, where=due[:, None])
         since = ~due
         self._requests *= since[:, None]
+        self._errors *= since[:, None]
         self._misses *= since
         self._since *= since
 
-    def read(self) -> tuple[Floats, Floats, Floats, Floats]:
-        """Rate and requests in flight ``[B, K]``, share of misses and age in seconds ``[B]``."""
+    def read(self) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+        """Rate, requests in flight and share of errors ``[B, K]``, of misses ``[B]``, age in s."""
         seen = self._past[(self._head - self._lag) % len(self._past), self._batch]
-        rate_rps, in_flight = seen[:, : self._backends], seen[:, self._backends : -2]
-        return rate_rps, in_flight, seen[:, -2], self._lag_s + seen[:, -1] * self._tick_s
+        rate_rps, in_flight, error_share = np.split(seen[:, :-2], 3, axis=1)
+        age_s = self._lag_s + seen[:, -1] * self._tick_s
+        return rate_rps, in_flight, error_share, seen[:, -2], age_s

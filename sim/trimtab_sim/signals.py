@@ -19,8 +19,9 @@ class Sensed:
     current; rates, in-flight and misses come from metrics and are ``age_s`` old.
 
     time_s, age_s, miss_share: ``[B]``;
-    rate_rps, in_flight, wanted, starting, ready, draining, weight: ``[B, K]``, zero where
-    a backend is absent. ``in_flight`` counts requests being served and waiting.
+    rate_rps, in_flight, error_share, wanted, starting, ready, draining, weight: ``[B, K]``,
+    zero where a backend is absent. ``in_flight`` counts requests being served and waiting;
+    ``error_share`` is the part of the requests that were answered with an error.
     """
 
     time_s: Floats
@@ -28,6 +29,7 @@ class Sensed:
     miss_share: Floats
     rate_rps: Floats
     in_flight: Floats
+    error_share: Floats
     wanted: Floats
     starting: Floats
     ready: Floats

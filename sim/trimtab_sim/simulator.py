@@ -143,7 +143,7 @@ class Simulator:
         misses += self.failures.settle() @ self._ones
 
         self._ticks += 1.0
-        self._metrics.record(arrived, in_flight, misses)
+        self._metrics.record(arrived, arrived - served, in_flight, misses)
         started, stopped = np.maximum(change, 0.0), np.maximum(-change, 0.0)
         return Tick(requests, misses, billed_s, started, stopped, self._sense())
 
@@ -157,13 +157,14 @@ class Simulator:
 
     def _sense(self) -> Sensed:
         replicas = self._replicas
-        rate_rps, in_flight, miss_share, age_s = self._metrics.read()
+        rate_rps, in_flight, error_share, miss_share, age_s = self._metrics.read()
         return Sensed(
             time_s=self._ticks * self._tick_s,
             age_s=age_s,
             miss_share=miss_share,
             rate_rps=rate_rps,
             in_flight=in_flight,
+            error_share=error_share,
             wanted=replicas.wanted.copy(),
             starting=replicas.starting.copy(),
             ready=replicas.ready.copy(),

@@ -29,7 +29,9 @@ def profiles(services: int, startup_s: float = 20.0) -> Profiles:
 
 def seen(services: int, **values: float) -> Sensed:
     """Every service alike; what is not given is 0."""
-    names = ("rate_rps", "in_flight", "wanted", "starting", "ready", "draining", "weight")
+    names = (
+        "rate_rps", "in_flight", "error_share", "wanted", "starting", "ready", "draining", "weight",
+    )  # fmt: skip
     columns = {name: np.full((services, 1), values.get(name, 0.0)) for name in names}
     zero = np.zeros(services)
     return Sensed(time_s=zero, age_s=zero, miss_share=zero, **columns)

@@ -50,6 +50,7 @@ def made_up(
     requests: int = 0,
     errors: int = 0,
     timeouts: int = 0,
+    failed: int = 0,
     bins: dict[tuple[float, float], int] | None = None,
     reads: int | None = None,
 ) -> Any:
@@ -60,6 +61,8 @@ def made_up(
         "http.web.downstream_rq_5xx": errors,
         "http.admin.downstream_rq_total": next(READS) if reads is None else reads,
     }
+    # As Envoy does, which knows a class of answers only from the first one on.
+    counters |= {"cluster.a.upstream_rq_5xx": failed} if failed else {}
     totals = [{"lower_bound": b, "width": w, "count": n} for (b, w), n in (bins or {}).items()]
     histogram = {"name": "http.web.downstream_rq_time", "totals": totals}
     stats: list[Any] = [{"name": name, "value": value} for name, value in counters.items()]
@@ -129,7 +132,24 @@ def test_an_idle_service_has_a_rate_but_no_latency(tmp_path: Path) -> None:
     assert {key: reading.value for key, reading in second.items()} == {
         ("rate_rps", "a"): 0.0,
         ("in_flight", "a"): 3,
+        ("error_share", "a"): 0.0,
     }
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        pytest.param(made_up(10), made_up(50), 0.0, id="none"),
+        pytest.param(made_up(10), made_up(50, failed=10), 0.25, id="first-ones"),
+        pytest.param(made_up(10, failed=4), made_up(50, failed=6), 0.05, id="more"),
+        pytest.param(made_up(10, failed=4), made_up(11, failed=9), 1.0, id="late-answers"),
+    ],
+)
+def test_errors_are_told_of_the_backend_that_gave_them(
+    tmp_path: Path, before: Any, after: Any, expected: float
+) -> None:
+    _, second = signals(tmp_path, before, after)
+    assert second["error_share", "a"].value == pytest.approx(expected)
 
 
 def test_an_old_answer_is_not_taken_for_a_quiet_service(tmp_path: Path) -> None:

@@ -77,8 +77,8 @@ def one(rate: float, service_time_s: float = 0.05) -> Sensed:
 
     return Sensed(
         time_s=np.zeros(1), age_s=np.zeros(1), miss_share=np.zeros(1), rate_rps=wide(rate),
-        in_flight=wide(rate * service_time_s), wanted=wide(3.0), starting=wide(0.0),
-        ready=wide(3.0), draining=wide(0.0), weight=wide(1.0),
+        in_flight=wide(rate * service_time_s), error_share=wide(0.0), wanted=wide(3.0),
+        starting=wide(0.0), ready=wide(3.0), draining=wide(0.0), weight=wide(1.0),
     )  # fmt: skip
 
 

@@ -24,14 +24,18 @@ def profiles(*backends: BackendProfile) -> Profiles:
 
 
 def steered(
-    known: Profiles, slower: tuple[float, float], miss_price: float = 50.0, ticks: int = 60
+    known: Profiles,
+    slower: tuple[float, float] = (1.0, 1.0),
+    errors: tuple[float, float] = (0.0, 0.0),
+    ticks: int = 60,
 ) -> tuple[Merit, Simulator, np.ndarray]:
     """Routed by merit over five ready replicas each, which are slower than they should be."""
-    merit = Merit(known, np.array([miss_price]), TICK_S)
+    merit = Merit(known, np.array([50.0]), TICK_S)
     simulator = Simulator(known, TICK_S, np.random.default_rng(0))
     replicas = np.full((1, 2), 5.0)
     sensed = simulator.reset(replicas, ONES)
-    simulator.adopt(replace(known, service_time_s=known.service_time_s * np.array([slower])))
+    service_s = known.service_time_s * np.array([slower])
+    simulator.adopt(replace(known, service_time_s=service_s, error_share=np.array([errors])))
     for _ in range(ticks):
         merit.update(sensed)
         weight = merit.routed(ONES, sensed.ready, np.full((1, 1), LOAD_RPS), sensed.weight)
@@ -40,7 +44,7 @@ def steered(
 
 
 def test_a_backend_as_fast_as_told_is_no_news() -> None:
-    merit, _, weight = steered(profiles(PLAIN, PLAIN), (1.0, 1.0))
+    merit, _, weight = steered(profiles(PLAIN, PLAIN))
     assert merit.slowness.tolist() == [[1.0, 1.0]]
     assert weight[0].tolist() == pytest.approx([0.5, 0.5])
 
@@ -60,6 +64,14 @@ def test_a_slow_backend_is_found_out_and_left(factor: float) -> None:
         weight = merit.routed(ONES, sensed.ready, np.full((1, 1), LOAD_RPS), sensed.weight)
         sensed = simulator.step(np.full(1, LOAD_RPS), np.full((1, 2), 5.0), weight).sensed
     assert weight[0, 0] > 0.4
+
+
+def test_a_version_that_answers_errors_is_left_however_fast_it_is() -> None:
+    merit, _, weight = steered(profiles(PLAIN, PLAIN), errors=(0.4, 0.0))
+    assert merit.late_share[0, 0] > 0.2
+    assert merit.slowness.tolist() == [[1.0, 1.0]]
+    assert weight[0, 0] < 0.05
+    assert merit.built(ONES)[0, 0] < 0.01
 
 
 def test_missing_readings_leave_no_trace() -> None:

@@ -76,6 +76,7 @@ class EventModel:
             miss_share=seen[:, 2],
             rate_rps=seen[:, :1],
             in_flight=seen[:, 1:2],
+            error_share=np.where(np.isnan(seen[:, :1]), np.nan, 0.0),
             wanted=self._wanted,
             starting=counted("starting"),
             ready=counted("ready"),

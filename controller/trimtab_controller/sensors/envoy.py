@@ -33,13 +33,14 @@ Key = TypeVar("Key")
 class Counters:
     """Envoy's totals at one moment.
 
-    ``requests`` and ``timeouts`` are per cluster; ``latency_ms`` counts answers per bin;
-    ``errors`` are 5xx answers to clients; ``reads`` those of these totals.
+    ``requests``, ``timeouts`` and ``failed``, the 5xx answers, are per cluster; ``latency_ms``
+    counts answers per bin; ``errors`` are 5xx answers to clients; ``reads`` those of these totals.
     """
 
     time_s: float
     requests: Mapping[str, int]
     timeouts: Mapping[str, int]
+    failed: Mapping[str, int]
     active: Mapping[str, int]
     errors: int
     latency_ms: Mapping[Bin, int]
@@ -58,6 +59,8 @@ class Counters:
                 time_s=time_s,
                 requests={c: values[f"cluster.{c}.upstream_rq_total"] for c in clusters},
                 timeouts={c: values[f"cluster.{c}.upstream_rq_timeout"] for c in clusters},
+                # Envoy begins to count a class of answers with the first one.
+                failed={c: values.get(f"cluster.{c}.upstream_rq_5xx", 0) for c in clusters},
                 active={c: values[f"cluster.{c}.upstream_rq_active"] for c in clusters},
                 errors=values[f"http.{listener}.downstream_rq_5xx"],
                 latency_ms={
@@ -75,18 +78,20 @@ class Counters:
             time_s=self.time_s - before.time_s,
             requests=_minus(self.requests, before.requests),
             timeouts=_minus(self.timeouts, before.timeouts),
+            failed=_minus(self.failed, before.failed),
             active=self.active,
             errors=self.errors - before.errors,
             latency_ms=_minus(self.latency_ms, before.latency_ms),
             reads=self.reads - before.reads,
         )
-        counts = (*delta.requests.values(), *delta.timeouts.values(), *delta.latency_ms.values())
-        lowest = min((delta.errors, delta.reads, *counts))
+        clusters = (delta.requests, delta.timeouts, delta.failed)
+        counts = (count for cluster in clusters for count in cluster.values())
+        lowest = min((delta.errors, delta.reads, *counts, *delta.latency_ms.values()))
         return delta if delta.time_s > 0 and lowest >= 0 else None
 
 
 class EnvoySensor:
-    """Rate and requests in flight per backend; latency and misses of the service."""
+    """Rate, requests in flight and errors per backend; latency and misses of the service."""
 
     def __init__(
         self, listener: str, clusters: Sequence[str], slo_latency_s: float, clock: Clock
@@ -99,7 +104,7 @@ class EnvoySensor:
         self._before: Counters | None = None
         names = "|".join(re.escape(cluster) for cluster in clusters)
         self._filter = (
-            rf"^cluster\.({names})\.upstream_rq_(total|timeout|active)$"
+            rf"^cluster\.({names})\.upstream_rq_(total|timeout|5xx|active)$"
             rf"|^http\.{re.escape(listener)}\.downstream_rq_(5xx|time)$|^{re.escape(READS)}$"
         )
 
@@ -121,11 +126,17 @@ class EnvoySensor:
         for cluster in self._clusters:
             values["rate_rps", cluster] = delta.requests[cluster] / delta.time_s
             values["in_flight", cluster] = delta.active[cluster]
+            values["error_share", cluster] = _share(delta.failed[cluster], delta.requests[cluster])
         if any(delta.latency_ms.values()):
             values["p50_ms", ""] = quantile(delta.latency_ms, 0.50)
             values["p95_ms", ""] = quantile(delta.latency_ms, 0.95)
             values["miss_share", ""] = miss_share(delta, self._slo_ms)
         return {signal: Reading(value, now_s) for signal, value in values.items()}
+
+
+def _share(failed: int, requests: int) -> float:
+    """Errors may answer requests of the time before."""
+    return min(failed / max(requests, 1), 1.0)
 
 
 def quantile(counts: Mapping[Bin, int], q: float) -> float:
