@@ -6,7 +6,7 @@ setting of a grid on the train split. The policy knows nothing of either.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -15,7 +15,15 @@ import numpy as np
 from trimtab_agents.bench.calibration import Calibrated, RouteKey
 from trimtab_agents.bench.contest import Player
 from trimtab_agents.bench.play import MAX_ROWS
-from trimtab_agents.bench.scenarios import MISS_PRICES, SCENARIOS, Row, played, windows
+from trimtab_agents.bench.scenarios import (
+    ALONE,
+    MISS_PRICES,
+    SCENARIOS,
+    TOGETHER,
+    Row,
+    played,
+    windows,
+)
 from trimtab_agents.bench.verdict import LEARNER
 from trimtab_agents.bench.work import Arrays, fingerprint
 from trimtab_agents.policy import Policy
@@ -31,9 +39,10 @@ HEADROOMS, HOLDS_S, FULL = (0.8, 0.95, 1.2, 1.5, 2.0, 3.0), (60.0, 300.0, 1200.0
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
-    """One player on all scenarios, windows and lambdas at once."""
+    """One player on some scenarios, and all windows and lambdas, at once."""
 
     player: str
+    scenarios: tuple[str, ...]  # with as many services
     loads: Floats  # [T, windows]
     learner: Player
 
@@ -41,7 +50,7 @@ class Crossing:
     def identity(self) -> str:
         """Loads and player."""
         who = self.learner.identity([]) if self.player == LEARNER else self._settings().tolist()
-        return f"routing {self.player} {who} {list(SCENARIOS.items())} {fingerprint(self.loads)}"
+        return f"routing {self.player} {who} {_drawn(self.scenarios)} {fingerprint(self.loads)}"
 
     @property
     def weight(self) -> float:
@@ -50,14 +59,14 @@ class Crossing:
 
     def run(self) -> Arrays:
         """Mean J over windows and lambdas of every scenario, ``[scenarios]``."""
-        prices = np.array([row.miss_price for row in self._rows()])
-        fleet, miss = played(self._policy(), self._rows(), self.loads)
-        score = (fleet + prices * miss).reshape(len(SCENARIOS), -1)
+        rows = [Row(SCENARIOS[name], window, price) for name, window, price in self._places()]
+        prices = np.array([row.miss_price for row in rows])
+        fleet, miss = played(self._policy(), rows, self.loads)
+        score = (fleet + prices * miss).reshape(len(self.scenarios), -1)
         return {"score": score.mean(1)}
 
-    def _rows(self) -> list[Row]:
-        places = product(SCENARIOS.values(), range(self.loads.shape[1]), MISS_PRICES)
-        return [Row(*place) for place in places]
+    def _places(self) -> Iterator[tuple[str, int, float]]:
+        return product(self.scenarios, range(self.loads.shape[1]), MISS_PRICES)
 
     def _policy(self) -> Policy:
         if self.player == LEARNER:
@@ -65,11 +74,11 @@ class Crossing:
         return RoutedRule(self.player, *self._settings().T)
 
     def _settings(self) -> Floats:
-        """The rule's settings row by row, ``[rows, dials]``; ``ValueError`` when there are none."""
+        """The rule's settings service by service, ``[B, dials]``; ``ValueError`` without any."""
         calibrated = Calibrated.read()
-        places = product(SCENARIOS, range(self.loads.shape[1]), MISS_PRICES)
-        keys = [RouteKey(self.player, scenario, price) for scenario, _, price in places]
-        return np.array([calibrated.route(key) for key in keys])
+        keys = [RouteKey(self.player, name, price) for name, _, price in self._places()]
+        settings = np.array([calibrated.route(key) for key in keys])
+        return np.repeat(settings, SCENARIOS[self.scenarios[0]].services, axis=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +91,8 @@ class RouteCalibration:
     @property
     def identity(self) -> str:
         """Rule, scenarios and loads."""
-        return f"route calibration {self.route} {list(SCENARIOS.items())} {fingerprint(self.loads)}"
+        drawn = _drawn(SCENARIOS)
+        return f"route calibration {self.route} {drawn} {fingerprint(self.loads)}"
 
     @property
     def weight(self) -> float:
@@ -114,7 +124,8 @@ class RouteCalibration:
             some = self.settings[first : first + at_once]
             # The rules know no lambda: a single run serves all of them.
             rows = [Row(SCENARIOS[scenario], window, 0.0) for _ in some for window in range(count)]
-            policy = RoutedRule(self.route, *np.repeat(some, count, axis=0).T)
+            services = count * SCENARIOS[scenario].services
+            policy = RoutedRule(self.route, *np.repeat(some, services, axis=0).T)
             yield np.stack(played(policy, rows, self.loads)).reshape(2, len(some), count)
 
     def entries(self, arrays: Arrays) -> dict[RouteKey, list[float]]:
@@ -138,17 +149,23 @@ def crossings(traces: Mapping[str, Trace], learner: Player | None) -> list[Cross
     if not loads.shape[1]:
         return []
     names = [*ROUTES, *([LEARNER] if learner else [])]
-    return [Crossing(name, loads, learner or Player(LEARNER)) for name in names]
+    return [
+        Crossing(name, scenarios, loads, learner or Player(LEARNER))
+        for scenarios in (ALONE, TOGETHER)
+        for name in names
+    ]
+
+
+def _drawn(scenarios: Iterable[str]) -> str:
+    return str([(name, SCENARIOS[name]) for name in scenarios])
 
 
 def scenario_scores(
     crossings: Sequence[Crossing], found: Sequence[Arrays]
 ) -> dict[str, dict[str, float]]:
     """J by scenario and policy."""
-    return {
-        name: {
-            crossing.player: float(arrays["score"][index])
-            for crossing, arrays in zip(crossings, found, strict=True)
-        }
-        for index, name in enumerate(SCENARIOS if crossings else ())
-    }
+    scores: dict[str, dict[str, float]] = {}
+    for crossing, arrays in zip(crossings, found, strict=True):
+        for name, score in zip(crossing.scenarios, arrays["score"], strict=True):
+            scores.setdefault(name, {})[crossing.player] = float(score)
+    return scores
