@@ -105,6 +105,7 @@ class CallGraph:
             raise ValueError("calls must be [C, S, S], not negative, and go to later services only")
         self.calls = calls
         self._order = range(calls.shape[1])
+        self._callers = [np.flatnonzero(calls[:, service].any(1)) for service in self._order]
         # So many calls are on their way at most per slot of the caller.
         self._per_slot = np.where(calls > 0.0, np.maximum(calls, 1.0), 0.0)
         # Callees before their callers.
@@ -132,10 +133,12 @@ class CallGraph:
         # A refusal comes at once.
         up = here.slots > 0.0
         for service in reversed(self._order):
-            calls = self.calls[:, service]
-            if calls.any():
-                found = slowest(calls, response, response_var)
-                answer[:, service], answer_var[:, service] = found
+            callers = self._callers[service]
+            if len(callers):
+                callees = (callers, slice(service + 1, None))
+                calls = self.calls[:, service][callees]
+                found = slowest(calls, response[callees], response_var[callees])
+                answer[callers, service], answer_var[callers, service] = found
             mean = here.service_s + answer + wait_s
             spread = here.variance + answer_var + wait_s**2
             response[:, service] = (mean * up)[:, service]
