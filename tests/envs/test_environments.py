@@ -220,6 +220,15 @@ def test_bad_arguments_are_refused(kind: Any, bad: dict[str, Any], message: str)
 
 
 @pytest.mark.parametrize("kind", [*SINGLE, *MANY])
+@pytest.mark.parametrize("spoil", [lambda a: a[..., 1:], lambda a: a - 99, lambda a: a + 99])
+def test_actions_outside_the_space_are_refused(kind: Any, spoil: Any) -> None:
+    env = kind()
+    env.reset(seed=1)
+    with pytest.raises(ValueError, match="must be in the action space"):
+        env.step(spoil(env.action_space.sample()))
+
+
+@pytest.mark.parametrize("kind", [*SINGLE, *MANY])
 def test_step_before_reset_is_refused(kind: Any) -> None:
     env = kind()
     with pytest.raises(RuntimeError, match="reset"):
