@@ -52,8 +52,8 @@ def test_masked_clusters_are_replaced_whole(source: ClusterSource) -> None:
         expected = np.where(rows, getattr(new, name), getattr(old, name))
         np.testing.assert_array_equal(getattr(mixed, name), expected)
     for part in ("own", "profiles"):
-        price = [getattr(each, part).service_time_s for each in (old, new, mixed)]
-        np.testing.assert_array_equal(price[2], np.where(rows[:, None], price[1], price[0]))
+        times = [getattr(each, part).service_time_s for each in (old, new, mixed)]
+        np.testing.assert_array_equal(times[2], np.where(rows[:, None], times[1], times[0]))
     np.testing.assert_array_equal(mixed.shared.calls[1], new.shared.calls[1])
     np.testing.assert_array_equal(
         mixed.shared.pools.node_cpu[[0, 2]], old.shared.pools.node_cpu[::2]
