@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -42,14 +43,18 @@ class ClusterEpisodes(Episodes):
     def replaced(self, clusters: Bools, other: ClusterEpisodes) -> ClusterEpisodes:
         """These with the masked clusters ``[C]`` taken from ``other``."""
         rows = np.repeat(clusters, self.shared.calls.shape[1])
-        plain = renewed(self, rows, other)
-        return ClusterEpisodes(
-            **{field.name: getattr(plain, field.name) for field in fields(Episodes)},
+        return _with(
+            renewed(self, rows, other),
             own=self.own.replaced(rows, other.own),
             shared=self.shared.replaced(clusters, other.shared),
             budget=np.where(clusters, other.budget, self.budget),
             at_once=np.where(clusters, other.at_once, self.at_once),
         )
+
+
+def _with(episodes: Episodes, **more: Any) -> ClusterEpisodes:
+    plain = {field.name: getattr(episodes, field.name) for field in fields(Episodes)}
+    return ClusterEpisodes(**plain, **more)
 
 
 class ClusterSource(EpisodeSource):
@@ -83,22 +88,18 @@ class ClusterSource(EpisodeSource):
         small = np.minimum(MOST_REPLICAS / replicas.max(1, keepdims=True), 1.0)
         load = np.repeat(small * replicas, backends, axis=1) / backends
         budget, at_once = self._ration(load * known.price.reshape(load.shape))
-        return ClusterEpisodes(
-            profiles=known,
-            miss_price=drawn.miss_price.reshape(shape)[:, 0].repeat(self.services),
-            row=drawn.row,
-            start=drawn.start,
-            ticks=ticks,
-            gain=drawn.gain * (small * entering_rps).ravel() / size_rps,
-            mean_rps=(small * total_rps).ravel(),
-            slower=np.ones(drawn.slower.shape),
-            slow_from=drawn.slow_from,
-            slow_to=drawn.slow_to,
-            own=replace(
-                known,
-                service_time_s=drawn.profiles.service_time_s,
-                service_scv=drawn.profiles.service_scv,
+        own = drawn.profiles
+        return _with(
+            replace(
+                drawn,
+                profiles=known,
+                miss_price=drawn.miss_price.reshape(shape)[:, 0].repeat(self.services),
+                ticks=ticks,
+                gain=drawn.gain * (small * entering_rps).ravel() / size_rps,
+                mean_rps=(small * total_rps).ravel(),
+                slower=np.ones_like(drawn.slower),
             ),
+            own=replace(known, service_time_s=own.service_time_s, service_scv=own.service_scv),
             shared=Shared(self._pools(load, backends), calls),
             budget=budget,
             at_once=at_once,
@@ -161,18 +162,19 @@ def with_answers(own: Profiles, calls: Floats) -> Profiles:
     SLOs and time-outs are as many service times long as they were.
     """
     shape = calls.shape[:2]
-    # A service's first backend stands for all of them.
-    service_s, scv = (x[:, 0].reshape(shape) for x in (own.service_time_s, own.service_scv))
+    time_s, square = own.service_time_s, own.service_time_s**2 * (1.0 + own.service_scv)
+    mean_s = time_s.mean(1).reshape(shape)
+    variance = square.mean(1).reshape(shape) - mean_s**2
     none, some = np.zeros(shape), np.ones(shape)
-    resting = Stations(some, some, service_s, scv * service_s**2, none, none, none)
-    answer_s, variance = CallGraph(calls).answers(resting, none)
-    held_s = service_s + answer_s
-    held_scv = (scv * service_s**2 + variance) / held_s**2
-    longer = (held_s / service_s).ravel()
+    resting = Stations(some, some, mean_s, variance, none, none, none)
+    answer_s, answer_variance = CallGraph(calls).answers(resting, none)
+    longer = (1.0 + answer_s / mean_s).ravel()
+    held_s = time_s + answer_s.reshape(-1, 1)
+    spread = own.service_scv * time_s**2 + answer_variance.reshape(-1, 1)
     return replace(
         own,
         slo_latency_s=own.slo_latency_s * longer,
         timeout_s=own.timeout_s * longer,
-        service_time_s=own.service_time_s * longer[:, None],
-        service_scv=own.service_scv * (held_scv / scv).reshape(-1, 1),
+        service_time_s=held_s,
+        service_scv=spread / held_s**2,
     )

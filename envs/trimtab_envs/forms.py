@@ -43,8 +43,12 @@ def spaces(rows: int) -> tuple[gym.Space[Observation], gym.Space[Actions]]:
     return cast(gym.Space[Observation], box), gym.spaces.MultiDiscrete(list(ACTION_DIMS) * rows)
 
 
-def _choices(world: World, actions: Actions) -> Floats:
-    return one_hot(np.asarray(actions).reshape(*world.profiles.shape, len(ACTION_DIMS)))
+def _choices(world: World, actions: Actions, space: gym.Space[Actions]) -> Floats:
+    actions = np.asarray(actions)
+    if not space.contains(actions):
+        found = f"{actions.dtype} {actions.shape} from {actions.min()} to {actions.max()}"
+        raise ValueError(f"actions are {found}; they must be in the action space, {space}")
+    return one_hot(actions.reshape(*world.profiles.shape, len(ACTION_DIMS)))
 
 
 def _observed(world: World) -> Observation:
@@ -80,7 +84,7 @@ class WorldEnv(gym.Env[Observation, Actions]):
     def step(self, action: Actions) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Hold one action for a decision."""
         world = self._begun()
-        step = world.step(_choices(world, action))
+        step = world.step(_choices(world, action, self.action_space))
         if self.render_mode is not None:
             self._timeline.record(world)
         info = {key: np.asarray(value)[0] for key, value in world.info(step).items()}
@@ -138,7 +142,7 @@ class WorldVectorEnv(VectorEnv[Observation, Actions, NDArray[Any]]):
         world = self._world
         if world is None:
             raise RuntimeError("call reset() before step()")
-        step = world.step(_choices(world, actions))
+        step = world.step(_choices(world, actions, self.action_space))
         everywhere = np.ones(self.num_envs, dtype=np.bool_)
         info: dict[str, Any] = _masked(world.info(step), everywhere)
         observation = _observed(world)

@@ -15,8 +15,11 @@ from itertools import combinations
 from math import lgamma
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trimtab_sim.profile import Floats
+
+Rows = NDArray[np.bool_]
 
 # Weibull shapes by their coefficient of variation: a time that sums service and wait is near
 # one, and the slowest of several is then a product away.
@@ -105,6 +108,7 @@ class CallGraph:
             raise ValueError("calls must be [C, S, S], not negative, and go to later services only")
         self.calls = calls
         self._order = range(calls.shape[1])
+        self._callers = [np.flatnonzero(calls[:, service].any(1)) for service in self._order]
         # So many calls are on their way at most per slot of the caller.
         self._per_slot = np.where(calls > 0.0, np.maximum(calls, 1.0), 0.0)
         # Callees before their callers.
@@ -132,10 +136,12 @@ class CallGraph:
         # A refusal comes at once.
         up = here.slots > 0.0
         for service in reversed(self._order):
-            calls = self.calls[:, service]
-            if calls.any():
-                found = slowest(calls, response, response_var)
-                answer[:, service], answer_var[:, service] = found
+            callers = self._callers[service]
+            if len(callers):
+                callees = (callers, slice(service + 1, None))
+                calls = self.calls[:, service][callees]
+                found = slowest(calls, response[callees], response_var[callees])
+                answer[callers, service], answer_var[callers, service] = found
             mean = here.service_s + answer + wait_s
             spread = here.variance + answer_var + wait_s**2
             response[:, service] = (mean * up)[:, service]
@@ -146,24 +152,33 @@ class CallGraph:
         """What ``entering_rps`` ``[C, S]`` from outside becomes in a tick that begins so."""
         queue_rps = np.maximum(here.in_flight - here.slots, 0.0) / tick_s
         demand = entering_rps + queue_rps
-        nothing = np.zeros_like(self.calls)
-        alone = self._carried(here.slots / here.service_s, nothing, entering_rps, here)
-        sent = self._asked(self._through(demand, alone))
-        # Callers wait for other requests than their own as long as it takes, ...
-        outside = entering_rps / np.maximum(entering_rps + sent.sum(1), 1e-9)
-        least_s, _ = self.answers(here, here.wait_s * outside)
-        carried = self._carried(here.slots / (here.service_s + least_s), sent, entering_rps, here)
-        # ... but for their own no longer than it takes to answer all that they can have sent.
-        longest_s = here.slots / np.maximum(carried, 1e-9) - here.service_s
-        answer_s, variance = self.answers(here, here.wait_s)
+        outside, carried = self._pace(entering_rps, demand, here)
         served = self._through(demand, carried)
         called = self._asked(served).sum(1)
-        is_full = demand + called > carried
-        bounded_s = np.where(is_full, longest_s, np.minimum(answer_s, longest_s))
-        answer_s = np.where(here.slots > 0.0, bounded_s, answer_s)
+        answer_s, variance = self._bounded_answers(demand + called > carried, carried, here)
         surplus = self._surplus(served, 1.0 - outside, here)
         rate_rps = entering_rps + np.maximum(called - surplus / tick_s, 0.0)
         return Flow(rate_rps, carried, answer_s, variance, self._failing(here))
+
+    def _pace(self, entering_rps: Floats, demand: Floats, here: Stations) -> tuple[Floats, Floats]:
+        """Part of each one's requests that come from outside, and what it can serve."""
+        nothing = np.zeros_like(self.calls)
+        alone = self._carried(here.slots / here.service_s, nothing, entering_rps, here)
+        sent = self._asked(self._through(demand, alone))
+        outside = entering_rps / np.maximum(entering_rps + sent.sum(1), 1e-9)
+        # Callers wait for other requests than their own as long as it takes.
+        least_s, _ = self.answers(here, here.wait_s * outside)
+        most = here.slots / (here.service_s + least_s)
+        return outside, self._carried(most, sent, entering_rps, here)
+
+    def _bounded_answers(
+        self, is_full: Rows, carried: Floats, here: Stations
+    ) -> tuple[Floats, Floats]:
+        """Answers, by Little's law never longer than for all that callers can have sent."""
+        answer_s, variance = self.answers(here, here.wait_s)
+        longest_s = here.slots / np.maximum(carried, 1e-9) - here.service_s
+        bounded_s = np.where(is_full, longest_s, np.minimum(answer_s, longest_s))
+        return np.where(here.slots > 0.0, bounded_s, answer_s), variance
 
     def _asked(self, served: Floats) -> Floats:
         """Calls per second from each to each, ``[C, S, S]``."""

@@ -9,19 +9,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trimtab_sim.balancers import Balancer
+
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class BackendProfile:
-    """One scalable group of replicas.
+    """One scalable group of replicas, over which the ``balancer`` spreads the requests.
 
     ``concurrency`` is slots per replica; ``service_time_s`` is its speed, ``service_scv`` the
     squared coefficient of variation; ``price`` is per replica-second, relative.
 
     What can befall it, off by default (see ``failures``): ``crash_per_h`` and ``preempt_per_h``
     are per hour of a ready replica, ``preempt_notice_s`` is left to a preempted one to finish;
-    ``zone_loss_per_h`` times an hour all are gone, for ``zone_loss_mean_s`` on average.
+    ``zone_loss_per_h`` times an hour all are gone, for ``zone_loss_mean_s`` on average. Of its
+    answers ``error_share`` are errors, given at once, as by a bad version.
     """
 
     name: str
@@ -38,11 +41,15 @@ class BackendProfile:
     preempt_notice_s: float = 30.0
     zone_loss_per_h: float = 0.0
     zone_loss_mean_s: float = 600.0
+    error_share: float = 0.0
+    balancer: Balancer = Balancer.LEAST_REQUEST
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
     """One service: its SLO, its backends, and how late and how well it is measured.
+
+    Clients try up to ``retries`` times again what fails or takes ``patience_s`` (``retries``).
 
     Metrics are sampled every ``sample_s`` (0: every tick) and seen ``metric_lag_s`` later. Of
     the samples ``dropout_share`` are lost; ``stall_per_h`` times an hour the pipeline repeats
@@ -61,6 +68,8 @@ class Profile:
     stall_per_h: float = 0.0
     freeze_per_h: float = 0.0
     fault_mean_s: float = 60.0
+    retries: int = 0
+    patience_s: float = 1.0
 
 
 # Stands for what Profile or BackendProfile has as its own default, for each service or backend.
@@ -95,11 +104,15 @@ class Profiles:
     stall_per_h: Floats = _DEFAULT
     freeze_per_h: Floats = _DEFAULT
     fault_mean_s: Floats = _DEFAULT
+    retries: Floats = _DEFAULT
+    patience_s: Floats = _DEFAULT
     crash_per_h: Floats = _DEFAULT
     preempt_per_h: Floats = _DEFAULT
     preempt_notice_s: Floats = _DEFAULT
     zone_loss_per_h: Floats = _DEFAULT
     zone_loss_mean_s: Floats = _DEFAULT
+    error_share: Floats = _DEFAULT
+    balancer: Floats = _DEFAULT
 
     def __post_init__(self) -> None:
         """Fill in what was left out."""
@@ -139,8 +152,11 @@ class Profiles:
         def service(name: str) -> Floats:
             return np.array([getattr(profile, name) for profile in profiles], dtype=np.float64)
 
+        # What is 0 by default is off, and no padding has replicas.
+        off = {field.name for field in fields(BackendProfile) if not field.default}
+
         def backend(name: str) -> Floats:
-            pad = 0.0 if name.endswith(("_replicas", "_per_h")) else 1.0
+            pad = 0.0 if name in off or name.endswith("_replicas") else 1.0
             rows = [[float(getattr(b, name)) for b in profile.backends] for profile in profiles]
             return np.array([row + [pad] * (width - len(row)) for row in rows])
 

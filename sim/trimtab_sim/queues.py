@@ -61,13 +61,23 @@ class Queues:
         self._half = (1.0 + profiles.service_scv) / 2.0
         self._slo_s = np.repeat(profiles.slo_latency_s[:, None], profiles.shape[1], axis=1)
         self._timeout_s = profiles.timeout_s[:, None]
+        # What a replica works off while a client waits for it.
+        patience_s = np.minimum(profiles.patience_s[:, None], self._timeout_s)
+        self._patient = self._replica_rps * np.maximum(patience_s - self._service_s, 0.0)
         flat = np.flatnonzero(np.repeat(rows, profiles.shape[1]))
-        slots, service_s, scv, slo_s = (
+        slots, service_s, scv, slo_s, balancer = (
             column.ravel()[flat]
-            for column in (self._slots, self._service_s, self._scv, self._slo_s)
+            for column in (
+                self._slots,
+                self._service_s,
+                self._scv,
+                self._slo_s,
+                profiles.balancer,
+            )
         )
         self._late.fill(flat, slo_s / service_s, scv)
-        self._wait.fill(flat, slots, service_s, scv)
+        self._wait.fill(flat, slots, service_s, scv, balancer)
+        self._stuck.blind[flat] = balancer > 0.0
 
     def restart(self, rows: NDArray[np.bool_]) -> None:
         """Empty every queue of ``rows``."""
@@ -113,6 +123,32 @@ class Queues:
         waiting += self._apart.ravel()[rows] * share
         late = self._late_count.ravel()[rows] / np.maximum(self._arrived.ravel()[rows], 1e-9)
         return waiting, served, np.maximum(1.0 - late, 0.0)
+
+    def impatient(self, before: Floats, after: Floats, ready: Floats) -> Floats:
+        """Share of a tick's arrivals that wait longer than their clients do, ``[B, K]``.
+
+        ``before`` and ``after`` it wait so many (``waiting``). Every service takes its mean time.
+        """
+        limit = ready * self._patient
+        longest = np.maximum(before, after)
+        share = np.zeros_like(limit)
+        rows = np.flatnonzero(longest > limit)
+        low, high = np.minimum(before, after).ravel()[rows], longest.ravel()[rows]
+        over = (high - limit.ravel()[rows]) / np.maximum(high - low, 1e-6)
+        share.ravel()[rows] = np.minimum(over, 1.0)
+        rows = np.flatnonzero(self._stuck.replicas)
+        if len(rows):
+            old = np.minimum(self._stuck.replicas[rows] / np.maximum(ready.ravel()[rows], 1.0), 1.0)
+            waits = self._stuck.level(rows) > self._patient.ravel()[rows]
+            share.ravel()[rows] += (
+                old * self._stuck.again(rows, old) * (waits - share.ravel()[rows])
+            )
+        return share
+
+    @property
+    def waiting(self) -> Floats:
+        """Requests that wait in queues that all replicas share, ``[B, K]``."""
+        return np.asarray(np.maximum(self._level, 0.0))
 
     def residual_s(self) -> Floats:
         """Mean time until the last of a replica's slots is done, were all of them busy."""

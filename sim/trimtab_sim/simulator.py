@@ -17,6 +17,7 @@ from trimtab_sim.failures import Failures
 from trimtab_sim.profile import Floats, Profiles
 from trimtab_sim.queues import Queues
 from trimtab_sim.replicas import Replicas
+from trimtab_sim.retries import Retries
 from trimtab_sim.sensing import Metrics
 from trimtab_sim.signals import Sensed
 
@@ -57,6 +58,7 @@ class Simulator:
         self._rng, startups, services = rng.spawn(3)
         self._replicas = Replicas(self._profiles, tick_s, startups)
         self._queues = Queues(self._profiles, tick_s, services)
+        self._retries = Retries(self._profiles, tick_s)
         # Spawned from one of these, so that what the caller spawns next stays the same.
         sensing, failures = self._rng.spawn(2)
         self._metrics = Metrics(self._profiles, tick_s, sensing)
@@ -87,6 +89,7 @@ class Simulator:
             self._adopt(profiles, rows)
         self._replicas.restart(rows, np.asarray(replicas, dtype=np.float64))
         self._queues.restart(rows)
+        self._retries.restart(rows)
         self._metrics.restart(rows)
         self.failures.restart(rows)
         self._ticks[rows] = 0.0
@@ -100,6 +103,7 @@ class Simulator:
             getattr(self._profiles, field.name)[rows] = getattr(profiles, field.name)[rows]
         self._replicas.adopt(self._profiles)
         self._queues.adopt(self._profiles, rows)
+        self._retries.adopt(self._profiles)
         self._metrics.adopt(self._profiles)
         self.failures.adopt(self._profiles)
 
@@ -116,36 +120,83 @@ class Simulator:
         rate_rps: offered load over this tick ``[B]``; wanted: replicas ``[B, K]``, rounded and
         clipped to the profile's limits; weight: route weights ``[B, K]``, normalised.
         """
-        replicas, queues = self._replicas, self._queues
         self.failures.tick()
+        change = self._scale(wanted)
+        ready, billed_s = self._land()
+        self._weight = self._share(weight)
+        requests, misses = self._serve(rate_rps, ready)
+        self._ticks += 1.0
+        started, stopped = np.maximum(change, 0.0), np.maximum(-change, 0.0)
+        return Tick(requests, misses, billed_s, started, stopped, self._sense())
+
+    def _scale(self, wanted: Floats) -> Floats:
+        """Start, cancel and drain replicas; the change of those starting and ready."""
+        replicas = self._replicas
         before = replicas.starting + replicas.ready
         leaving = replicas.scale(wanted)
         if leaving.max() > 0.0:
-            replicas.drain(leaving, queues.release(replicas.ready, leaving))
-        change = replicas.starting + replicas.ready - before
+            replicas.drain(leaving, self._queues.release(replicas.ready, leaving))
+        return replicas.starting + replicas.ready - before
 
-        old = replicas.ready.copy()
-        landed, missed, billed_s = replicas.tick()
+    def _land(self) -> tuple[Floats, Floats]:
+        """Mean number of ready replicas over this tick, and seconds billed."""
+        old = self._replicas.ready.copy()
+        landed, missed, billed_s = self._replicas.tick()
         if landed.max() > 0.0:
-            queues.join(old, landed)
-        ready = old + landed - missed
+            self._queues.join(old, landed)
+        return old + landed - missed, billed_s
 
-        self._weight = self._share(weight)
+    def _serve(self, rate_rps: Floats, ready: Floats) -> tuple[Floats, Floats]:
+        """Let a tick's requests come to ``ready`` replicas; how many came, and how many missed."""
         offered = rate_rps[:, None] * self._weight
         arrived = _poisson(self._rng, offered * self._tick_s)
-        # A backend without a ready replica answers 503.
-        answered = np.minimum(ready, 1.0)
-        served = arrived * answered
-        late, in_flight = queues.tick(served, offered * answered, ready)
-        self.in_flight = in_flight
-        requests = arrived @ self._ones
-        misses = np.minimum((late + arrived - served) @ self._ones, requests)
-        misses += self.failures.settle() @ self._ones
+        # A backend without a ready replica answers 503; errors take no time either.
+        answered = np.minimum(ready, 1.0) * (1.0 - self._profiles.error_share)
+        requests, lost = arrived @ self._ones, self.failures.settle() @ self._ones
+        if self._retries.active:
+            return requests, self._serve_again(arrived, offered, lost, answered, ready)
+        missed = self._queue(arrived, offered, answered, ready)[0] + lost
+        self._metrics.record(arrived, arrived * (1.0 - answered), self.in_flight, missed)
+        return requests, missed
 
-        self._ticks += 1.0
-        self._metrics.record(arrived, arrived - served, in_flight, misses)
-        started, stopped = np.maximum(change, 0.0), np.maximum(-change, 0.0)
-        return Tick(requests, misses, billed_s, started, stopped, self._sense())
+    def _queue(
+        self, arrived: Floats, offered: Floats, answered: Floats, ready: Floats
+    ) -> tuple[Floats, Floats]:
+        """Of the requests that ``arrived``, those late or not answered, and those late, ``[B]``."""
+        served = arrived * answered
+        late, self.in_flight = self._queues.tick(served, offered * answered, ready)
+        missed = (late + arrived - served) @ self._ones
+        return np.minimum(missed, arrived @ self._ones), late @ self._ones
+
+    def _serve_again(
+        self, arrived: Floats, offered: Floats, lost: Floats, answered: Floats, ready: Floats
+    ) -> Floats:
+        """A tick with retries: how many of the requests are missed, ``[B]``."""
+        queues, retries, weight = self._queues, self._retries, self._weight
+        requests, before = arrived @ self._ones, queues.waiting
+        failing = 1.0 - (weight * answered) @ self._ones
+        early = np.zeros_like(requests)
+        made = retries.attempts(requests, lost, failing, early)
+        # How many come again within the tick depends on the queue, and the queue on them.
+        if retries.hurried:
+            change = made.sum(axis=0)[:, None] * weight * answered - self._work(ready)
+            after = np.maximum(before + change, 0.0)
+            impatient = queues.impatient(before, after, ready)
+            early = (retries.early(impatient, after > before) * weight * answered) @ self._ones
+            made = retries.attempts(requests, lost, failing, early)
+        again = made[1:].sum(axis=0)[:, None] * weight
+        arrived, offered = arrived + again, offered + again / self._tick_s
+        missed, late = self._queue(arrived, offered, answered, ready)
+        self._metrics.record(arrived, arrived * (1.0 - answered), self.in_flight, missed)
+        impatient = queues.impatient(before, queues.waiting, ready)
+        retries.settle(made, early, (impatient * weight * answered) @ self._ones)
+        late = late / np.maximum((arrived * answered) @ self._ones, 1e-9)
+        misses = requests * retries.missed(failing, late)
+        return misses + lost * retries.missed(failing, late, spent=1)
+
+    def _work(self, ready: Floats) -> Floats:
+        """Requests that replicas can serve in a tick."""
+        return ready * self._profiles.replica_rps * self._tick_s
 
     def _share(self, weight: Floats) -> Floats:
         """Weights that sum to 1; a route whose weights sum to 0 is refused, as Envoy does."""

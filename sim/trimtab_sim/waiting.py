@@ -15,6 +15,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from trimtab_sim.balancers import Balancer, blind_wait
 from trimtab_sim.profile import Floats
 
 REPLICA_NODES = 9
@@ -34,6 +35,7 @@ _FEW_GAIN = 0.57
 _SCV_LOSS = 0.042
 
 
+@lru_cache(maxsize=256)
 def _erlang_c(slots: int) -> Floats:
     """P(all busy) for pools of ``n · slots``, ``[REPLICA_NODES, UTILISATION_NODES]``."""
     blocked = np.ones((REPLICA_NODES, UTILISATION_NODES))
@@ -105,6 +107,22 @@ def _steady_state(slots: int) -> Floats:
     return np.stack([exponent, _scv_spread(slots), wait, imbalance], axis=-1)
 
 
+@lru_cache(maxsize=256)
+def _blind(slots: int, balancer: Balancer, scv: float) -> Floats:
+    """As ``_steady_state``, where the balancer does not look at the replicas."""
+    nodes = _steady_state(slots).copy()
+    busy = _erlang_c(slots)
+    replicas = np.asarray(_REPLICAS[:, None], dtype=np.float64)
+    half = (1.0 + scv) / 2.0
+    pool_wait = busy / (replicas * (1.0 - _UTILISATION))
+    wait, mean = blind_wait(balancer, busy[0], replicas, _UTILISATION, scv)
+    nodes[..., 2] = np.clip(wait, busy, 1.0)
+    nodes[..., 3] = np.maximum(mean / half - pool_wait, 0.0)
+    # Where all replicas have a queue, none is idle while requests wait for another.
+    nodes[:, -1, 3] = 0.0
+    return nodes
+
+
 def _cells(nodes: Floats) -> Floats:
     """Per cell between nodes: value, slope over utilisation, over replicas, and over both."""
     right = np.diff(nodes, axis=1)
@@ -117,24 +135,42 @@ class Waiting:
     """Steady states of ``shape`` backends; those with equally many slots share a table."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
-        self._tables: dict[int, int] = {}
+        self._tables: dict[tuple[int, int, float], int] = {}
         self._cells = np.zeros((0, 16))
         self._first = np.zeros(shape, dtype=np.intp)
         self._imbalance_s = np.ones(shape)
         self._scv_slope = np.zeros(shape)
         self._scv_loss = np.zeros(shape)
 
-    def fill(self, rows: NDArray[np.intp], slots: Floats, service_s: Floats, scv: Floats) -> None:
+    def fill(
+        self,
+        rows: NDArray[np.intp],
+        slots: Floats,
+        service_s: Floats,
+        scv: Floats,
+        balancer: Floats,
+    ) -> None:
         """Describe the backends at flat index ``rows``; other arguments have its length."""
-        for each in np.unique(slots).astype(int).tolist():
-            if each not in self._tables:
-                self._tables[each] = len(self._cells)
-                self._cells = np.concatenate([self._cells, _cells(_steady_state(each))])
-        self._first.ravel()[rows] = [self._tables[each] for each in slots.astype(int).tolist()]
+        blind = balancer > 0.0
+        # Those of least-of-two are for any scv; of others there are tables a tenth apart.
+        nearest = np.where(blind, 1.1 ** np.rint(np.log(scv) / np.log(1.1)), 1.0)
+        keys = list(zip(slots.astype(int), balancer.astype(int), nearest, strict=True))
+        self._first.ravel()[rows] = [self._table(*key) for key in keys]
         half = (1.0 + scv) / 2.0
         self._imbalance_s.ravel()[rows] = service_s / slots * half
-        self._scv_loss.ravel()[rows] = _SCV_LOSS * np.log(half)
+        self._scv_loss.ravel()[rows] = np.where(blind, 0.0, _SCV_LOSS * np.log(half))
         self._scv_slope.ravel()[rows] = (1.0 - scv) / (1.0 + scv)
+
+    def _table(self, slots: int, balancer: int, scv: float) -> int:
+        """First cell of the table for such backends, made when it is first asked for."""
+        key = slots, balancer, scv
+        if key not in self._tables:
+            self._tables[key] = len(self._cells)
+            kind = Balancer(balancer)
+            is_blind = kind is not Balancer.LEAST_REQUEST
+            nodes = _blind(slots, kind, scv) if is_blind else _steady_state(slots)
+            self._cells = np.concatenate([self._cells, _cells(nodes)])
+        return self._tables[key]
 
     def at(self, replicas: Floats, utilisation: Floats) -> tuple[Floats, Floats, Floats]:
         """Log of P(all busy), P(wait), and mean wait from imbalance in seconds.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from pathlib import Path
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from trimtab_agents.bench.event_model import EventModel
 from trimtab_agents.bench.event_service import EventService
 from trimtab_sim.profile import BackendProfile, Profile, Profiles
 
-SIM = Path(__file__).parents[1] / "sim"
+REFERENCE = files("trimtab_agents.bench.fidelity")
 TICK_S = 5.0
 RUNS = 8
 
@@ -36,7 +36,7 @@ def missed(world: Profiles, phases: list[tuple[int, float, int]], seed: int) -> 
     return sum(c.misses for c in counts) / sum(c.requests for c in counts)
 
 
-# As in tests/sim/event_model.py, where phases are of seconds and of replicas added.
+# As in fidelity/cases.py, where phases are of seconds and of replicas added.
 CHANGES = {
     "crowd, doubled": (profiles(), [(4, 480, 10), (3, 1040, 10), (5, 1040, 20)]),
     "short burst": (profiles(), [(4, 480, 10), (1, 1200, 10), (7, 480, 10)]),
@@ -51,7 +51,7 @@ CHANGES = {
 
 def expected_misses() -> dict[str, float]:
     late, arrived = defaultdict(float), defaultdict(float)
-    with (SIM / "changes.csv").open() as lines:
+    with (REFERENCE / "changes.csv").open() as lines:
         for row in csv.DictReader(lines):
             arrived[row["case"]] += float(row["arrived"])
             late[row["case"]] += float(row["arrived"]) * float(row["late"])
@@ -68,7 +68,7 @@ def test_misses_after_changes_are_those_of_the_simpy_model(case: str) -> None:
 @pytest.mark.parametrize("utilisation", [0.6, 0.9])
 def test_requests_in_flight_obey_littles_law(utilisation: float) -> None:
     """Waits from the SimPy table: slots 4, scv 1, four replicas."""
-    with (SIM / "steady.csv").open() as lines:
+    with (REFERENCE / "steady.csv").open() as lines:
         row = next(
             row
             for row in csv.DictReader(lines)

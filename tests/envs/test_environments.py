@@ -12,8 +12,8 @@ import pytest
 from gymnasium.error import DependencyNotInstalled
 from gymnasium.utils.env_checker import check_env
 
-from trimtab_envs.action import NEUTRAL
-from trimtab_envs.cluster import ClusterEnv, ClusterVectorEnv
+from trimtab_envs.action import CHOICES, NEUTRAL, one_hot
+from trimtab_envs.cluster import ClusterEnv, ClusterVectorEnv, ClusterWorlds
 from trimtab_envs.observation import FEATURES
 from trimtab_envs.service import ServiceEnv, ServiceVectorEnv
 
@@ -145,6 +145,26 @@ def test_a_batch_steps_and_restarts_each_on_its_own(name: str) -> None:
     assert len(set(ends)) > 1
 
 
+def test_no_cluster_spends_or_moves_more_than_its_arbiter_allows() -> None:
+    clusters, services, tick_s = 8, 4, 30.0
+    world = ClusterWorlds(services, 1, tick_s).make(clusters, 8, np.random.default_rng(5))
+    price = world.profiles.price.reshape(clusters, services)
+    wanted = [world.codec.wanted.reshape(clusters, services)]
+    for _ in range(60):
+        world.step(np.zeros((clusters * services, 1, CHOICES)) + one_hot(np.array(NEUTRAL)))
+        wanted += [tick.sensed.wanted.reshape(clusters, services) for tick in world.ticks]
+    moves = np.diff(wanted, axis=0)
+    spent = (np.maximum(moves, 0.0) * price).sum(2)
+    # Ten minutes, and the tick at their end.
+    window = np.array([spent[at : at + 21].sum(0) for at in range(len(spent))])
+    assert (window <= world.episodes.budget + 1e-6).all()
+    # A minute, and the tick at its end; a route that moves would count as well.
+    busy = np.array([(moves[at : at + 3] != 0.0).any(0).sum(1) for at in range(len(moves))])
+    assert (busy <= world.episodes.at_once).all()
+    assert (window > 0.3 * world.episodes.budget).any()
+    assert (busy == world.episodes.at_once).any()
+
+
 def test_rows_of_a_cluster_are_observations_like_any_other() -> None:
     env = ClusterEnv(services=3, backends=2)
     observation, _ = env.reset(seed=1)
@@ -197,6 +217,15 @@ def test_render_without_matplotlib_says_what_to_install(monkeypatch: pytest.Monk
 def test_bad_arguments_are_refused(kind: Any, bad: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         kind(**bad)
+
+
+@pytest.mark.parametrize("kind", [*SINGLE, *MANY])
+@pytest.mark.parametrize("spoil", [lambda a: a[..., 1:], lambda a: a - 99, lambda a: a + 99])
+def test_actions_outside_the_space_are_refused(kind: Any, spoil: Any) -> None:
+    env = kind()
+    env.reset(seed=1)
+    with pytest.raises(ValueError, match="must be in the action space"):
+        env.step(spoil(env.action_space.sample()))
 
 
 @pytest.mark.parametrize("kind", [*SINGLE, *MANY])

@@ -6,8 +6,8 @@ waits there first come first served for one of the replica's slots, and is late 
 exceeds the SLO. Replicas may crash, or be slow. Clients may lose patience: then they send the
 request again, and no server learns that the old one is no longer waited for.
 
-``python tests/sim/event_model.py steady|changes|failures > tests/sim/NAME.csv`` makes the
-committed tables again; hours of simulated traffic take minutes.
+``python tests/sim/event_model.py steady|changes|failures`` prints the tables again that are
+committed here and in ``agents/trimtab_agents/bench/fidelity``; hours of traffic take minutes.
 """
 
 from __future__ import annotations
@@ -17,51 +17,28 @@ from collections import deque
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Literal, NamedTuple
 
 import numpy as np
 import simpy
 from numpy.typing import NDArray
 
+from trimtab_agents.bench.fidelity.cases import (
+    BUCKET_S,
+    CHANGES,
+    SERVICE_S,
+    SLO_S,
+    TIMEOUT_S,
+    Backend,
+    Change,
+    Phase,
+)
+
 Floats = NDArray[np.float64]
 
-SERVICE_S = 0.050
-SLO_S = 0.300
-TIMEOUT_S = 10.0
 # From a failed attempt to the next.
 BACKOFF_S = 1.0
 # Random numbers are drawn in blocks: one by one they cost more than the events.
 _BLOCK = 1 << 14
-
-
-class Phase(NamedTuple):
-    """So many seconds of so many requests per second, begun by adding (or draining) replicas.
-
-    ``crashed`` replicas crash at its beginning.
-    """
-
-    seconds: float
-    rate_rps: float
-    added: int = 0
-    crashed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Backend:
-    """What replicas, the balancer before them and their clients are like.
-
-    The first ``slow`` replicas take ``slow_factor`` times as long. A client sends a request up
-    to ``retries`` times again: when it failed, or has no answer after ``patience_s``.
-    """
-
-    slots: int = 4
-    scv: float = 1.0
-    balancer: Literal["least_request", "round_robin", "random"] = "least_request"
-    slow: int = 0
-    slow_factor: float = 1.0
-    error_share: float = 0.0
-    retries: int = 0
-    patience_s: float = 1.0
 
 
 @dataclass(slots=True, eq=False)
@@ -271,29 +248,7 @@ def run(
     return world
 
 
-class Change(NamedTuple):
-    """A backend of so many replicas that lives through phases."""
-
-    backend: Backend
-    replicas: int
-    phases: tuple[Phase, ...]
-
-
-# Loads in requests per second; a replica of 4 slots carries 80 of them.
-CHANGES = {
-    "crowd, doubled": Change(Backend(), 10, (Phase(20, 480), Phase(15, 1040), Phase(25, 1040, 10))),
-    "short burst": Change(Backend(), 10, (Phase(20, 480), Phase(5, 1200), Phase(35, 480))),
-    "time-outs": Change(Backend(), 5, (Phase(20, 300), Phase(20, 800), Phase(20, 300))),
-    "small, doubled": Change(Backend(), 2, (Phase(20, 100), Phase(15, 240), Phase(25, 240, 2))),
-    "two more of ten": Change(Backend(), 10, (Phase(20, 600), Phase(15, 880), Phase(25, 880, 2))),
-    "scaled down": Change(Backend(), 20, (Phase(20, 600), Phase(20, 600, -11), Phase(20, 600, 2))),
-    "scv 4": Change(Backend(scv=4.0), 10, (Phase(20, 480), Phase(15, 1040), Phase(25, 1040, 10))),
-    "one slot": Change(Backend(1), 16, (Phase(20, 160), Phase(15, 420), Phase(25, 420, 16))),
-    "sixteen slots": Change(
-        Backend(16, 0.25), 4, (Phase(20, 640), Phase(15, 1600), Phase(25, 1600, 4))
-    ),
-}
-CHANGE_RUNS, BUCKET_S = 40, 5.0
+CHANGE_RUNS = 40
 
 FAILURES = {
     "half crash": Change(Backend(), 10, (Phase(20, 480), Phase(15, 480, 0, 5), Phase(25, 480, 5))),

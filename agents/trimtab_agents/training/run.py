@@ -21,7 +21,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from trimtab_agents.training.config import TRAIN_TRACES, TrainConfig
 from trimtab_agents.training.pretrain import Actor, PretrainConfig, mean_choices, pretrain
-from trimtab_agents.training.vec_env import SHAPES, PairedVecEnv, Shape
+from trimtab_agents.training.vec_env import SHAPES, PairedVecEnv
 from trimtab_envs.action import ACTION_DIMS, NEUTRAL
 from trimtab_envs.episodes import EpisodeSource
 from trimtab_envs.world import World
@@ -81,7 +81,7 @@ def train(config: TrainConfig, folder: Path, *, progress: bool = True) -> PPO:
     torch.set_num_threads(1)
     folder.mkdir(parents=True, exist_ok=True)
     config.save(folder / CONFIG)
-    env = PairedVecEnv(train_traces(), config.seed, _shapes(config), config.pool)
+    env = environment(config)
     checkpoint = folder / CHECKPOINT
     resumed = checkpoint.exists()
     model = PPO.load(checkpoint, env=env, device="cpu") if resumed else fresh(config, env, folder)
@@ -136,8 +136,10 @@ def train_traces() -> list[Trace]:
     return [read_trace(shipped[name]) for name in TRAIN_TRACES]
 
 
-def _shapes(config: TrainConfig) -> list[Shape]:
-    return [replace(shape, services=shape.services * config.batch_scale) for shape in SHAPES]
+def environment(config: TrainConfig) -> PairedVecEnv:
+    """What a run of ``config`` trains on."""
+    shapes = [replace(shape, services=shape.services * config.batch_scale) for shape in SHAPES]
+    return PairedVecEnv(train_traces(), config.seed, shapes, config.pool)
 
 
 def fresh(config: TrainConfig, env: PairedVecEnv, log: Path | None) -> PPO:
