@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimtab_envs.memory import ESTIMATES
-from trimtab_envs.merit import spilled
+from trimtab_envs.merit import TINY, spilled
 from trimtab_envs.minutes import Bools, Floats
 from trimtab_sim.profile import Profiles
 
@@ -114,6 +114,7 @@ class Rule:
         self,
         setting: Setting,
         share: Floats,
+        soon: Floats,
         estimates: Floats,
         present: Floats,
         ahead: Floats,
@@ -123,7 +124,8 @@ class Rule:
     ) -> tuple[Floats, Floats]:
         """Whole replicas ``[B, K]`` and the demand in rps ``[B, K]`` that they are sized for.
 
-        ``share`` ``[B, K]`` of the load that each backend is built for; ``estimates``
+        ``share`` ``[B, K]`` of the load that each backend is built for, and ``soon`` the replicas
+        that it can have before long: what it lacks then, others build as well; ``estimates``
         ``[E, B, K]`` and ``present`` ``[B, K]`` of the whole service's load;
         ``ahead`` ``[B, K]`` whether it may jump before new replicas serve; ``backlog`` ``[B, K]``
         requests waiting; ``wanted`` what is asked for at present, which stays while the load
@@ -133,7 +135,7 @@ class Rule:
         demand = mixed(estimates, setting) * share
         # Waiting requests are work too; new replicas can help within about a start-up.
         work = demand * setting.headroom + backlog / np.maximum(profiles.startup_mean_s, 1.0)
-        target = np.where(known, self._replicas(work), wanted)
+        target = np.where(known, self._replicas(self._covered(work, share, soon)), wanted)
         keep = np.where(
             setting.hold_s > 0.0, np.exp(-self._tick_s / np.maximum(setting.hold_s, 1e-9)), 0.0
         )
@@ -145,6 +147,15 @@ class Rule:
         moved = np.where(up > wanted, up, np.minimum(wanted, down))
         replicas = np.where(known, moved, wanted)
         return np.clip(replicas, profiles.min_replicas, profiles.max_replicas), demand
+
+    def _covered(self, work_rps: Floats, share: Floats, soon: Floats) -> Floats:
+        """The work, and beside it with others what a backend cannot have the replicas for."""
+        lacking_rps = np.maximum(work_rps - soon * self.profiles.replica_rps, 0.0)
+        if not lacking_rps.any():
+            return work_rps
+        able = share * np.isinf(soon)
+        part = able / np.maximum(able.sum(1, keepdims=True), TINY)
+        return np.asarray(work_rps + part * lacking_rps.sum(1, keepdims=True))
 
     def _replicas(self, work_rps: Floats) -> Floats:
         """Replicas for so much work; what is beyond one backend's maximum goes to the others."""

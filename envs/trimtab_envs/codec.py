@@ -115,7 +115,15 @@ class Codec:
         known = self.memory.age_s.reshape(profiles.shape)[:, :1] > 0.0
         share = self.merit.built(self.setting.lean) if share is None else share
         replicas, demand = self.rule.replicas(
-            self.setting, share, estimates, present, ahead, self.backlog, sensed.wanted, known
+            self.setting,
+            share,
+            self.merit.soon,
+            estimates,
+            present,
+            ahead,
+            self.backlog,
+            sensed.wanted,
+            known,
         )
         load_rps = present.max(1, keepdims=True)
         weight = self.merit.routed(self.setting.tilt, sensed.ready, load_rps, sensed.weight)

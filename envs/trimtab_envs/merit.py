@@ -29,6 +29,8 @@ GREED = 6.0
 STRICTNESS = 20.0
 # Utilisation up to which the better backends are filled before load spills to worse ones.
 FULL = 0.8
+# Replicas that have not come after so many start-ups, and so long, are not counted on.
+LATE_STARTUPS, LATE_S = 2.0, 30.0
 # What is routed while there is no load, so that there is a route.
 SOME_RPS = 1e-6
 # Divides where there is nothing to divide.
@@ -41,11 +43,14 @@ class Merit:
     ``slowness``: how many times slower than in its profile it serves; 1 while that is no news.
     ``late_share``: the share of requests that fail, or are late without having to wait.
     ``cost``: what a request costs there as a part of the score J, capacity and lateness together.
+    ``soon``: replicas that it can have before long: infinitely many, or those that it has when
+    others were asked for and do not come.
     """
 
     slowness: Floats
     late_share: Floats
     cost: Floats
+    soon: Floats
 
     def __init__(self, profiles: Profiles, miss_price: Floats, tick_s: float) -> None:
         self._tick_s = tick_s
@@ -54,6 +59,8 @@ class Merit:
         # in flight at the last reading.
         self._lately = np.zeros((4, *profiles.shape))
         self._in_flight = np.zeros(profiles.shape)
+        self._ready, self._waited_s = np.zeros((2, *profiles.shape))
+        self.soon = np.full(profiles.shape, np.inf)
         self.reset(np.ones(profiles.shape[0], dtype=np.bool_), profiles, miss_price)
 
     def reset(self, services: Bools, profiles: Profiles, miss_price: Floats) -> None:
@@ -62,7 +69,8 @@ class Merit:
         dearness = profiles.price / profiles.replica_rps
         least = np.where(profiles.present, dearness, np.inf).min(1, keepdims=True)
         self._dearness = dearness / least
-        self._lately[:, services] = self._in_flight[services] = 0.0
+        self._lately[:, services] = self._in_flight[services] = self._waited_s[services] = 0.0
+        self.soon[services] = np.inf
         self._judge()
 
     def update(self, sensed: Sensed) -> None:
@@ -76,7 +84,17 @@ class Merit:
         now = self._keep * self._lately + (busy_s, finished, arrived, failed)
         self._lately = np.where(seen, now, self._lately)
         self._in_flight = in_flight
+        self._wait(sensed)
         self._judge()
+
+    def _wait(self, sensed: Sensed) -> None:
+        """For replicas that were asked for: none may be started, or those started never come."""
+        come = (sensed.ready > self._ready) | (sensed.ready >= sensed.wanted)
+        self._ready = sensed.ready.copy()
+        self._waited_s = np.where(come, 0.0, self._waited_s + self._tick_s)
+        late_s = LATE_STARTUPS * self._profiles.startup_mean_s + LATE_S
+        refused = sensed.starting + sensed.ready < sensed.wanted
+        self.soon = np.where(refused | (self._waited_s > late_s), sensed.ready, np.inf)
 
     def _judge(self) -> None:
         profiles, service_s = self._profiles, self._profiles.service_time_s

@@ -40,11 +40,13 @@ def size(
     chosen: Setting,
     wanted: tuple[int, int] = (0, 0),
     ahead: float = 1.0,
+    soon: tuple[float, float] = (np.inf, np.inf),
 ) -> list[float]:
     estimates = np.full((len(ESTIMATES), 1, 2), load_rps)
     replicas, _ = rule.replicas(
         chosen,
         np.array([[1 / 3, 2 / 3]]),
+        np.array([soon]),
         estimates,
         estimates[0],
         np.full((1, 2), ahead),
@@ -67,6 +69,20 @@ def size(
 )
 def test_sizes(load_rps: float, headroom: float, expected: list[float]) -> None:
     assert size(Rule(TWO, 5.0), load_rps, setting(headroom)) == expected
+
+
+@pytest.mark.parametrize(
+    ("soon", "expected"),
+    [
+        pytest.param((np.inf, 0.0), [3, 2], id="the other carries all, and it is asked again"),
+        pytest.param((np.inf, 1.0), [2, 2], id="what it has counts"),
+        pytest.param((0.0, 0.0), [1, 2], id="nobody can help"),
+    ],
+)
+def test_what_a_backend_cannot_have_others_build(
+    soon: tuple[float, float], expected: list[float]
+) -> None:
+    assert size(Rule(TWO, 5.0), 240, setting(), soon=soon) == expected
 
 
 def test_capacity_is_let_go_over_the_hold_time() -> None:

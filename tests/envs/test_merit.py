@@ -85,6 +85,30 @@ def test_missing_readings_leave_no_trace() -> None:
     assert merit.slowness.tolist() == [[1.0, 1.0]]
 
 
+def test_replicas_that_cannot_start_are_not_counted_on() -> None:
+    merit, simulator, _ = steered(profiles(PLAIN, PLAIN), ticks=5)
+    assert np.isinf(merit.soon).all()
+    simulator.failures.lose_zone(np.array([[60.0, 0.0]]))
+    replicas, load = np.full((1, 2), 5.0), np.full(1, LOAD_RPS)
+    merit.update(simulator.step(load, replicas, ONES).sensed)
+    assert merit.soon.tolist() == [[0.0, np.inf]]
+
+
+@pytest.mark.parametrize(
+    ("startup_s", "late"), [(10.0, True), (60.0, False)], ids=["late", "in-time"]
+)
+def test_replicas_that_never_come_are_not_counted_on(startup_s: float, late: bool) -> None:
+    known = profiles(replace(PLAIN, startup_mean_s=startup_s), PLAIN)
+    merit = Merit(known, np.array([50.0]), TICK_S)
+    seen = Simulator(known, TICK_S, np.random.default_rng(0)).reset(np.full((1, 2), 2.0), ONES)
+    waiting = replace(seen, wanted=np.array([[4.0, 2.0]]), starting=np.array([[2.0, 0.0]]))
+    for _ in range(20):
+        merit.update(waiting)
+    assert merit.soon.tolist() == [[2.0 if late else np.inf, np.inf]]
+    merit.update(replace(waiting, ready=np.array([[3.0, 2.0]]), starting=np.array([[1.0, 0.0]])))
+    assert np.isinf(merit.soon).all()
+
+
 @pytest.mark.parametrize(
     ("backends", "expected"),
     [

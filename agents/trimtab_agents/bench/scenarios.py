@@ -56,8 +56,8 @@ SCENARIOS: Mapping[str, Scenario] = {
 ALONE = tuple(name for name, scenario in SCENARIOS.items() if scenario.services == 1)
 TOGETHER = tuple(name for name in SCENARIOS if name not in ALONE)
 
-# A cluster's nodes are few: what each service needs for its mean load, and half as much again.
-NODE_REPLICAS, SPARE = 8.0, 1.5
+# A cluster's nodes carry so many times what its services need for their mean load.
+NODE_REPLICAS, SPARE = 8.0, 2.5
 PROVISION_S, IDLE_S = 60.0, 600.0
 # Replicas that all services of a cluster may begin within the guard's window, and services
 # that may change at once, each.
