@@ -192,7 +192,9 @@ class Simulator:
         retries.settle(made, early, (impatient * weight * answered) @ self._ones)
         late = late / np.maximum((arrived * answered) @ self._ones, 1e-9)
         misses = requests * retries.missed(failing, late)
-        return misses + lost * retries.missed(failing, late, spent=1)
+        if lost.any():
+            misses += lost * retries.missed(failing, late, spent=1)
+        return misses
 
     def _work(self, ready: Floats) -> Floats:
         """Requests that replicas can serve in a tick."""
