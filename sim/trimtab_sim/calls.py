@@ -39,7 +39,7 @@ _STEPS = 0.5 * _WEIGHTS * 1.5 * np.sqrt(_PART / (1.0 - _PART)) / (1.0 - _PART) *
 _SHARPNESS, _SHARPNESS_POWER = 2.0, 0.8
 # Of a callee that requests from outside have filled up.
 _LEAST_PART = 0.05
-_PLENTY_RPS, _FAR = 1e12, 1e6
+_PLENTY_RPS = 1e12
 
 
 def slowest(calls: Floats, mean_s: Floats, variance: Floats) -> tuple[Floats, Floats]:
@@ -203,9 +203,10 @@ class CallGraph:
             left = np.maximum(open_rps - others[pair], part[pair] * open_rps)
             waits = (self.calls[pair] > 0.0) & (here.slots[:, callee] > 0.0)
             pace = np.where(waits, left / np.maximum(self.calls[pair], 1e-9), _PLENTY_RPS)
-            bend, fast = sharpness[:, callee], carried[:, caller]
-            over = np.minimum(fast / np.maximum(pace, 1e-9), _FAR)
-            carried[:, caller] = fast * (1.0 + over**bend) ** (-1.0 / bend)
+            low, high = np.sort([carried[:, caller], pace], axis=0)
+            bend = sharpness[:, callee]
+            near = (low / np.maximum(high, 1e-9)) ** bend
+            carried[:, caller] = low * (1.0 + near) ** (-1.0 / bend)
         return carried
 
     def _surplus(self, served: Floats, called: Floats, here: Stations) -> Floats:
