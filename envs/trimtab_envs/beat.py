@@ -82,7 +82,7 @@ class Beat:
         trust = np.clip(3.0 * np.where(chosen, scores[1], scores[0]) - 2.0, 0.0, 1.0)
         ahead = np.ones(len(trust))
         for index, phases in enumerate(self._phases):
-            rows = np.flatnonzero(trust * (chosen == index))
+            rows = (trust * (chosen == index)).nonzero()[0]
             if rows.size:
                 within = phases.within(rows, time_s[rows], horizon_s[rows])
                 ahead[rows] -= trust[rows] * (1.0 - within)
@@ -114,17 +114,17 @@ class _Phases:
         new = old + gain * (energy - old)
         self._energy[cell] = new
         middle = self.middle
-        moved = np.flatnonzero(np.sign(old - middle) != np.sign(new - middle))
+        moved = (np.sign(old - middle) != np.sign(new - middle)).nonzero()[0]
         if moved.size:
             half = self.count // 2
             middle[moved] = np.partition(self._energy[moved], half, axis=1)[:, half]
-        sunk = np.flatnonzero((old == self._highest) & (new < old))
+        sunk = ((old == self._highest) & (new < old)).nonzero()[0]
         np.maximum(self._highest, new, out=self._highest)
         if sunk.size:
             self._highest[sunk] = self._energy[sunk].max(axis=1)
 
     def chance_at(self, phase: NDArray[np.intp]) -> Floats:
-        """How much of the largest jump, beyond the usual one, comes at ``phase``: 0 to 1, ``[R]``."""
+        """Jumps beyond the usual at ``phase``, as a part of the largest: 0 to 1, ``[R]``."""
         beyond = np.maximum(self._energy[self._rows, phase] - self.middle, 0.0)
         return np.asarray(beyond / np.maximum(self._highest - self.middle, SMALL))
 
