@@ -198,7 +198,7 @@ class Queues:
         arrived, rate_rps, ready = arrived.copy(), rate_rps.copy(), ready.copy()
         arrived.ravel()[stuck] *= 1.0 - share
         rate_rps.ravel()[stuck] *= 1.0 - share
-        ready.ravel()[stuck] -= self._stuck.replicas[stuck]
+        ready.ravel()[stuck] = np.maximum(ready.ravel()[stuck] - self._stuck.replicas[stuck], 0.0)
         late, waiting = self._tick_free(arrived, rate_rps, ready)
         late.ravel()[stuck] += late_stuck
         waiting.ravel()[stuck] += held

@@ -255,6 +255,7 @@ def run(
 CHANGE_RUNS = 40
 
 ROUND_ROBIN, RANDOM = Backend(balancer="round_robin"), Backend(balancer="random")
+SLOW = Backend(slow=2, slow_factor=4.0)
 STORMY = Backend(retries=3, patience_s=1.0)
 FAILURES = {
     "half crash": Change(Backend(), 10, (Phase(20, 480), Phase(15, 480, 0, 5), Phase(25, 480, 5))),
@@ -273,6 +274,18 @@ FAILURES = {
         replace(ROUND_ROBIN, scv=4.0), 10, (Phase(20, 400), Phase(20, 560), Phase(20, 640))
     ),
     "random": Change(RANDOM, 10, (Phase(20, 400), Phase(20, 560), Phase(20, 640))),
+    "slow": Change(SLOW, 10, (Phase(20, 400), Phase(20, 560), Phase(20, 480))),
+    "slow, overloaded": Change(SLOW, 10, (Phase(20, 400), Phase(10, 900), Phase(30, 400))),
+    "slow, one slot": Change(
+        replace(SLOW, slots=1, slow_factor=3.0),
+        16,
+        (Phase(20, 140), Phase(20, 220), Phase(20, 140)),
+    ),
+    "slow, round robin": Change(
+        Backend(balancer="round_robin", slow=2, slow_factor=2.0),
+        10,
+        (Phase(20, 300), Phase(20, 480), Phase(20, 300)),
+    ),
     "errors": Change(
         Backend(error_share=0.3), 10, (Phase(20, 480), Phase(20, 1200), Phase(20, 480))
     ),

@@ -42,6 +42,8 @@ LIMITS = {
     "storm passes": Limits(inside=0.2),
     "storm, scaled": Limits(worst=0.03, inside=0.25),
     "errors": Limits(worst=0.03),
+    # While the slow alone have a queue, how it scatters is not followed.
+    "slow, round robin": Limits(worst=0.05),
 }
 # Where patience is shorter than a tick, how a storm begins and ends is followed on average only.
 LIMITS_5S = LIMITS | {
@@ -62,6 +64,7 @@ def simulate(change: event_model.Change, tick_s: float, copies: int = 200) -> Fl
         startup_mean_s=0.0,
         startup_cv=0.0,
         error_share=change.backend.error_share,
+        slow_factor=change.backend.slow_factor,
         balancer=Balancer[change.backend.balancer.upper()],
     )
     profile = Profile(
@@ -76,6 +79,7 @@ def simulate(change: event_model.Change, tick_s: float, copies: int = 200) -> Fl
     replicas, ticks = np.full((copies, 1), float(change.replicas)), []
     ones = np.ones_like(replicas)
     simulator.reset(replicas, ones)
+    simulator.slow.strike(change.backend.slow * ones)
     for phase in change.phases:
         simulator.failures.crash(phase.crashed * ones)
         replicas = replicas + phase.added - phase.crashed
