@@ -36,19 +36,15 @@ class Beat:
 
     def __init__(self, rows: int, tick_s: float) -> None:
         self._tick_s = tick_s
-        self._energy = [np.zeros((rows, round(period / BIN_S))) for period in PERIODS_S]
-        self._chance = [np.zeros_like(energy) for energy in self._energy]
-        self._middle = np.zeros((len(PERIODS_S), rows))
+        self._phases = [_Phases(rows, round(period / BIN_S)) for period in PERIODS_S]
         self._since_s = np.zeros(rows)
         self._foretold = np.zeros((len(PERIODS_S), rows))
         self._jumped = np.zeros((len(PERIODS_S), rows))
-        self._rows = np.arange(rows)
 
     def reset(self, rows: Bools) -> None:
         """Forget the masked rows ``[R]``."""
-        for table in (*self._energy, *self._chance):
-            table[rows] = 0.0
-        self._middle[:, rows] = 0.0
+        for phases in self._phases:
+            phases.reset(rows)
         self._since_s[rows] = 0.0
         self._foretold[:, rows] = 0.0
         self._jumped[:, rows] = 0.0
@@ -60,22 +56,18 @@ class Beat:
         """
         energy = np.minimum(jump * jump, LARGEST_JUMP**2) * seen
         keep = np.where(seen, np.exp(-self._tick_s / SCORE_S), 1.0)
+        bins = np.floor((time_s - 0.5 * BIN_S) / BIN_S).astype(np.intp)
         for index, period_s in enumerate(PERIODS_S):
-            phase = _phase(time_s, period_s)
-            chance = self._chance[index]
+            phases = self._phases[index]
+            phase = bins % phases.count
             believed = self._since_s > KNOWN_CYCLES * period_s
-            counted = energy * (believed & (energy > NOISE * self._middle[index]))
-            told = counted * chance[self._rows, phase]
+            counted = energy * (believed & (energy > NOISE * phases.middle))
+            told = counted * phases.chance_at(phase)
             self._jumped[index] = keep * self._jumped[index] + counted
             self._foretold[index] = keep * self._foretold[index] + told
             cycles = np.minimum(1.0 + self._since_s / period_s, CYCLES)
             gain = seen / cycles * min(1.0, self._tick_s / BIN_S)
-            known = self._energy[index]
-            known[self._rows, phase] += gain * (energy - known[self._rows, phase])
-            half = known.shape[1] // 2
-            self._middle[index] = np.partition(known, half, axis=1)[:, half]
-            beyond = np.maximum(known - self._middle[index][:, None], 0.0)
-            chance[:] = beyond / np.maximum(beyond.max(1, keepdims=True), SMALL)
+            phases.update(phase, gain, energy)
         self._since_s += self._tick_s * seen
 
     @property
@@ -85,24 +77,63 @@ class Beat:
 
     def ahead(self, time_s: Floats, horizon_s: Floats) -> Floats:
         """Whether a jump may come within ``horizon_s`` after ``time_s``: 0 (no) to 1, ``[R]``."""
-        short, long = (self._ahead(i, time_s, horizon_s) for i in range(len(PERIODS_S)))
         scores = self.scores
-        return np.where(scores[1] > scores[0] - TIE, long, short)
-
-    def _ahead(self, index: int, time_s: Floats, horizon_s: Floats) -> Floats:
-        trust = np.clip(3.0 * self.scores[index] - 2.0, 0.0, 1.0)
-        rows = np.flatnonzero(trust)
-        chance = self._chance[index][rows]
-        bins = chance.shape[1]
-        phase = np.mod(time_s[rows], PERIODS_S[index]) / BIN_S
-        until_s = np.mod(np.arange(bins) + 0.5 - phase[:, None], bins) * BIN_S
-        within = (chance * (until_s <= horizon_s[rows, None])).max(1)
+        chosen = (scores[1] > scores[0] - TIE).astype(np.intp)
+        trust = np.clip(3.0 * np.where(chosen, scores[1], scores[0]) - 2.0, 0.0, 1.0)
         ahead = np.ones(len(trust))
-        ahead[rows] -= trust[rows] * (1.0 - within)
+        for index, phases in enumerate(self._phases):
+            rows = (trust * (chosen == index)).nonzero()[0]
+            if rows.size:
+                within = phases.within(rows, time_s[rows], horizon_s[rows])
+                ahead[rows] -= trust[rows] * (1.0 - within)
         return ahead
 
 
-def _phase(time_s: Floats, period_s: float) -> NDArray[np.int64]:
-    """The bin in which a tick lies that ended at ``time_s``; one on the minute lies before it."""
-    bins = np.floor((time_s - 0.5 * BIN_S) / BIN_S).astype(np.int64)
-    return np.asarray(bins % round(period_s / BIN_S))
+class _Phases:
+    """Energy by phase of one period, of R loads; its middle and its highest follow it.
+
+    A tick changes one phase, so those two are looked for again only where it can have moved them.
+    """
+
+    def __init__(self, rows: int, count: int) -> None:
+        self.count = count
+        self._energy = np.zeros((rows, count))
+        self.middle = np.zeros(rows)
+        self._highest = np.zeros(rows)
+        self._rows = np.arange(rows)
+
+    def reset(self, rows: Bools) -> None:
+        """Forget the masked rows ``[R]``."""
+        self._energy[rows] = 0.0
+        self.middle[rows] = self._highest[rows] = 0.0
+
+    def update(self, phase: NDArray[np.intp], gain: Floats, energy: Floats) -> None:
+        """Move the ``phase`` that a tick lies in towards its ``energy``; all ``[R]``."""
+        cell = self._rows, phase
+        old = self._energy[cell]
+        new = old + gain * (energy - old)
+        self._energy[cell] = new
+        middle = self.middle
+        moved = (np.sign(old - middle) != np.sign(new - middle)).nonzero()[0]
+        if moved.size:
+            half = self.count // 2
+            middle[moved] = np.partition(self._energy[moved], half, axis=1)[:, half]
+        sunk = ((old == self._highest) & (new < old)).nonzero()[0]
+        np.maximum(self._highest, new, out=self._highest)
+        if sunk.size:
+            self._highest[sunk] = self._energy[sunk].max(axis=1)
+
+    def chance_at(self, phase: NDArray[np.intp]) -> Floats:
+        """Jumps beyond the usual at ``phase``, as a part of the largest: 0 to 1, ``[R]``."""
+        beyond = np.maximum(self._energy[self._rows, phase] - self.middle, 0.0)
+        return np.asarray(beyond / np.maximum(self._highest - self.middle, SMALL))
+
+    def within(self, rows: NDArray[np.intp], time_s: Floats, horizon_s: Floats) -> Floats:
+        """The highest chance of ``rows`` at any phase until ``horizon_s`` after ``time_s``."""
+        phase = np.mod(time_s, self.count * BIN_S) / BIN_S
+        until = np.arange(self.count) + 0.5 - phase[:, None]
+        until_s = np.where(until < 0.0, until + self.count, until) * BIN_S
+        middle = self.middle[rows]
+        beyond = np.maximum(self._energy[rows] - middle[:, None], 0.0)
+        highest = np.where(until_s <= horizon_s[:, None], beyond, 0.0).max(axis=1)
+        return np.asarray(highest / np.maximum(self._highest[rows] - middle, SMALL))

@@ -24,22 +24,21 @@ class Bursts:
     def __init__(self, rows: int) -> None:
         self._log = np.repeat(START[:, None], rows, axis=1)
         self._count = np.zeros(rows)
-
-    @property
-    def ratios(self) -> Floats:
+        self.ratios = np.exp(self._log)
         """The quantiles as ratios, ``[len(BURST_RANKS), R]``."""
-        return np.asarray(np.exp(self._log))
 
     def reset(self, rows: Bools) -> None:
         """Forget the masked rows ``[R]``."""
         self._log[:, rows] = START[:, None]
+        self.ratios = np.exp(self._log)
         self._count[rows] = 0.0
 
     def update(self, rate: Floats, level: Floats, seen: Bools) -> None:
         """Add one tick's ``rate`` ``[R]`` against the ``level`` known before it, where ``seen``."""
         usable = seen & (level > 0.0)
         step = np.maximum(FIRST_STEP / np.sqrt(1.0 + self._count), LAST_STEP) * usable
-        above = rate > level * np.exp(self._log)
+        above = rate > level * self.ratios
         self._log += step * (BURST_RANKS[:, None] - 1.0 + above)
-        np.clip(self._log, LOWEST, HIGHEST, out=self._log)
+        np.minimum(np.maximum(self._log, LOWEST), HIGHEST, out=self._log)
+        self.ratios = np.exp(self._log)
         self._count += usable

@@ -44,6 +44,7 @@ class Memory:
         self._mass = np.zeros((LEVELS, rows))
         self._var = np.zeros((2, rows))
         self._peak = np.zeros((PEAK_SCALES, rows))
+        self._levels = np.zeros((LEVELS, rows))
         self._last = np.zeros(rows)
         self.age_s = np.zeros(rows)
         self.minutes = Minutes(rows)
@@ -57,6 +58,10 @@ class Memory:
         self._alpha = np.empty((LEVELS, rows))
         self.startup_s = startup_s.copy()
         self.horizon_s = np.empty(rows)
+        self._a_period_ago = np.zeros(rows)
+        # What a tick is asked for several times, and only then computed.
+        self._estimates: Floats | None = None
+        self._jump_ahead: Floats | None = None
         self._set_scales(np.ones(rows, dtype=np.bool_), startup_s, lag_s)
 
     def _set_scales(self, rows: Bools, startup_s: Floats, lag_s: Floats) -> None:
@@ -72,13 +77,15 @@ class Memory:
 
     def reset(self, rows: Bools, startup_s: Floats, lag_s: Floats) -> None:
         """Forget the masked rows and give them new profiles (all arrays ``[R]``)."""
-        for array in (self._sum, self._mass, self._var, self._peak):
+        for array in (self._sum, self._mass, self._levels, self._var, self._peak):
             array[:, rows] = 0.0
         self._last[rows] = 0.0
         self.age_s[rows] = 0.0
         for part in (self.minutes, self.season, self.spread, self.bursts, self.beat):
             part.reset(rows)
         self._set_scales(rows, startup_s, lag_s)
+        self._a_period_ago = self.season.ahead(self.minutes, self.horizon_s)
+        self._estimates = self._jump_ahead = None
 
     def update(self, rate: Floats, time_s: Floats) -> None:
         """Add one tick's rate ``[R]`` that was measured at ``time_s`` ``[R]``.
@@ -88,13 +95,15 @@ class Memory:
         seen = np.isfinite(rate)
         rate = np.where(seen, rate, self._last)
         self.time_s = np.where(seen, time_s, self.time_s)
-        self._count_jump(rate, seen & (self.age_s > 0))
-        self.bursts.update(rate, self.level(1), seen & (self.age_s > 0))
+        known = self.age_s > 0
+        self._count_jump(rate, seen & known)
+        self.bursts.update(rate, self.level(1), seen & known)
         gain = self._alpha * seen
         self._sum += gain * (rate - self._sum)
         self._mass += gain * (1.0 - self._mass)
-        jump = np.where(self.age_s > 0, rate - self._last, 0.0)
-        spread = np.where(self.age_s > 0, rate - self.level(1), 0.0)
+        self._levels = self._sum / np.maximum(self._mass, 1e-12)
+        jump = np.where(known, rate - self._last, 0.0)
+        spread = np.where(known, rate - self.level(1), 0.0)
         self._var[0] += gain[2] * (0.5 * jump * jump - self._var[0])
         self._var[1] += gain[3] * (spread * spread - self._var[1])
         np.maximum(self._peak * self._peak_decay, rate, out=self._peak)
@@ -102,6 +111,7 @@ class Memory:
         self.age_s += self._tick_s * seen
         if self.minutes.update(rate, self.level(LEVEL_SCALE), seen, self._tick_s):
             self._reflect()
+        self._estimates = self._jump_ahead = None
 
     def _count_jump(self, rate: Floats, seen: Bools) -> None:
         floor = IDLE * self.level(LEVEL_SCALE) + 1e-9
@@ -115,8 +125,10 @@ class Memory:
     @property
     def jump_ahead(self) -> Floats:
         """Whether the load may jump before what is decided now can serve: 0 to 1, ``[R]``."""
-        late_s = LATE * self.startup_s + self._tick_s
-        return self.beat.ahead(self.time_s, self.horizon_s + late_s)
+        if self._jump_ahead is None:
+            late_s = LATE * self.startup_s + self._tick_s
+            self._jump_ahead = self.beat.ahead(self.time_s, self.horizon_s + late_s)
+        return self._jump_ahead
 
     def _reflect(self) -> None:
         """Look at the long memory once in a few minutes: it is dear, and changes slowly."""
@@ -124,10 +136,11 @@ class Memory:
             self.spread.measure(self.minutes, self.horizon_s)
         if self.minutes.closed % SEASON_EVERY_BINS == 0:
             self.season.search(self.minutes)
+        self._a_period_ago = self.season.ahead(self.minutes, self.horizon_s)
 
     def level(self, scale: int) -> Floats:
         """Exponentially weighted mean at one scale, unbiased from the first reading on, ``[R]``."""
-        return np.asarray(self._sum[scale] / np.maximum(self._mass[scale], 1e-12))
+        return np.asarray(self._levels[scale])
 
     @property
     def slope(self) -> Floats:
@@ -149,20 +162,27 @@ class Memory:
 
     def seasonal(self, horizon_s: Floats) -> Floats:
         """Forecast from one period ago, leaning on it as far as the period is clear, ``[R]``."""
+        return self._leaning_on(self.season.ahead(self.minutes, horizon_s))
+
+    def _leaning_on(self, past: Floats) -> Floats:
         now = self.level(0)
-        past = self.season.ahead(self.minutes, horizon_s)
         trust = np.where(past > 0.0, self.season.strength, 0.0)
         return np.asarray(now + trust * (past - now))
 
     def estimates(self) -> Floats:
         """The demand to size for, in requests per second, one row per ``ESTIMATES``, ``[E, R]``."""
+        if self._estimates is None:
+            self._estimates = self._estimate()
+        return self._estimates
+
+    def _estimate(self) -> Floats:
         now = self.level(0)
         reach_s = np.minimum(self._tau_s[0], self.age_s) + self.horizon_s
-        trend = np.clip(now + self.slope * reach_s, 0.3 * now, 3.0 * now)
+        trend = np.minimum(np.maximum(now + self.slope * reach_s, 0.3 * now), 3.0 * now)
         noise = self.level(1) + 1.5 * self.noise[1]
         spread = self.spread.estimates(self.level(LEVEL_SCALE), noise)
         # What is here now is served, whatever was to be expected.
         high = np.concatenate((spread, self._peak, self.bursts.ratios * self.level(1)))
         return np.concatenate(
-            ((now, trend, noise, self.seasonal(self.horizon_s)), np.maximum(high, now))
+            ((now, trend, noise, self._leaning_on(self._a_period_ago)), np.maximum(high, now))
         )

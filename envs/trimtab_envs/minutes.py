@@ -24,6 +24,7 @@ class Minutes:
         self._elapsed_s = 0.0
         self.closed = 0
         self.filled: Ints = np.zeros(rows, dtype=np.int64)
+        self._rows = np.arange(rows)
 
     def reset(self, rows: Bools) -> None:
         """Forget the masked rows ``[R]``."""
@@ -57,9 +58,8 @@ class Minutes:
         self.closed += 1
 
     def at(self, back: Ints | int) -> Floats:
-        """The load ``back`` minutes ago (1 is the newest), ``[R]``."""
-        rows = np.arange(len(self._loads))
-        return np.asarray(self._loads[rows, (self.closed - np.minimum(back, BINS)) % BINS])
+        """The load ``back`` minutes ago (1 is the newest), ``[..., R]``."""
+        return np.asarray(self._loads[self._rows, (self.closed - np.minimum(back, BINS)) % BINS])
 
     def loads(self, rows: NDArray[np.intp]) -> Floats:
         """Chosen rows, oldest minute first, ``[len(rows), BINS]``; the last ``filled`` count."""

@@ -95,7 +95,7 @@ class Cluster:
         """As ``Simulator.step``; ``rate_rps`` ``[C · S]`` is what comes from outside.
 
         Pending replicas are wanted and counted as starting, as Kubernetes reports them; they
-        are not billed.
+        are not billed. Requests of which a call failed are misses, which metrics do not show.
         """
         if self._seen is None:
             raise RuntimeError("call reset() before step()")

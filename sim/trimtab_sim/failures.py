@@ -38,6 +38,7 @@ class Failures:
         # Seconds for which a zone stays lost, and requests that failed since last settled.
         self._lost_s = np.zeros(profiles.shape)
         self._failed = np.zeros(profiles.shape)
+        self._ones = np.ones(profiles.shape)
         self.adopt(profiles)
 
     def adopt(self, profiles: Profiles) -> None:
@@ -62,10 +63,10 @@ class Failures:
             self._lost_s = np.maximum(self._lost_s - self._tick_s, 0.0)
             self._replicas.open = np.where(self._lost_s > 0.0, 0.0, 1.0)
         for happen, rate, per_replica in self._kinds:
-            mean = rate * self._replicas.ready if per_replica else rate
-            number = self._rng.poisson(mean.sum())
+            exposed = self._replicas.ready if per_replica else self._ones
+            number = self._rng.poisson(np.vdot(rate, exposed))
             if number:
-                happen(self._spread(number, mean))
+                happen(self._spread(number, rate * exposed))
 
     def _spread(self, number: int, mean: Floats) -> Floats:
         """Which backends ``number`` events hit, in proportion to their means."""
@@ -91,7 +92,7 @@ class Failures:
         pace_rps = gone.ravel()[rows] * self._replica_rps.ravel()[rows]
         unfinished = np.maximum(waiting + served - pace_rps * notice_s, 0.0)
         self._failed.ravel()[rows] += unfinished * fresh
-        hold_s = self._queues.residual_s()
+        hold_s = self._queues.residual_s.copy()
         hold_s.ravel()[rows] = np.minimum(hold_s.ravel()[rows] + waiting / pace_rps, notice_s)
         self._replicas.drain(gone, hold_s)
 

@@ -24,7 +24,8 @@ class BackendProfile:
     What can befall it, off by default (see ``failures``): ``crash_per_h`` and ``preempt_per_h``
     are per hour of a ready replica, ``preempt_notice_s`` is left to a preempted one to finish;
     ``zone_loss_per_h`` times an hour all are gone, for ``zone_loss_mean_s`` on average. Of its
-    answers ``error_share`` are errors, given at once, as by a bad version.
+    answers ``error_share`` are errors, given at once, as by a bad version; of its replicas
+    ``slow_share`` take ``slow_factor`` times as long (see ``slow``).
     """
 
     name: str
@@ -42,6 +43,8 @@ class BackendProfile:
     zone_loss_per_h: float = 0.0
     zone_loss_mean_s: float = 600.0
     error_share: float = 0.0
+    slow_share: float = 0.0
+    slow_factor: float = 3.0
     balancer: Balancer = Balancer.LEAST_REQUEST
 
 
@@ -112,6 +115,8 @@ class Profiles:
     zone_loss_per_h: Floats = _DEFAULT
     zone_loss_mean_s: Floats = _DEFAULT
     error_share: Floats = _DEFAULT
+    slow_share: Floats = _DEFAULT
+    slow_factor: Floats = _DEFAULT
     balancer: Floats = _DEFAULT
 
     def __post_init__(self) -> None:

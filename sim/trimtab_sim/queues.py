@@ -59,6 +59,9 @@ class Queues:
         self._replica_rps = profiles.replica_rps
         self._scv = profiles.service_scv
         self._half = (1.0 + profiles.service_scv) / 2.0
+        # Mean time until the last of a replica's slots is done, were all of them busy;
+        # log1p(e^gamma · k) is the k-th harmonic number to 2 %.
+        self.residual_s = self._service_s * self._half * np.log1p(1.781 * self._slots)
         self._slo_s = np.repeat(profiles.slo_latency_s[:, None], profiles.shape[1], axis=1)
         self._timeout_s = profiles.timeout_s[:, None]
         # What a replica works off while a client waits for it.
@@ -101,7 +104,7 @@ class Queues:
         level[rows] -= taken
         stuck.requests[rows] -= taken_stuck
         stuck.replicas[rows] -= gone - from_free
-        hold_s = self.residual_s()
+        hold_s = self.residual_s.copy()
         hold_s.ravel()[rows] += (taken + taken_stuck) / (gone * self._replica_rps.ravel()[rows])
         return hold_s
 
@@ -150,11 +153,6 @@ class Queues:
         """Requests that wait in queues that all replicas share, ``[B, K]``."""
         return np.asarray(np.maximum(self._level, 0.0))
 
-    def residual_s(self) -> Floats:
-        """Mean time until the last of a replica's slots is done, were all of them busy."""
-        # log1p(e^gamma · k) is the k-th harmonic number to 2 %.
-        return np.asarray(self._service_s * self._half * np.log1p(1.781 * self._slots))
-
     def join(self, before: Floats, landed: Floats) -> None:
         """``landed`` replicas become ready beside ``before`` ones, which keep their queue."""
         rows = np.flatnonzero(landed)
@@ -200,7 +198,7 @@ class Queues:
         arrived, rate_rps, ready = arrived.copy(), rate_rps.copy(), ready.copy()
         arrived.ravel()[stuck] *= 1.0 - share
         rate_rps.ravel()[stuck] *= 1.0 - share
-        ready.ravel()[stuck] -= self._stuck.replicas[stuck]
+        ready.ravel()[stuck] = np.maximum(ready.ravel()[stuck] - self._stuck.replicas[stuck], 0.0)
         late, waiting = self._tick_free(arrived, rate_rps, ready)
         late.ravel()[stuck] += late_stuck
         waiting.ravel()[stuck] += held

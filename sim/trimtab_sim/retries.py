@@ -26,11 +26,13 @@ class Retries:
 
     def adopt(self, profiles: Profiles) -> None:
         """Take over how often and when clients try again; grows the ring where that is more."""
-        self._retries = profiles.retries
+        self._tries = profiles.retries + 1.0
         delay = profiles.patience_s / self._tick_s
         whole = np.floor(delay).astype(np.intp)
         # Patience as a part of the tick, and what of the impatient comes a tick after the rest.
         self._delay = np.minimum(delay, 1.0)
+        # Whether any impatient attempt may come again within its own tick.
+        self.hurried = bool((delay < 1.0).any())
         self._tardy = np.where(whole == 0, 0.0, delay - whole)
         self._after = np.maximum(whole, 1)
         ticks, most, batch = self._due.shape
@@ -38,17 +40,12 @@ class Retries:
         self._may = (np.arange(most)[:, None] < profiles.retries).astype(np.float64)
         due = np.zeros((max(ticks, int(whole.max()) + 2), most, batch))
         due[:ticks, : self._due.shape[1]] = np.roll(self._due, -self._head, axis=0)
-        self._due, self._head, self._batch = due, 0, np.arange(batch)
+        self._due, self._head = due, 0
 
     @property
     def active(self) -> bool:
         """Whether any client tries again."""
         return self._due.shape[1] > 0
-
-    @property
-    def hurried(self) -> bool:
-        """Whether any impatient attempt may come again within its own tick."""
-        return bool((self._delay < 1.0).any())
 
     def early(self, impatient: Floats, rising: NDArray[np.bool_]) -> Floats:
         """Share of attempts that come again, impatient, within their own tick, ``[B, K]``.
@@ -83,14 +80,14 @@ class Retries:
         """
         self._due[self._head] = 0.0
         later = np.maximum(impatient - early, 0.0) * made[:-1] * self._may
-        ticks = len(self._due)
-        for ahead, part in ((0, 1.0 - self._tardy), (1, self._tardy)):
-            slot = (self._head + self._after + ahead) % ticks
-            self._due[slot, :, self._batch] += (later * part).T
+        rows = np.flatnonzero(later.any(axis=0))
+        later, ticks = later[:, rows], len(self._due)
+        for ahead, part in ((0, 1.0 - self._tardy[rows]), (1, self._tardy[rows])):
+            slot = (self._head + self._after[rows] + ahead) % ticks
+            self._due[slot, :, rows] += (later * part).T
         self._head = (self._head + 1) % ticks
 
     def missed(self, failing: Floats, late: Floats, spent: int = 0) -> Floats:
         """Share of requests missed, after ``spent`` attempts: all others fail, or one is late."""
-        left = np.maximum(self._retries + 1.0 - spent, 0.0)
-        all_fail = np.power(failing, left)
+        all_fail = np.power(failing, np.maximum(self._tries - spent, 0.0))
         return np.asarray(all_fail + (1.0 - all_fail) * late)

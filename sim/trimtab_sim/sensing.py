@@ -86,17 +86,17 @@ class Metrics:
 
     def _spared(self, due: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Which of the samples that are ``due`` arrive."""
-        begins = self._rng.random(self._onset.shape) < self._onset
-        if begins.any():
-            spans = self._ticks + self._rng.exponential(self._span_ticks, self._onset.shape)
-            self._until = np.where(begins, np.maximum(self._until, spans), self._until)
+        begins = np.nonzero(self._rng.random(self._onset.shape) < self._onset)
+        if len(begins[0]):
+            spans = self._rng.exponential(self._span_ticks[begins[1]])
+            self._until[begins] = np.maximum(self._until[begins], self._ticks + spans)
         lasts = self._until > self._ticks
         due = due & ~lasts[_STALL]
         lost = due & (self._rng.random(len(due)) < self._lost_share)
         self._held[lost, :-1] = np.nan
         frozen = due & lasts[_FREEZE] & ~lost
         self._held[frozen, -1] = 0.0
-        return np.asarray(due & ~lost & ~frozen)
+        return np.asarray(due & ~(lost | frozen))
 
     def _take(self, due: NDArray[np.bool_], in_flight: Floats) -> None:
         sample = np.zeros_like(self._held)

@@ -108,14 +108,17 @@ class LateShare:
         area = (low + 0.5 * part * (high - low)) * part / CELLS
         return np.asarray(self._integral.take(index) + area + (wait - inside))
 
-    def when_exponential(self, chance: Floats, rate: Floats) -> Floats:
+    def when_exponential(
+        self, chance: Floats, rate: Floats, rows: NDArray[np.intp] | None = None
+    ) -> Floats:
         """Share late when with ``chance`` a request waits an exponential time of ``rate`` per SLO.
 
-        Others do not wait.
+        Others do not wait. Of all backends, or those at flat index ``rows``.
         """
+        first = self._first if rows is None else self._first.ravel()[rows]
         position = CELLS / (1.0 + rate / _RATE_SCALE)
         cell = np.minimum(position.astype(np.intp), CELLS - 1)
-        index = self._first + cell
+        index = first + cell
         low, high = self._exponential.take(index), self._exponential.take(index + 1)
         longer = low + (position - cell) * (high - low)
-        return np.asarray(self._tail.take(self._first) + chance * longer)
+        return np.asarray(self._tail.take(first) + chance * longer)

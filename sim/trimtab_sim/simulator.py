@@ -20,6 +20,7 @@ from trimtab_sim.replicas import Replicas
 from trimtab_sim.retries import Retries
 from trimtab_sim.sensing import Metrics
 from trimtab_sim.signals import Sensed
+from trimtab_sim.slow import Slow
 
 Rows = NDArray[np.bool_]
 
@@ -60,9 +61,10 @@ class Simulator:
         self._queues = Queues(self._profiles, tick_s, services)
         self._retries = Retries(self._profiles, tick_s)
         # Spawned from one of these, so that what the caller spawns next stays the same.
-        sensing, failures = self._rng.spawn(2)
+        sensing, failures, slow = self._rng.spawn(3)
         self._metrics = Metrics(self._profiles, tick_s, sensing)
-        # Also for those who make failures happen at a moment of their choice, between ticks.
+        # Both also for those who make things happen at a moment of their choice, between ticks.
+        self.slow = Slow(self._profiles, tick_s, slow)
         self.failures = Failures(self._profiles, tick_s, self._replicas, self._queues, failures)
         self._ticks = np.zeros(profiles.shape[0])
         self._weight = np.zeros(profiles.shape)
@@ -89,6 +91,7 @@ class Simulator:
             self._adopt(profiles, rows)
         self._replicas.restart(rows, np.asarray(replicas, dtype=np.float64))
         self._queues.restart(rows)
+        self.slow.restart(rows, self._replicas.ready)
         self._retries.restart(rows)
         self._metrics.restart(rows)
         self.failures.restart(rows)
@@ -103,6 +106,7 @@ class Simulator:
             getattr(self._profiles, field.name)[rows] = getattr(profiles, field.name)[rows]
         self._replicas.adopt(self._profiles)
         self._queues.adopt(self._profiles, rows)
+        self.slow.adopt(self._profiles, rows)
         self._retries.adopt(self._profiles)
         self._metrics.adopt(self._profiles)
         self.failures.adopt(self._profiles)
@@ -144,6 +148,7 @@ class Simulator:
         landed, missed, billed_s = self._replicas.tick()
         if landed.max() > 0.0:
             self._queues.join(old, landed)
+        self.slow.follow(old, landed)
         return old + landed - missed, billed_s
 
     def _serve(self, rate_rps: Floats, ready: Floats) -> tuple[Floats, Floats]:
@@ -164,9 +169,22 @@ class Simulator:
     ) -> tuple[Floats, Floats]:
         """Of the requests that ``arrived``, those late or not answered, and those late, ``[B]``."""
         served = arrived * answered
-        late, self.in_flight = self._queues.tick(served, offered * answered, ready)
+        late, self.in_flight = self._tick_queues(served, offered * answered, ready)
         missed = (late + arrived - served) @ self._ones
         return np.minimum(missed, arrived @ self._ones), late @ self._ones
+
+    def _tick_queues(
+        self, served: Floats, rate_rps: Floats, ready: Floats
+    ) -> tuple[Floats, Floats]:
+        """Late requests and the mean number in the system, ``[B, K]``."""
+        queues, slow = self._queues, self.slow
+        if not slow.count.any():
+            return queues.tick(served, rate_rps, ready)
+        share = slow.share(rate_rps, ready, queues.waiting)
+        fast = np.maximum(ready - slow.count, 0.0)
+        late, inside = queues.tick(served * (1.0 - share), rate_rps * (1.0 - share), fast)
+        late_slow, inside_slow = slow.tick(served * share, rate_rps * share)
+        return late + late_slow, inside + inside_slow
 
     def _serve_again(
         self, arrived: Floats, offered: Floats, lost: Floats, answered: Floats, ready: Floats
@@ -192,7 +210,9 @@ class Simulator:
         retries.settle(made, early, (impatient * weight * answered) @ self._ones)
         late = late / np.maximum((arrived * answered) @ self._ones, 1e-9)
         misses = requests * retries.missed(failing, late)
-        return misses + lost * retries.missed(failing, late, spent=1)
+        if lost.any():
+            misses += lost * retries.missed(failing, late, spent=1)
+        return misses
 
     def _work(self, ready: Floats) -> Floats:
         """Requests that replicas can serve in a tick."""

@@ -37,6 +37,15 @@ class Trace:
         """Length of the trace, seconds."""
         return self.step_s * len(self.rate_rps)
 
+    def scaled(self, load: float = 1.0, time: float = 1.0) -> Trace:
+        """``load`` times the requests per second, in ``time`` times as long.
+
+        ``ValueError`` unless load is finite and not below 0, and time finite and above 0.
+        """
+        if not (isfinite(load) and isfinite(time) and load >= 0.0 and time > 0.0):
+            raise ValueError(f"cannot scale {self.name} by {load:g} in load and {time:g} in time")
+        return Trace(self.name, self.step_s * time, self.rate_rps * load)
+
     def rates(self, tick_s: float, start_s: float = 0.0, ticks: int | None = None) -> Floats:
         """Mean rate over each tick from ``start_s`` on, ``[ticks]``; by default to the end.
 

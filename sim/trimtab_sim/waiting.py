@@ -123,7 +123,7 @@ def _blind(slots: int, balancer: Balancer, scv: float) -> Floats:
     return nodes
 
 
-def _cells(nodes: Floats) -> Floats:
+def cells(nodes: Floats) -> Floats:
     """Per cell between nodes: value, slope over utilisation, over replicas, and over both."""
     right = np.diff(nodes, axis=1)
     down, both = np.diff(nodes[:, :-1], axis=0), np.diff(right, axis=0)
@@ -169,7 +169,7 @@ class Waiting:
             kind = Balancer(balancer)
             is_blind = kind is not Balancer.LEAST_REQUEST
             nodes = _blind(slots, kind, scv) if is_blind else _steady_state(slots)
-            self._cells = np.concatenate([self._cells, _cells(nodes)])
+            self._cells = np.concatenate([self._cells, cells(nodes)])
         return self._tables[key]
 
     def at(self, replicas: Floats, utilisation: Floats) -> tuple[Floats, Floats, Floats]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 
 import numpy as np
@@ -35,19 +35,25 @@ from trimtab_agents.bench.fidelity.cases import (
 
 Floats = NDArray[np.float64]
 
-# From a failed attempt to the next.
-BACKOFF_S = 1.0
 # Random numbers are drawn in blocks: one by one they cost more than the events.
 _BLOCK = 1 << 14
 
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """One attempt; ``is_late`` is decided when its service starts, or it fails."""
+    """What a client wants; late unless one of its attempts is answered in time."""
 
     arrived_s: float
-    attempt: int = 0
-    is_late: bool = False
+    attempts: int = 0
+    is_answered: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Attempt:
+    """One try; over when it is answered or has failed, wherever its client is by then."""
+
+    request: Request
+    arrived_s: float
     is_over: bool = False
 
 
@@ -57,8 +63,8 @@ class Replica:
 
     free: int
     factor: float
-    queue: deque[Request] = field(default_factory=deque)
-    served: set[Request] = field(default_factory=set)
+    queue: deque[Attempt] = field(default_factory=deque)
+    served: set[Attempt] = field(default_factory=set)
     active: int = 0
 
 
@@ -83,7 +89,7 @@ class Draws:
 class World:
     """One run; per bucket of ``bucket_s`` it counts arrivals, late ones, waits, and who is in.
 
-    Of those only first attempts count; ``sent`` counts every attempt.
+    A request counts when it arrived; ``sent`` counts every attempt, waits are those of first ones.
     """
 
     def __init__(
@@ -124,10 +130,8 @@ class World:
         for _ in range(count):
             replica = self._replicas.pop(int(next(self._draws.pick) * len(self._replicas)))
             self._inside -= replica.active
-            for request in replica.queue:
-                self._count(request, self.env.now - request.arrived_s, late=False)
-            for request in (*replica.queue, *replica.served):
-                self._fail(request)
+            for attempt in (*replica.queue, *replica.served):
+                self._fail(attempt)
             replica.served.clear()
 
     def traffic(self, phases: Iterable[Phase]) -> Generator[simpy.Event, None, None]:
@@ -143,27 +147,35 @@ class World:
                 if env.now + gap_s > end_s:
                     break
                 yield env.timeout(gap_s)
-                self._receive(Request(env.now))
+                self._arrive(Request(env.now))
             yield env.timeout(max(end_s - env.now, 0.0))
 
-    def _receive(self, request: Request) -> None:
-        """Send one request to the replica that the balancer chooses."""
+    def _arrive(self, request: Request) -> None:
+        bucket = self._bucket(request.arrived_s)
+        self.arrived[bucket] += 1
+        self.late[bucket] += 1
+        self._send(request)
+
+    def _send(self, request: Request) -> None:
+        """Send a request (again) to the replica that the balancer chooses."""
+        attempt = Attempt(request, self.env.now)
+        request.attempts += 1
         self.sent[self._bucket(self.env.now)] += 1
-        if self._backend.error_share and next(self._draws.pick) < self._backend.error_share:
-            self._count(request, 0.0, late=False)
-            self._fail(request)
+        error_share = self._backend.error_share
+        if error_share and next(self._draws.pick) < error_share:
+            self._fail(attempt)
             return
         chosen = self._choose()
         chosen.active += 1
         self._inside += 1
-        if request.attempt < self._backend.retries:
+        if request.attempts <= self._backend.retries:
             timer = self.env.timeout(self._backend.patience_s)
-            timer.callbacks.append(lambda _: request.is_over or self._again(request))
+            timer.callbacks.append(lambda _: attempt.is_over or self._send(request))
         if chosen.free:
             chosen.free -= 1
-            self._serve(chosen, request)
+            self._serve(chosen, attempt)
         else:
-            chosen.queue.append(request)
+            chosen.queue.append(attempt)
 
     def _choose(self) -> Replica:
         replicas, pick = self._replicas, self._draws.pick
@@ -176,54 +188,46 @@ class World:
         second = replicas[int(next(pick) * len(replicas))]
         return second if second.active < first.active else first
 
-    def _serve(self, replica: Replica, request: Request) -> None:
-        now, arrived_s = self.env.now, request.arrived_s
+    def _serve(self, replica: Replica, attempt: Attempt) -> None:
         service_s = next(self._draws.service) * replica.factor
-        self._count(request, now - arrived_s, now + service_s - arrived_s > SLO_S)
-        replica.served.add(request)
-        self.env.timeout(service_s).callbacks.append(lambda _: self._finish(replica, request))
+        self._count_wait(attempt, self.env.now - attempt.arrived_s)
+        replica.served.add(attempt)
+        self.env.timeout(service_s).callbacks.append(lambda _: self._finish(replica, attempt))
 
-    def _finish(self, replica: Replica, request: Request) -> None:
-        """Free the slot for the next in the queue who has not timed out."""
-        if request not in replica.served:
+    def _finish(self, replica: Replica, attempt: Attempt) -> None:
+        """Answer, and free the slot for the next in the queue who has not timed out."""
+        if attempt not in replica.served:
             return  # lost in a crash
-        replica.served.remove(request)
-        request.is_over = True
+        replica.served.remove(attempt)
+        self._answer(attempt)
         replica.active -= 1
         self._inside -= 1
         while replica.queue:
-            request = replica.queue.popleft()
-            if self.env.now - request.arrived_s <= TIMEOUT_S:
-                self._serve(replica, request)
+            attempt = replica.queue.popleft()
+            if self.env.now - attempt.arrived_s <= TIMEOUT_S:
+                self._serve(replica, attempt)
                 return
-            self._count(request, TIMEOUT_S, late=True)
+            self._count_wait(attempt, TIMEOUT_S)
             replica.active -= 1
             self._inside -= 1
         replica.free += 1
 
-    def _fail(self, request: Request) -> None:
-        """It has been counted, and fails now; the client learns of it and tries again."""
-        lasted_s = self.env.now - request.arrived_s
-        if not request.attempt and not request.is_late:
-            at_s = request.arrived_s if lasted_s > SLO_S else self.env.now
-            self.late[self._bucket(at_s)] += 1
-        request.is_over = True
-        is_given_up = lasted_s >= self._backend.patience_s
-        if request.attempt < self._backend.retries and not is_given_up:
-            backoff = self.env.timeout(BACKOFF_S)
-            backoff.callbacks.append(lambda _: self._again(request))
+    def _answer(self, attempt: Attempt) -> None:
+        request, attempt.is_over = attempt.request, True
+        if not request.is_answered and self.env.now - request.arrived_s <= SLO_S:
+            self.late[self._bucket(request.arrived_s)] -= 1
+        request.is_answered = True
 
-    def _again(self, request: Request) -> None:
-        self._receive(Request(self.env.now, request.attempt + 1))
+    def _fail(self, attempt: Attempt) -> None:
+        """The client learns of it and, unless it has lost patience before, tries again."""
+        request, attempt.is_over = attempt.request, True
+        is_waited_for = self.env.now - attempt.arrived_s < self._backend.patience_s
+        if is_waited_for and request.attempts <= self._backend.retries:
+            self._send(request)
 
-    def _count(self, request: Request, wait_s: float, late: bool) -> None:
-        request.is_late = late
-        if request.attempt:
-            return
-        bucket = self._bucket(request.arrived_s)
-        self.arrived[bucket] += 1
-        self.late[bucket] += late
-        self.wait_s[bucket] += wait_s
+    def _count_wait(self, attempt: Attempt, wait_s: float) -> None:
+        if attempt.arrived_s == attempt.request.arrived_s:
+            self.wait_s[self._bucket(attempt.arrived_s)] += wait_s
 
     def _bucket(self, at_s: float) -> int:
         return min(int(at_s / self._bucket_s), len(self.arrived) - 1)
@@ -250,6 +254,9 @@ def run(
 
 CHANGE_RUNS = 40
 
+ROUND_ROBIN, RANDOM = Backend(balancer="round_robin"), Backend(balancer="random")
+SLOW = Backend(slow=2, slow_factor=4.0)
+STORMY = Backend(retries=3, patience_s=1.0)
 FAILURES = {
     "half crash": Change(Backend(), 10, (Phase(20, 480), Phase(15, 480, 0, 5), Phase(25, 480, 5))),
     "crash in a queue": Change(
@@ -257,6 +264,33 @@ FAILURES = {
     ),
     "crash, one slot": Change(
         Backend(1), 16, (Phase(20, 160), Phase(20, 160, 0, 7), Phase(20, 160, 7))
+    ),
+    "storm": Change(STORMY, 10, (Phase(20, 560), Phase(10, 1200), Phase(40, 560))),
+    "storm passes": Change(STORMY, 10, (Phase(20, 240), Phase(5, 1000), Phase(35, 120))),
+    "storm, scaled": Change(STORMY, 10, (Phase(20, 560), Phase(10, 1000), Phase(40, 560, 25))),
+    "crash, retried": Change(STORMY, 10, (Phase(20, 240), Phase(20, 240, 0, 5), Phase(20, 240, 5))),
+    "round robin": Change(ROUND_ROBIN, 10, (Phase(20, 480), Phase(15, 1040), Phase(25, 1040, 10))),
+    "round robin, scv 4": Change(
+        replace(ROUND_ROBIN, scv=4.0), 10, (Phase(20, 400), Phase(20, 560), Phase(20, 640))
+    ),
+    "random": Change(RANDOM, 10, (Phase(20, 400), Phase(20, 560), Phase(20, 640))),
+    "slow": Change(SLOW, 10, (Phase(20, 400), Phase(20, 560), Phase(20, 480))),
+    "slow, overloaded": Change(SLOW, 10, (Phase(20, 400), Phase(10, 900), Phase(30, 400))),
+    "slow, one slot": Change(
+        replace(SLOW, slots=1, slow_factor=3.0),
+        16,
+        (Phase(20, 140), Phase(20, 220), Phase(20, 140)),
+    ),
+    "slow, round robin": Change(
+        Backend(balancer="round_robin", slow=2, slow_factor=2.0),
+        10,
+        (Phase(20, 300), Phase(20, 480), Phase(20, 300)),
+    ),
+    "errors": Change(
+        Backend(error_share=0.3), 10, (Phase(20, 480), Phase(20, 1200), Phase(20, 480))
+    ),
+    "errors, retried": Change(
+        Backend(error_share=0.3, retries=2), 10, (Phase(20, 300), Phase(20, 560), Phase(20, 300))
     ),
 }
 

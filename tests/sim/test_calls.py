@@ -109,8 +109,11 @@ class Limits(NamedTuple):
 LIMITS = dict.fromkeys(event_calls.CASES, Limits()) | {
     "callee overloaded": Limits(0.01, 0.035),
     "callee shrinks": Limits(0.09, 0.065),
-    # Two full services in a row carry 4 % less than they should, and recover later.
+    # Two full services in a row carry 3 % less than they should, and recover later.
     "end of chain": Limits(0.045),
+    "one slot": Limits(0.01, 0.025),
+    # In ticks of 5 s; in those of 1 s the callee's queue is held to its callers' slots in time.
+    "sixteen slots": Limits(0.01, 0.125),
 }
 
 

@@ -202,7 +202,9 @@ def test_what_never_happens_changes_nothing() -> None:
     """Every failure, retry and fault of the metrics switched on, but at rates that never strike."""
     hazards = {"crash_per_h": NEVER, "preempt_per_h": NEVER, "zone_loss_per_h": NEVER}
     backends = (replace(BACKEND, startup_cv=0.3),) * 2
-    spared = tuple(replace(each, **hazards, error_share=1e-15) for each in backends)
+    spared = tuple(
+        replace(each, **hazards, error_share=1e-15, slow_share=NEVER) for each in backends
+    )
     plain = Profile("api", backends, timeout_s=1e6)
     faults = {"dropout_share": NEVER, "stall_per_h": NEVER, "freeze_per_h": NEVER}
     clients = {"retries": 3, "patience_s": 1e6}

@@ -93,3 +93,16 @@ def test_resampling_to_the_end_keeps_the_requests(tick_s: float) -> None:
 def test_what_a_trace_does_not_cover_is_refused(start_s: float, ticks: int) -> None:
     with pytest.raises(ValueError, match="ramp lasts 600 s"):
         RAMP.rates(60, start_s, ticks)
+
+
+def test_a_scaled_trace_keeps_its_shape() -> None:
+    trace = Trace("t", 60.0, np.array([1.0, 5.0, 2.0]))
+    scaled = trace.scaled(load=3.0, time=0.5)
+    assert scaled.duration_s == 90.0
+    np.testing.assert_allclose(scaled.rates(10.0), 3.0 * trace.rates(20.0))
+
+
+@pytest.mark.parametrize(("load", "time"), [(-1.0, 1.0), (1.0, 0.0), (1.0, -2.0), (np.nan, 1.0)])
+def test_a_trace_cannot_be_scaled_to_nothing(load: float, time: float) -> None:
+    with pytest.raises(ValueError, match="cannot scale t by"):
+        Trace("t", 60.0, np.ones(2)).scaled(load, time)
