@@ -47,7 +47,10 @@ async def load(answer: Answer, trace: Path, requests: int) -> Tally:
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        job = Job(str(trace), 1.0, 0.0, RATE_RPS, port, slo_latency_s=0.3, timeout_s=0.0, seed=1)
+        now_s = asyncio.get_running_loop().time()
+        job = Job(
+            str(trace), 1.0, 0.0, now_s, RATE_RPS, port, slo_latency_s=0.3, timeout_s=0.0, seed=1
+        )
         command = (sys.executable, "-m", "trimtab_stage.load", json.dumps(asdict(job)))
         process = await asyncio.create_subprocess_exec(*command, stdout=PIPE)
         assert process.stdout is not None
