@@ -19,13 +19,20 @@ DEMO_CONFIG = Path(str(files("trimtab_controller") / "demo.yaml"))
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The user's choices; ``policy`` ``None`` is the shipped bundle, ``port`` 0 any free one."""
+    """What to run; ``policy`` ``None`` is the shipped bundle, ``port`` 0 any free one.
+
+    The rest is as in `StageConfig`.
+    """
 
     trace: Path = DEMO.trace
     mode: str = "guarded"
     policy: Path | None = None
     speed: float = DEMO.speed
     port: int = DEMO.port
+    start_s: float | None = DEMO.start_s
+    peak_rps: float = DEMO.peak_rps
+    hpa_target: float = DEMO.hpa_target
+    seed: int = DEMO.seed
 
 
 DEFAULTS = Options()
@@ -36,7 +43,10 @@ def stage(options: Options, folder: Folder) -> Child:
     command = [sys.executable, "-m", "trimtab_stage"]
     command += ["--socket", str(folder.stage_socket), "--dir", str(folder.stage_dir)]
     command += ["--trace", str(options.trace), "--port", str(options.port)]
-    command += ["--speed", str(options.speed)]
+    command += ["--speed", str(options.speed), "--peak-rps", str(options.peak_rps)]
+    command += ["--hpa-target", str(options.hpa_target), "--seed", str(options.seed)]
+    if options.start_s is not None:
+        command += ["--start-s", str(options.start_s)]
     return Child("stage", command, folder.log("stage"))
 
 
