@@ -1,4 +1,4 @@
-"""``trimtab bench``: the benchmarks of the policies, and that of the guard."""
+"""``trimtab bench``: the benchmarks of the policies, that of the guard, and the real stage's."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from trimtab_agents.bench_command import bench as of_policies
+from trimtab_controller.cli.live import live
 from trimtab_controller.guard_bench.bench import described, hunt, judged, report
 from trimtab_controller.guard_bench.copies import BUGS
 
@@ -53,6 +54,6 @@ def guard(
 
 bench = click.CommandCollection(
     name="bench",
-    sources=[of_policies, click.Group(commands=[guard])],
-    help="Judge policies in the simulator, and the guard.",
+    sources=[of_policies, click.Group(commands=[guard, live])],
+    help="Judge policies in the simulator and on the real stage, and the guard.",
 )
