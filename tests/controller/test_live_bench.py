@@ -258,7 +258,9 @@ def result(**live: Score) -> Result:
         "ppo": Expected(Score(2.0, 0.0), Score(0.1, 0.0)),
     }
     scores = {"hpa": Score(3.0, 0.02), "ppo": Score(2.0, 0.0)} | live
-    return Result(scores, said, miss_price=50.0, actions_s=[0.5, 1.0], facts={"cores": 2})
+    return Result(
+        scores, said, miss_price=50.0, actions_s=[0.5, 1.0], lag_s=0.02, facts={"cores": 2}
+    )
 
 
 @pytest.mark.parametrize(
@@ -284,6 +286,11 @@ def test_a_step_without_an_answer_is_null_and_breaks_the_bar() -> None:
     data = json.loads(json.dumps(silent.as_json(), allow_nan=False))
     assert data["seconds_from_load_step_to_action"] is None
     assert data["seconds_from_each_load_step"] == [0.5, None]
+
+
+def test_a_stalled_machine_is_told() -> None:
+    assert result().caveat == ""
+    assert "for 0.95 s at worst" in replace(result(), lag_s=0.95).caveat
 
 
 def test_json_has_the_promised_fields() -> None:

@@ -89,8 +89,11 @@ def live(json_path: Path | None, path: Path | None, **chosen: Any) -> None:
     except (Interrupted, KeyboardInterrupt):
         click.echo("Interrupted: nothing was measured, and nothing is left running.", err=True)
         sys.exit(INTERRUPTED)
+    console = Console()
     for table in result.tables():
-        Console().print(table)
+        console.print(table)
+    if result.caveat:
+        console.print(result.caveat)
     if json_path is not None:
         json_path.write_text(json.dumps(result.as_json(), indent=2) + "\n")
     if not all(bar.met for bar in result.bars()):

@@ -96,6 +96,7 @@ def bench(choices: Choices, begin: Begin) -> Result:
         predicted=predicted,
         miss_price=service.spec.miss_price,
         actions_s=_actions_s(stages[PPO], choices, begin),
+        lag_s=max(each.stage.load.worst_lag_s for each in runs.values()),
         facts=_facts(choices, policy.name, runs),
     )
 

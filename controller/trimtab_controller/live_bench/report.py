@@ -13,6 +13,8 @@ from trimtab_controller.live_bench.books import Score
 from trimtab_controller.live_bench.predict import Expected
 
 HPA, PPO = PLAYERS = ("hpa", "ppo")
+# A process that is held up for longer makes requests late that no model knows of.
+STALL_S = 0.1
 
 
 class Bar(NamedTuple):
@@ -33,13 +35,15 @@ class Bar(NamedTuple):
 class Result:
     """What came out, by player; ``actions_s`` are the delays after each step of the load.
 
-    ``facts`` is what else a reader must know: policy, trace, the machine's load.
+    ``lag_s`` is how long the machine held the load generator up, at worst; ``facts`` is what else a
+    reader must know: policy, trace, the machine's load.
     """
 
     live: Mapping[str, Score]
     predicted: Mapping[str, Expected]
     miss_price: float
     actions_s: Sequence[float]
+    lag_s: float
     facts: Mapping[str, Any]
 
     def bars(self) -> Iterator[Bar]:
@@ -60,6 +64,16 @@ class Result:
             for scores in (self.live, {who: e.score for who, e in self.predicted.items()})
         )
         return live, predicted
+
+    @property
+    def caveat(self) -> str:
+        """What makes the gap larger than the simulator's own; empty when nothing is known to."""
+        if self.lag_s < STALL_S:
+            return ""
+        return (
+            f"This machine held the load generator up for {self.lag_s:.2f} s at worst: a part of "
+            "the gap is its other work. Run it again when the machine is quiet."
+        )
 
     def as_json(self) -> dict[str, Any]:
         """The fields of ``--json``; a figure that there is none of is null."""

@@ -13,8 +13,8 @@ from trimtab_controller.protocols import Intent
 from trimtab_controller.records import unpack
 from trimtab_sim.traces import HEADER
 
-# Up stairs, each so high that it takes more replicas than a sober reserve.
-RATES_RPS = (60, 200, 600)
+# Up stairs, each to more than all the replicas carry that a load like the last one leaves there.
+RATES_RPS = (50, 250, 600)
 STEPS_S = (18, 30)
 END_S = 42
 
