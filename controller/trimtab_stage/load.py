@@ -106,8 +106,9 @@ class Generator:
         self._opening: set[Task[None]] = set()
 
     async def run(self, arrivals: Iterator[float]) -> None:
-        """Send at each of ``arrivals``, seconds from the job's begin."""
-        begin_s = self.job.begin_s
+        """Send at each of ``arrivals``, seconds from the job's begin, or from now when later."""
+        begin_s = max(self.job.begin_s, self.clock())
+        self._tally.lag_s = begin_s - self.job.begin_s
         for due_s in arrivals:
             # Also when late: without a pause nothing would ever be received.
             await asyncio.sleep(max(0.0, begin_s + due_s - self.clock()))

@@ -28,7 +28,7 @@ from trimtab_sim.traces import Trace, read_trace, shipped_traces
 from trimtab_stage.config import DEMO, StageConfig
 from trimtab_stage.replay import Replay, plan
 
-# A load that keeps rising in jumps: there HPA misses, but one run is much like the next one.
+# A real load that rises in jumps, and on which one run is still much like the next.
 TRACE = shipped_traces()["azfn_ramp_a_60s"]
 # What `trimtab bench calibrate` finds for a start-up of 120 s, which is two seconds here.
 HPA_TARGET = 0.62

@@ -80,6 +80,9 @@ class Meter:
 
     def show(self, record: Record) -> None:
         """Read the counters once the replay has begun."""
+        for note in record.notes:
+            if not note.outcome:
+                raise UpError(f"the run is void, try again: {note.change} {note.why}".rstrip())
         status = record.stage
         if status is None or not self._has_begun(status):
             return
