@@ -44,6 +44,9 @@ from trimtab_stage.stage import serve
 @click.option(
     "--hpa-target", default=DEMO.hpa_target, help="Utilisation that the HPA underneath holds."
 )
+@click.option(
+    "--initial-replicas", default=DEMO.initial_replicas, help="Ready replicas of each at first."
+)
 @click.option("--seed", default=DEMO.seed, help="Seed of arrivals and of start-up delays.")
 def main(**options: Any) -> None:
     """Run a small real cluster on this machine until Ctrl-C or SIGTERM.

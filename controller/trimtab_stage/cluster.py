@@ -13,7 +13,7 @@ from trimtab_guard.authority import Epoch
 from trimtab_stage.ads import Ads
 from trimtab_stage.config import StageConfig
 from trimtab_stage.fleet import Host, Phase, ReplicaSet
-from trimtab_stage.incumbent import Incumbent, metric_window_s
+from trimtab_stage.incumbent import Incumbent, metric_window_s, pod
 from trimtab_stage.spec import Ask, InvalidAskError, Spec
 from trimtab_stage.xds import Snapshot, resources, route_weights, steps
 
@@ -103,8 +103,9 @@ class Cluster:
 
     def _tick(self, now_s: float) -> None:
         for name, backend in self.backends.items():
+            pods = [pod(replica, backend.profile.concurrency) for replica in backend.replicas]
             self.wanted[name] = self._incumbents[name].decide(
-                now_s, backend.replicas, self.wanted[name], self.spec.floors[name]
+                now_s, pods, self.wanted[name], self.spec.floors[name]
             )
             backend.scale(self.wanted[name])
 

@@ -7,7 +7,7 @@ windows shrink with the trace.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 
 from trimtab_agents.hpa import Hpa, HpaConfig, Pod
@@ -29,26 +29,27 @@ class Incumbent:
     def __init__(self, profile: BackendProfile, target: float, speed: float) -> None:
         config = HpaConfig(target=target, max_replicas=profile.max_replicas)
         self._hpa = Hpa(config.scaled(speed))
-        self._slots = profile.concurrency
 
-    def decide(self, now_s: float, replicas: Iterable[Replica], wanted: int, floor: int) -> int:
+    def decide(self, now_s: float, pods: Sequence[Pod], wanted: int, floor: int) -> int:
         """Replicas to want from now on: the HPA's wish, its minReplicas being ``floor``."""
         self._hpa.config = replace(self._hpa.config, min_replicas=floor)
-        return self._hpa.decide(now_s, [self._pod(replica) for replica in replicas], wanted)
+        return self._hpa.decide(now_s, pods, wanted)
 
-    def _pod(self, replica: Replica) -> Pod:
-        """A replica as the metrics API shows it; idle, with an early sample, until measured."""
-        ready = replica.phase is Phase.READY
-        measured = ready and len(replica.samples) > 1
-        return Pod(
-            started_s=replica.started_s,
-            ready=ready,
-            ready_changed_s=replica.ready_s if ready else replica.started_s,
-            usage=self._usage(replica) if measured else 0.0,
-            sample_s=replica.samples[0][0] if measured else -math.inf,
-            gone=replica.phase is Phase.DRAINING,
-        )
 
-    def _usage(self, replica: Replica) -> float:
-        (start_s, start_busy_s), (end_s, end_busy_s) = replica.samples[0], replica.samples[-1]
-        return (end_busy_s - start_busy_s) / (end_s - start_s) / self._slots
+def pod(replica: Replica, slots: int) -> Pod:
+    """A replica as the metrics API shows it; idle, with an early sample, until measured."""
+    ready = replica.phase is Phase.READY
+    measured = ready and len(replica.samples) > 1
+    return Pod(
+        started_s=replica.started_s,
+        ready=ready,
+        ready_changed_s=replica.ready_s if ready else replica.started_s,
+        usage=_usage(replica, slots) if measured else 0.0,
+        sample_s=replica.samples[0][0] if measured else -math.inf,
+        gone=replica.phase is Phase.DRAINING,
+    )
+
+
+def _usage(replica: Replica, slots: int) -> float:
+    (start_s, start_busy_s), (end_s, end_busy_s) = replica.samples[0], replica.samples[-1]
+    return (end_busy_s - start_busy_s) / (end_s - start_s) / slots

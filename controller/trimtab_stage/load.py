@@ -29,11 +29,12 @@ PATIENCE_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to replay, and where to."""
+    """What to replay, where to, and from when on: ``begin_s`` by the machine's monotonic clock."""
 
     trace: str
     speed: float
     start_s: float
+    begin_s: float
     scale: float
     port: int
     slo_latency_s: float
@@ -105,8 +106,9 @@ class Generator:
         self._opening: set[Task[None]] = set()
 
     async def run(self, arrivals: Iterator[float]) -> None:
-        """Send at each of ``arrivals``, seconds from now."""
-        begin_s = self.clock()
+        """Send at each of ``arrivals``, seconds from the job's begin, or from now when later."""
+        begin_s = max(self.job.begin_s, self.clock())
+        self._tally.lag_s = begin_s - self.job.begin_s
         for due_s in arrivals:
             # Also when late: without a pause nothing would ever be received.
             await asyncio.sleep(max(0.0, begin_s + due_s - self.clock()))

@@ -17,6 +17,9 @@ from trimtab_stage.load import Job, Tally
 from trimtab_stage.process import keep_running, spawn, tethered
 from trimtab_stage.replay import Replay
 
+# By then a generator is up; so its arrivals are the same ones in every run, to the instant.
+LEAD_S = 1.0
+
 
 class Traffic:
     """Replays ``replay`` to ``port``. A restarted generator goes on where the trace is by then."""
@@ -32,6 +35,7 @@ class Traffic:
             trace=str(config.trace.resolve()),
             speed=replay.speed,
             start_s=replay.start_s,
+            begin_s=0.0,
             scale=replay.scale,
             port=port,
             slo_latency_s=profile.slo_latency_s,
@@ -47,7 +51,7 @@ class Traffic:
     @property
     def elapsed_s(self) -> float:
         """Seconds since the replay began; 0 before."""
-        return 0.0 if self._began_s is None else time.monotonic() - self._began_s
+        return 0.0 if self._began_s is None else max(0.0, time.monotonic() - self._began_s)
 
     @property
     def tally(self) -> Tally:
@@ -56,12 +60,14 @@ class Traffic:
 
     async def run(self) -> NoReturn:
         """Keep the generator running."""
-        self._began_s = time.monotonic()
         await keep_running("the load generator", self._start, self._log)
 
     async def _start(self) -> Process:
-        start_s = self.replay.trace_time_s(self.elapsed_s)
-        job = replace(self._job, start_s=start_s, seed=next(self._seeds))
+        begin_s = time.monotonic() + LEAD_S
+        if self._began_s is None:
+            self._began_s = begin_s
+        start_s = self.replay.trace_time_s(begin_s - self._began_s)
+        job = replace(self._job, start_s=start_s, begin_s=begin_s, seed=next(self._seeds))
         command = (sys.executable, "-m", "trimtab_stage.load", json.dumps(asdict(job)))
         with self._log.open("ab") as log:
             process = await spawn(*tethered(*command), stdout=PIPE, stderr=log)

@@ -298,6 +298,14 @@ def test_an_absent_daemon_and_a_stop_are_said_loudly(record: Record) -> None:
     assert "| stopped |" in line(record)
 
 
+def test_a_refused_reload_is_said_until_a_good_one(record: Record) -> None:
+    record.see_daemon(daemon(182.0, "unchanged", config_error="trimtab.yaml:5: no such field"))
+    refused = "not reloaded, the last good limits hold: trimtab.yaml:5: no such field"
+    assert refused in screen(record, 80, 24)
+    record.see_daemon(daemon(183.0, "unchanged"))
+    assert refused not in screen(record, 80, 24)
+
+
 def test_before_anything_is_seen_there_is_still_a_picture() -> None:
     drawn = screen(Record(miss_price=50.0), 80, 24)
     assert drawn[1].startswith("starting")

@@ -9,7 +9,7 @@ import pytest
 
 from trimtab_sim.profile import BackendProfile
 from trimtab_stage.fleet import Phase, Replica
-from trimtab_stage.incumbent import Incumbent, metric_window_s
+from trimtab_stage.incumbent import Incumbent, metric_window_s, pod
 
 PROFILE = BackendProfile("spot", concurrency=4, max_replicas=12)
 NOW_S = 1000.0
@@ -45,7 +45,8 @@ UNMEASURED = replica(Phase.READY, ready_s=NOW_S - 0.1)
 def test_wanted(replicas: Sequence[Replica], floor: int, wanted: int) -> None:
     present = sum(r.phase is not Phase.DRAINING for r in replicas)
     incumbent = Incumbent(PROFILE, target=0.5, speed=60.0)
-    assert incumbent.decide(NOW_S, replicas, present, floor) == wanted
+    pods = [pod(each, PROFILE.concurrency) for each in replicas]
+    assert incumbent.decide(NOW_S, pods, present, floor) == wanted
 
 
 @pytest.mark.parametrize(("speed", "window_s"), [(1.0, 15.0), (5.0, 3.0), (60.0, 1.0)])

@@ -37,8 +37,8 @@ async def stay_silent(_writer: StreamWriter) -> None:
     await asyncio.sleep(0)
 
 
-async def load(answer: Answer, trace: Path, requests: int) -> Tally:
-    """Run a generator against a server until it has sent so many requests."""
+async def load(answer: Answer, trace: Path, requests: int, lead_s: float = 0.0) -> Tally:
+    """Run a generator until it has sent a server so many requests, none before ``lead_s``."""
 
     async def serve(reader: StreamReader, writer: StreamWriter) -> None:
         while not writer.is_closing() and (await reader.readline()).startswith(b"GET"):
@@ -47,7 +47,11 @@ async def load(answer: Answer, trace: Path, requests: int) -> Tally:
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        job = Job(str(trace), 1.0, 0.0, RATE_RPS, port, slo_latency_s=0.3, timeout_s=0.0, seed=1)
+        clock = asyncio.get_running_loop().time
+        begin_s = clock() + lead_s
+        job = Job(
+            str(trace), 1.0, 0.0, begin_s, RATE_RPS, port, slo_latency_s=0.3, timeout_s=0.0, seed=1
+        )
         command = (sys.executable, "-m", "trimtab_stage.load", json.dumps(asdict(job)))
         process = await asyncio.create_subprocess_exec(*command, stdout=PIPE)
         assert process.stdout is not None
@@ -55,6 +59,7 @@ async def load(answer: Answer, trace: Path, requests: int) -> Tally:
             tally = Tally()
             while tally.requests < requests:
                 tally = Tally(**json.loads(await process.stdout.readline()))
+                assert clock() >= begin_s or not tally.requests
             return tally
         finally:
             process.kill()
@@ -81,3 +86,7 @@ def test_counts(answer: Answer, misses: bool, fails: bool, flat_trace: Path) -> 
     assert (tally.failed > some) == fails
     assert tally.failed <= tally.misses <= tally.requests < 1.5 * requests
     assert 0 <= tally.lag_s <= tally.worst_lag_s
+
+
+def test_it_begins_when_told(flat_trace: Path) -> None:
+    assert asyncio.run(load(respond("200 OK"), flat_trace, requests=1, lead_s=2.0)).requests

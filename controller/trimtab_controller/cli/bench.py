@@ -1,4 +1,4 @@
-"""``trimtab bench``: the benchmarks of the policies, of the simulator, and that of the guard."""
+"""``trimtab bench``: the benchmarks of policies, simulator, guard, and of the real stage."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rich.progress import Progress
 
 from trimtab_agents.bench_command import bench as of_policies
 from trimtab_agents.model_command import bench as of_the_simulator
+from trimtab_controller.cli.live import live
 from trimtab_controller.guard_bench.bench import described, hunt, judged, report
 from trimtab_controller.guard_bench.copies import BUGS
 
@@ -54,6 +55,6 @@ def guard(
 
 bench = click.CommandCollection(
     name="bench",
-    sources=[of_policies, of_the_simulator, click.Group(commands=[guard])],
-    help="Judge policies in the simulator, the simulator, and the guard.",
+    sources=[of_policies, of_the_simulator, click.Group(commands=[guard, live])],
+    help="Judge policies (simulated and on the real stage), the simulator, and the guard.",
 )

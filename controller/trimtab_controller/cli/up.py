@@ -9,6 +9,7 @@ import socket
 import sys
 import time
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ class Number(click.FloatRange):
 @click.option(
     "--trace",
     type=click.Path(path_type=Path),
-    default=DEFAULTS.trace.stem,
+    default=DEFAULTS.stage.trace.stem,
     show_default=True,
     help="CSV with seconds,requests_per_second, or the name of a shipped trace.",
 )
@@ -69,14 +70,14 @@ class Number(click.FloatRange):
 @click.option(
     "--speed",
     type=Number(1.0, 3600.0),
-    default=DEFAULTS.speed,
+    default=DEFAULTS.stage.speed,
     show_default=True,
     help="Trace seconds per second; the guard's windows shrink alike.",
 )
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
-    default=DEFAULTS.port,
+    default=DEFAULTS.stage.port,
     show_default=True,
     help="TCP port of the proxy on 127.0.0.1; 0 takes any free one.",
 )
@@ -117,7 +118,8 @@ def up(
     and as route changes the times that Envoy took over other weights. fleet is what was billed
     (replica-seconds x price) over the least that could have done the work.
     """
-    options = Options(_checked_trace(trace, speed), mode, policy, speed, port)
+    stage = replace(DEFAULTS.stage, trace=_checked_trace(trace, speed), speed=speed, port=port)
+    options = Options(stage, mode, policy)
     _check_port(port)
     _check_folder_of(json_file)
     _check_policy(policy)

@@ -72,6 +72,11 @@ class Counters:
         except KeyError as missing:
             raise SensorError(f"Envoy does not count {missing}: is the cluster there?") from missing
 
+    @property
+    def answers(self) -> int:
+        """How many requests were answered, by whomever."""
+        return sum(self.latency_ms.values())
+
     def since(self, before: Counters) -> Counters | None:
         """Return what was counted after ``before``, or ``None`` when a counter was reset."""
         delta = Counters(
@@ -108,13 +113,17 @@ class EnvoySensor:
             rf"|^http\.{re.escape(listener)}\.downstream_rq_(5xx|time)$|^{re.escape(READS)}$"
         )
 
+    def count(self, admin_socket: str) -> Counters:
+        """Envoy's totals now; raises `SensorError`."""
+        stats = fetch_stats(admin_socket, self._filter)
+        return Counters.parse(stats, self._listener, self._clusters, self._clock())
+
     def read(self, report: StageReport) -> dict[Signal, Reading]:
         """Return every signal that the time since the last read allows to measure.
 
         `SensorError` when what comes is what came before.
         """
-        stats = fetch_stats(report.metrics, self._filter)
-        now = Counters.parse(stats, self._listener, self._clusters, self._clock())
+        now = self.count(report.metrics)
         before, self._before = self._before, now
         if before and now.reads == before.reads:
             raise SensorError(f"{report.metrics} gives an old answer again: {READS} stands still")
@@ -149,16 +158,20 @@ def quantile(counts: Mapping[Bin, int], q: float) -> float:
     raise ValueError("no answers, no quantile")
 
 
-def miss_share(delta: Counters, slo_ms: float) -> float:
-    """Share of the answers that came late or failed.
+def misses(delta: Counters, slo_ms: float) -> int:
+    """How many of the answers came late or failed.
 
     A bin that the SLO cuts in two counts as late. A 5xx after the route's time-out is late
     already; only the other ones are added.
     """
-    answers = sum(delta.latency_ms.values())
     late = sum(n for (lower, width), n in delta.latency_ms.items() if lower + width > slo_ms)
     failed = max(0, delta.errors - sum(delta.timeouts.values()))
-    return min(1.0, (late + failed) / answers)
+    return min(delta.answers, late + failed)
+
+
+def miss_share(delta: Counters, slo_ms: float) -> float:
+    """The same as a share of the answers, of which there must be some."""
+    return misses(delta, slo_ms) / delta.answers
 
 
 def fetch_stats(path: str, pattern: str, deadline_s: float = 1.0) -> Mapping[str, Any]:

@@ -12,20 +12,22 @@ import yaml
 from trimtab_controller.config import Config, load
 from trimtab_controller.up.child import Child
 from trimtab_controller.up.folder import Folder
-from trimtab_stage.config import DEMO
+from trimtab_stage.config import DEMO, StageConfig
 
 DEMO_CONFIG = Path(str(files("trimtab_controller") / "demo.yaml"))
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The user's choices; ``policy`` ``None`` is the shipped bundle, ``port`` 0 any free one."""
+    """The user's choices; ``policy`` ``None`` is the shipped bundle.
 
-    trace: Path = DEMO.trace
+    ``stage`` is the demonstration's but for its load and the rule underneath; its folder and
+    socket are the `Folder`'s.
+    """
+
+    stage: StageConfig = DEMO
     mode: str = "guarded"
     policy: Path | None = None
-    speed: float = DEMO.speed
-    port: int = DEMO.port
 
 
 DEFAULTS = Options()
@@ -33,10 +35,15 @@ DEFAULTS = Options()
 
 def stage(options: Options, folder: Folder) -> Child:
     """Return the stage, not yet started."""
+    chosen = options.stage
     command = [sys.executable, "-m", "trimtab_stage"]
     command += ["--socket", str(folder.stage_socket), "--dir", str(folder.stage_dir)]
-    command += ["--trace", str(options.trace), "--port", str(options.port)]
-    command += ["--speed", str(options.speed)]
+    command += ["--trace", str(chosen.trace), "--port", str(chosen.port)]
+    command += ["--speed", str(chosen.speed), "--peak-rps", str(chosen.peak_rps)]
+    command += ["--hpa-target", str(chosen.hpa_target), "--seed", str(chosen.seed)]
+    command += ["--initial-replicas", str(chosen.initial_replicas)]
+    if chosen.start_s is not None:
+        command += ["--start-s", str(chosen.start_s)]
     return Child("stage", command, folder.log("stage"))
 
 
@@ -56,6 +63,6 @@ def configure(options: Options, folder: Folder) -> Config:
 
     Raises `ConfigError` when that is out of the limits' ranges.
     """
-    demo = yaml.safe_load(DEMO_CONFIG.read_text()) | {"speed": options.speed}
+    demo = yaml.safe_load(DEMO_CONFIG.read_text()) | {"speed": options.stage.speed}
     folder.config.write_text(yaml.safe_dump(demo, sort_keys=False))
     return load(folder.config)

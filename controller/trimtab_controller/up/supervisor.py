@@ -87,11 +87,11 @@ class Supervisor:
                     feed.start()
                 self._loop(seconds)
             finally:
+                for feed in feeds:
+                    feed.close()
                 # The daemon first: it must not see its stage go.
                 self._daemon.end(END_S)
                 self._stage.end(END_S)
-                for feed in feeds:
-                    feed.close()
 
     def _loop(self, seconds: float | None) -> None:
         started_s, serving_s = self._clock(), None

@@ -157,6 +157,9 @@ def _alarms(record: Record, place: Place) -> Iterator[Text]:
         yield Text(record.away, style=BAD)
     elif record.daemon is not None and record.daemon.stopped:
         yield Text(f"all writes are stopped; undo with: {place.program} resume", style=BAD)
+    if record.daemon is not None and record.daemon.config_error:
+        said = f"not reloaded, the last good limits hold: {record.daemon.config_error}"
+        yield Text(said, style=WARN)
     if record.stage is not None and not record.stage.load.alive:
         yield Text("the load generator is down; the stage starts it again", style=BAD)
 
