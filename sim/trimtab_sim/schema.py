@@ -64,11 +64,18 @@ class Place(NamedTuple):
 def read_file(file: Path, kind: type[T]) -> T:
     """Read the whole file as one ``kind``; raises `ConfigError`."""
     try:
-        node = yaml.compose(file.read_text(encoding="utf-8"), yaml.SafeLoader)
+        text = file.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{file}: {error.strerror}: give the path of a readable file") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{file}: not UTF-8 text: {error}") from error
+    return parse(text, file, kind)
+
+
+def parse(text: str, file: Path, kind: type[T]) -> T:
+    """Read ``text``, which is or will be in ``file``, as one ``kind``; raises `ConfigError`."""
+    try:
+        node = yaml.compose(text, yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(f"{file}:{line}: not YAML: {error.problem}") from error

@@ -1,0 +1,211 @@
+"""Everything that a recording tells of a service, with 90 % intervals, and what it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+
+from trimtab_agents.fit import lag as lag_of
+from trimtab_agents.fit.latency import SLOTS, Fitted, fit_slots
+from trimtab_agents.fit.recording import Recording
+from trimtab_agents.fit.startup import CVS, Startup, quantiles, starts
+from trimtab_agents.fit.windows import Load, Rows
+from trimtab_sim.profile import Floats
+
+# The ends and the middle of what is likely.
+LOW_MIDDLE_HIGH = np.array([0.05, 0.5, 0.95])
+ENDS = LOW_MIDDLE_HIGH[[0, 2]]
+DRAWS = 500
+# Neighbouring segments share the weather: they are drawn together. So are windows, for the lag.
+BLOCK_SEGMENTS, BLOCK_WINDOWS = 4, 12
+LEAST_SEGMENTS = 12
+LEAST_STARTS = 3
+# The simulator's steady state is not the truth: 90 % of its errors in log service time and scv are
+# smaller, by `trimtab bench fit`, where more requests no longer help.
+MODEL_ERROR = 0.015, 0.04
+# Slots from some number to more than so many times that are no number.
+WIDE = 2.0
+# Part of the windows that must be left when those after a change are left out.
+_ENOUGH = 0.2
+_PASSES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A quantity of `BackendProfile` or `Profile` by its name there.
+
+    ``value`` is ``None`` where the recording cannot tell, and ``why`` says why not; ``low`` to
+    ``high`` holds it with 90 % confidence, also then if they are known.
+    """
+
+    quantity: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Of the service its lag, and of each backend its own quantities."""
+
+    lag: Found
+    backends: dict[str, tuple[Found, ...]]
+
+
+def estimate(recordings: Sequence[Recording], rng: np.random.Generator) -> Service:
+    """Fit every backend; ``rng`` draws the bootstrap."""
+    first = [_first_fit(recording) for recording in recordings]
+    lag = _lag([(one, fit) for one, fit in zip(recordings, first, strict=True) if fit], rng)
+    backends = {
+        one.backend: (*_service_time(one, fit, lag, rng), *_startup(one))
+        for one, fit in zip(recordings, first, strict=True)
+    }
+    return Service(lag, backends)
+
+
+def _first_fit(recording: Recording) -> Fitted | None:
+    """A fit that needs no lag."""
+    load = Load.of(recording)
+    stable = _stable(load, 0, lag_of.lags(recording.step_s))
+    if not stable.any():
+        return None
+    per_replica = load.rate_rps / np.maximum(load.replicas, 1.0)
+    low = stable & (per_replica <= np.median(per_replica[stable]))
+    return _refined(load, stable, _best(load, low, None))
+
+
+def _stable(load: Load, after: int, before: int) -> Rows:
+    """Windows far from any change of the replicas; nearer ones where there are too few."""
+    stable = load.unchanged(before, after)
+    while stable.mean() < _ENOUGH and max(before, after) > 1:
+        before, after = max(before // 2, 1), max(after // 2, 1)
+        stable = load.unchanged(before, after)
+    return stable
+
+
+def _refined(load: Load, stable: Rows, fit: Fitted | None) -> Fitted | None:
+    """Fits of the windows at rest, as the fit before tells them."""
+    for _ in range(_PASSES):
+        if fit is None:
+            return None
+        fit = _best(load, stable & load.at_rest(fit.slots / fit.mean_s), fit)
+    return fit
+
+
+def _best(load: Load, chosen: Rows, fit: Fitted | None) -> Fitted | None:
+    fits = _fits(load, chosen, fit)
+    return fits[0] if fits else None
+
+
+def _fits(load: Load, chosen: Rows, fit: Fitted | None) -> list[Fitted]:
+    """The likeliest first; none where there is too little."""
+    segments = load.segments(chosen)
+    if len(segments.replicas) < LEAST_SEGMENTS or not segments.answers.any():
+        return []
+    if fit:
+        return fit_slots(segments, fit.slots, fit.mean_s, fit.scv)
+    counts = segments.answers.sum(0)
+    middle = np.append(load.bounds_s, load.bounds_s[-1])
+    return fit_slots(segments, 4, float(counts @ middle / counts.sum()), 1.0)
+
+
+def _lag(fits: Sequence[tuple[Recording, Fitted]], rng: np.random.Generator) -> Found:
+    name = "metric_lag_s"
+    if not fits:
+        return Found(name, None, why="too little of the recording is at rest")
+    step_s = fits[0][0].step_s
+    found = np.concatenate([lag_of.log_likelihoods(*each) for each in fits], axis=1)
+    drawn = found @ _draws(found.shape[1], BLOCK_WINDOWS, rng)
+    low, high = np.quantile(drawn.argmax(0), ENDS)
+    # Neither is known better than to a step when replicas changed.
+    low_s, high_s = max(low - 1.0, 0.0) * step_s, (high + 1.0) * step_s
+    if high_s - low_s > 0.5 * lag_of.lags(step_s) * step_s:
+        why = "replicas changed too seldom, or too little waited, to tell which metrics are theirs"
+        return Found(name, None, low_s, high_s, why)
+    return Found(name, float(found.sum(1).argmax()) * step_s, low_s, high_s)
+
+
+def _service_time(
+    recording: Recording, first: Fitted | None, lag: Found, rng: np.random.Generator
+) -> tuple[Found, ...]:
+    """Service time, its scv and slots, of windows whose replicas no likely lag could mistake."""
+    names = "service_time_s", "service_scv", "concurrency"
+    low = lag.low or 0.0
+    high = lag_of.MOST_S if lag.high is None else lag.high
+    earliest, latest = (round(end_s / recording.step_s) for end_s in (low, high))
+    late = (earliest + latest) // 2
+    load = Load.of(recording, late)
+    stable = _stable(load, late - earliest, latest - late)
+    fit = _refined(load, stable, first)
+    chosen = stable & load.at_rest(fit.slots / fit.mean_s) if fit else stable
+    fits = _fits(load, chosen, fit) if fit else []
+    if not fits:
+        why = "too few requests while replicas stayed as they were: record longer"
+        return tuple(Found(name, None, why=why) for name in names)
+    drawn = _drawn(fits, rng)
+    return (
+        _positive(names[0], fits[0].mean_s, drawn[0], MODEL_ERROR[0]),
+        _positive(names[1], fits[0].scv, drawn[1], MODEL_ERROR[1]),
+        _slots(fits[0].slots, drawn[2]),
+    )
+
+
+def _drawn(fits: Sequence[Fitted], rng: np.random.Generator) -> tuple[Floats, Floats, Floats]:
+    """Bootstrap draws of mean, scv and slots, ``[DRAWS]`` each: a step of scoring from a fit."""
+    weights = _draws(len(fits[0].log_likelihood), BLOCK_SEGMENTS, rng)
+    which = (np.stack([fit.log_likelihood for fit in fits]) @ weights).argmax(0)
+    steps = np.stack([fit.influence.T @ weights for fit in fits])
+    rows = np.arange(weights.shape[1])
+    mean_s, scv, slots = (
+        np.array([getattr(fit, name) for fit in fits])[which] for name in ("mean_s", "scv", "slots")
+    )
+    return mean_s * np.exp(steps[which, 0, rows]), scv * np.exp(steps[which, 1, rows]), slots
+
+
+def _draws(length: int, block: int, rng: np.random.Generator) -> Floats:
+    """How often each of ``length`` is drawn, in blocks, ``[length, DRAWS]``."""
+    blocks = -(-length // block)
+    counts = rng.multinomial(blocks, np.full(blocks, 1.0 / blocks), DRAWS)
+    return np.asarray(np.repeat(counts, block, axis=1)[:, :length].T, dtype=np.float64)
+
+
+def _positive(quantity: str, value: float, drawn: Floats, error: float) -> Found:
+    """With the scatter of the draws and the model's own error, which are independent."""
+    ends = np.log(np.quantile(drawn, ENDS) / value)
+    low, high = value * np.exp(np.sign(ends) * np.hypot(ends, error))
+    return Found(quantity, value, float(low), float(high))
+
+
+def _slots(best: int, drawn: Floats) -> Found:
+    low, high = np.quantile(drawn, ENDS)
+    if high >= SLOTS[-1] or high > WIDE * low:
+        why = f"too little ever waited: {low:.0f} or more would explain it"
+        return Found("concurrency", None, float(low), None, why)
+    return Found("concurrency", float(best), float(low), float(high))
+
+
+def _startup(recording: Recording) -> tuple[Found, Found]:
+    names = "startup_mean_s", "startup_cv"
+    found = starts(recording)
+    landed = len(found.waits)
+    if landed < LEAST_STARTS:
+        why = f"{landed} of {len(found.begun)} replicas that were started became ready"
+        return Found(names[0], None, why=why), Found(names[1], None, why=why)
+    likely = Startup.of(found)
+    mean_s = quantiles(likely.mean_s, likely.weight.sum(1), LOW_MIDDLE_HIGH)
+    cv = quantiles(CVS, likely.weight.sum(0), LOW_MIDDLE_HIGH)
+    return (
+        Found(names[0], float(mean_s[1]), float(mean_s[0]), float(mean_s[2])),
+        Found(names[1], float(cv[1]), float(cv[0]), float(cv[2])),
+    )
+
+
+def everything(service: Service) -> list[tuple[str, Found]]:
+    """Every quantity with its backend; the service's own with an empty one."""
+    return [("", service.lag), *chain.from_iterable(
+        [(name, one) for one in found] for name, found in service.backends.items()
+    )]  # fmt: skip
