@@ -70,14 +70,14 @@ def write_header(out: IO[str], bounds_s: Sequence[float]) -> None:
 def write_row(out: IO[str], backend: str, numbers: Sequence[float], answers: Floats) -> None:
     """One line: ``numbers`` as in `NUMBERS`, ``answers`` of the window per bucket."""
     counts = np.cumsum(answers)
-    first, *others = (f"{number:.10g}" for number in (*numbers, *counts))
+    first, *others = (f"{number:.13g}" for number in (*numbers, *counts))
     out.write(",".join((first, backend, *others)) + "\n")
 
 
 def write_recordings(path: Path, recordings: Iterable[Recording]) -> None:
-    """Write recordings with the same bounds to one file."""
+    """Write recordings with the same bounds to a new file."""
     recordings = list(recordings)
-    with path.open("w", encoding="utf-8") as out:
+    with path.open("x", encoding="utf-8") as out:
         write_header(out, recordings[0].bounds_s.tolist())
         for one in recordings:
             columns = np.stack([getattr(one, name) for name in NUMBERS], axis=1)
