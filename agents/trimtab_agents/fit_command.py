@@ -42,7 +42,7 @@ def fit(recording: Path, name: str, output: Path | None, given: tuple[str, ...],
     RECORDING is a CSV, one row per moment and backend, as `trimtab record` writes it:
 
     \b
-      time_s           seconds; evenly spaced per backend
+      time_s           seconds, at an even pace; some rows may lack
       backend          its name; left out when there is one
       wanted, ready    replicas asked for, and taking traffic
       rate_rps         requests per second since the row before
@@ -57,7 +57,8 @@ def fit(recording: Path, name: str, output: Path | None, given: tuple[str, ...],
     except RecordingError as error:
         raise click.ClickException(str(error)) from error
     given_values = parsed(given, [one.backend for one in recordings])
-    found = estimate(recordings, np.random.default_rng(seed))
+    lag_s = given_values.get(("", "metric_lag_s"))
+    found = estimate(recordings, np.random.default_rng(seed), lag_s)
     Console(stderr=True).print(table(found, given_values))
     text = profile_text(name, found, given_values)
     try:

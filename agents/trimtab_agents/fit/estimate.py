@@ -56,10 +56,15 @@ class Service:
     backends: dict[str, tuple[Found, ...]]
 
 
-def estimate(recordings: Sequence[Recording], rng: np.random.Generator) -> Service:
-    """Fit every backend; ``rng`` draws the bootstrap."""
+def estimate(
+    recordings: Sequence[Recording], rng: np.random.Generator, lag_s: float | None = None
+) -> Service:
+    """Fit every backend; ``rng`` draws the bootstrap. ``lag_s`` is the metric lag where known."""
     first = [_first_fit(recording) for recording in recordings]
-    lag = _lag([(one, fit) for one, fit in zip(recordings, first, strict=True) if fit], rng)
+    if lag_s is None:
+        lag = _lag([(one, fit) for one, fit in zip(recordings, first, strict=True) if fit], rng)
+    else:
+        lag = Found("metric_lag_s", lag_s, lag_s, lag_s)
     backends = {
         one.backend: (*_service_time(one, fit, lag, rng), *_startup(one))
         for one, fit in zip(recordings, first, strict=True)
@@ -71,11 +76,7 @@ def _first_fit(recording: Recording) -> Fitted | None:
     """A fit that needs no lag."""
     load = Load.of(recording)
     stable = _stable(load, 0, lag_of.lags(recording.step_s))
-    if not stable.any():
-        return None
-    per_replica = load.rate_rps / np.maximum(load.replicas, 1.0)
-    low = stable & (per_replica <= np.median(per_replica[stable]))
-    return _refined(load, stable, _best(load, low, None))
+    return _refined(load, stable, _best(load, stable, None))
 
 
 def _stable(load: Load, after: int, before: int) -> Rows:
@@ -118,15 +119,15 @@ def _lag(fits: Sequence[tuple[Recording, Fitted]], rng: np.random.Generator) -> 
     if not fits:
         return Found(name, None, why="too little of the recording is at rest")
     step_s = fits[0][0].step_s
-    found = np.concatenate([lag_of.log_likelihoods(*each) for each in fits], axis=1)
+    found = np.concatenate([lag_of.deviances(*each) for each in fits], axis=1)
     drawn = found @ _draws(found.shape[1], BLOCK_WINDOWS, rng)
-    low, high = np.quantile(drawn.argmax(0), ENDS)
+    low, high = np.quantile(drawn.argmin(0), ENDS)
     # Neither is known better than to a step when replicas changed.
     low_s, high_s = max(low - 1.0, 0.0) * step_s, (high + 1.0) * step_s
     if high_s - low_s > 0.5 * lag_of.lags(step_s) * step_s:
         why = "replicas changed too seldom, or too little waited, to tell which metrics are theirs"
         return Found(name, None, low_s, high_s, why)
-    return Found(name, float(found.sum(1).argmax()) * step_s, low_s, high_s)
+    return Found(name, float(found.sum(1).argmin()) * step_s, low_s, high_s)
 
 
 def _service_time(
@@ -135,11 +136,11 @@ def _service_time(
     """Service time, its scv and slots, of windows whose replicas no likely lag could mistake."""
     names = "service_time_s", "service_scv", "concurrency"
     low = lag.low or 0.0
-    high = lag_of.MOST_S if lag.high is None else lag.high
+    high = lag_of.lags(recording.step_s) * recording.step_s if lag.high is None else lag.high
     earliest, latest = (round(end_s / recording.step_s) for end_s in (low, high))
     late = (earliest + latest) // 2
     load = Load.of(recording, late)
-    stable = _stable(load, late - earliest, latest - late)
+    stable = _stable(load, max(late - earliest, 1), max(latest - late, 1))
     fit = _refined(load, stable, first)
     chosen = stable & load.at_rest(fit.slots / fit.mean_s) if fit else stable
     fits = _fits(load, chosen, fit) if fit else []
@@ -156,8 +157,8 @@ def _service_time(
 
 def _drawn(fits: Sequence[Fitted], rng: np.random.Generator) -> tuple[Floats, Floats, Floats]:
     """Bootstrap draws of mean, scv and slots, ``[DRAWS]`` each: a step of scoring from a fit."""
-    weights = _draws(len(fits[0].log_likelihood), BLOCK_SEGMENTS, rng)
-    which = (np.stack([fit.log_likelihood for fit in fits]) @ weights).argmax(0)
+    weights = _draws(len(fits[0].deviance), BLOCK_SEGMENTS, rng)
+    which = (np.stack([fit.deviance for fit in fits]) @ weights).argmin(0)
     steps = np.stack([fit.influence.T @ weights for fit in fits])
     rows = np.arange(weights.shape[1])
     mean_s, scv, slots = (

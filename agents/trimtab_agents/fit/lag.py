@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from trimtab_agents.fit.latency import Fitted, Segments, Shape
+from trimtab_agents.fit.latency import STALLED, Fitted, Segments, Shape
 from trimtab_agents.fit.recording import Recording
 from trimtab_agents.fit.windows import at_rest
 from trimtab_sim.profile import Floats
 
-MOST_S, LEAST_WINDOWS = 60.0, 4
+# So far back is looked, in seconds and in windows: further, other changes look like this one.
+MOST_S, MOST_WINDOWS, LEAST_WINDOWS = 60.0, 24, 4
 # Loads are smoothed over so many windows: a few requests more or less do not make a load.
 _SMOOTH = 4
 # With so many requests inside per slot no slot is free; then answers vary by this part besides.
@@ -23,10 +24,10 @@ _LEAST_REPLICAS = 0.5
 
 def lags(step_s: float) -> int:
     """How many lags are looked at, in windows: 0 up to that number, which is not included."""
-    return max(LEAST_WINDOWS, round(MOST_S / step_s)) + 1
+    return min(max(LEAST_WINDOWS, round(MOST_S / step_s)), MOST_WINDOWS) + 1
 
 
-def log_likelihoods(recording: Recording, fitted: Fitted) -> Floats:
+def deviances(recording: Recording, fitted: Fitted) -> Floats:
     """Of every lag and window, ``[lags, windows]``."""
     tried, step_s = lags(recording.step_s), recording.step_s
     mean = 0.5 * (recording.ready[1:] + recording.ready[:-1])
@@ -43,8 +44,10 @@ def log_likelihoods(recording: Recording, fitted: Fitted) -> Floats:
     found = np.zeros(replicas.shape)
     for lag, count in enumerate(replicas):
         seen = Segments(count[rest], smooth_rps[rest], recording.bounds_s, answers[rest])
-        found[lag, rest] = Shape(seen, fitted.slots).log_likelihood(fitted.mean_s, fitted.scv)
+        found[lag, rest] = Shape(seen, fitted.slots).deviance(fitted.mean_s, fitted.scv)
         expected = count[busy] * replica_rps * step_s
         variance = (fitted.scv + _VARIES * expected) * expected
-        found[lag, busy] = -0.5 * ((answered - expected) ** 2 / variance + np.log(variance))
-    return found
+        found[lag, busy] = (answered - expected) ** 2 / variance + np.log(variance)
+    usual = np.median(found[:, rest]) if rest.any() else 1.0
+    # No lag explains a stall.
+    return np.minimum(found, STALLED * max(usual, 1.0))

@@ -23,8 +23,10 @@ _BOUNDS = ((1e-5, 0.05), (1e4, 20.0))
 _LEAST_CHANCE = 1e-9
 # Scoring: rounds, step of the slopes, longest and shortest move, and what keeps it regular.
 _ROUNDS, _STEP, _LEAP, _NEAR, _CERTAIN = 30, 1e-3, 0.7, 1e-5, 1e-9
-# Of log likelihood; how likelihood scatters between segments is the bootstrap's to tell.
-_FAR = 50.0
+# Of deviance; how it scatters between segments is the bootstrap's to tell.
+_FAR = 100.0
+# A segment with so many times the usual deviance saw something that is not in the model.
+STALLED = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,29 +46,39 @@ class Segments:
 class Fitted:
     """The likeliest service time and scv for a number of slots.
 
-    log_likelihood: ``[G]``; influence: what each segment adds to log mean and log scv, ``[G, 2]``.
+    deviance: how far each segment is from the fit, ``[G]``, no further than ``cap``; influence:
+    what each adds to log mean and log scv, ``[G, 2]``.
     """
 
     slots: int
     mean_s: float
     scv: float
-    log_likelihood: Floats
+    cap: float
+    deviance: Floats
     influence: Floats
 
     @property
     def total(self) -> float:
-        """Log likelihood of all segments."""
-        return float(self.log_likelihood.sum())
+        """Deviance of all segments."""
+        return float(self.deviance.sum())
 
 
 class Shape:
-    """The steady state of segments for one number of slots."""
+    """The steady state of segments for one number of slots.
 
-    def __init__(self, segments: Segments, slots: int) -> None:
+    Machines stall, and then all wait for reasons of their own: a segment further than ``cap``
+    from what is fitted counts as no further, and so draws nothing its way.
+    """
+
+    def __init__(self, segments: Segments, slots: int, cap: float = np.inf) -> None:
         self._segments = segments
         self._slots = slots
+        self._cap = cap
         self._waiting = Waiting(segments.replicas.shape)
         self._late = LateShare(segments.bounds_s.shape)
+        answers = segments.answers
+        shares = np.maximum(answers, 1e-300) / np.maximum(answers.sum(1, keepdims=True), 1.0)
+        self._best = (answers * np.log(shares)).sum(1)
 
     def buckets(self, log_mean_s: float, log_scv: float) -> Floats:
         """P(latency in each bucket) of every segment, ``[G, J + 1]``."""
@@ -85,10 +97,13 @@ class Shape:
         edges = np.concatenate([np.ones((len(ones), 1)), above, np.zeros((len(ones), 1))], axis=1)
         return np.maximum(-np.diff(edges, axis=1), _LEAST_CHANCE)
 
-    def log_likelihood(self, mean_s: float, scv: float) -> Floats:
-        """Of every segment, ``[G]``."""
-        chances = self.buckets(np.log(mean_s), np.log(scv))
-        return np.asarray((self._segments.answers * np.log(chances)).sum(1))
+    def deviance(self, mean_s: float, scv: float) -> Floats:
+        """Of every segment from this service time and scv, ``[G]``."""
+        return self._deviance(self.buckets(np.log(mean_s), np.log(scv)))
+
+    def _deviance(self, chances: Floats) -> Floats:
+        found = self._best - (self._segments.answers * np.log(chances)).sum(1)
+        return np.asarray(np.minimum(2.0 * found, self._cap))
 
     def fit(self, mean_s: float, scv: float) -> Fitted:
         """Fisher's scoring from a first guess."""
@@ -97,45 +112,47 @@ class Shape:
         place = np.log([mean_s, scv])
         here = self.buckets(*place)
         for _ in range(_ROUNDS):
+            near = (self._deviance(here) < self._cap)[:, None]
             slope = np.stack([self.buckets(*(place + step)) - here for step in _STEP * np.eye(2)])
             slope /= _STEP
-            score = (slope * (answers / here)).sum(2).T
-            information = np.einsum("agj,bgj,gj->ab", slope, slope, totals / here)
+            score = (slope * (near * answers / here)).sum(2).T
+            information = np.einsum("agj,bgj,gj->ab", slope, slope, near * totals / here)
             information += np.diag(_CERTAIN + 1e-9 * np.diag(information))
             move = np.linalg.solve(information, score.sum(0))
-            nearer = self._nearer(place, here, move * min(1.0, _LEAP / np.abs(move).max()))
+            nearer = self._nearer(place, here, move / max(1.0, np.abs(move).max() / _LEAP))
             if nearer is None:
                 break
             place, here = nearer
-        likelihood = (answers * np.log(here)).sum(1)
         influence = np.linalg.solve(information, score.T).T
         mean_s, scv = np.exp(place).tolist()
-        return Fitted(self._slots, mean_s, scv, likelihood, influence)
+        return Fitted(self._slots, mean_s, scv, self._cap, self._deviance(here), influence)
 
     def _nearer(self, place: Floats, here: Floats, move: Floats) -> tuple[Floats, Floats] | None:
-        """The place after a move that raises the likelihood, cut until it does, and its buckets."""
-        answers = self._segments.answers
+        """The place after a move that fits better, cut until it does, and its buckets."""
+        deviance = self._deviance(here).sum()
         while np.abs(move).max() > _NEAR:
             there = np.clip(place + move, *np.log(_BOUNDS))
             chances = self.buckets(*there)
-            if (answers * np.log(chances / here)).sum() > 0.0:
+            if self._deviance(chances).sum() < deviance:
                 return there, chances
             move = move * 0.4
         return None
 
 
 def fit_slots(segments: Segments, slots: int, mean_s: float, scv: float) -> list[Fitted]:
-    """The likeliest fit first, then those of other numbers of slots that are not far from it.
+    """The best fit first, then those of other numbers of slots that are not far from it.
 
-    Goes from ``slots`` and a first guess both ways while the likelihood does not fall too deep.
+    Goes from ``slots`` and a first guess both ways while the fit does not become too bad.
     """
     start = int(np.abs(np.array(SLOTS) - slots).argmin())
-    fits = [Shape(segments, SLOTS[start]).fit(mean_s, scv)]
+    first = Shape(segments, SLOTS[start]).fit(mean_s, scv)
+    cap = STALLED * float(np.median(first.deviance))
+    fits = [Shape(segments, SLOTS[start], cap).fit(first.mean_s, first.scv)]
     for ladder in (SLOTS[start + 1 :], SLOTS[:start][::-1]):
         near = fits[0]
         for each in ladder:
-            near = Shape(segments, each).fit(near.mean_s, near.scv)
+            near = Shape(segments, each, cap).fit(near.mean_s, near.scv)
             fits.append(near)
-            if near.total < max(fit.total for fit in fits) - _FAR:
+            if near.total > min(fit.total for fit in fits) + _FAR:
                 break
-    return sorted(fits, key=lambda fit: -fit.total)
+    return sorted(fits, key=lambda fit: fit.total)

@@ -3,7 +3,7 @@
 The columns of the CSV, in any order:
 
 ``time_s``
-    when the row was written, seconds; the rows of a backend are evenly spaced
+    when the row was written, seconds; the rows of a backend come at an even pace, some may lack
 ``backend``
     its name; without this column all rows are of one backend
 ``wanted``, ``ready``
@@ -30,8 +30,6 @@ from trimtab_sim.profile import Floats
 NUMBERS = ("time_s", "wanted", "ready", "rate_rps", "in_flight")
 BACKEND, BUCKET = "backend", "le_"
 LEAST_ROWS = 10
-# Clocks jitter; a row that comes later than this many steps after the one before has a hole.
-_UNEVEN = 0.5
 
 
 class RecordingError(ValueError):
@@ -160,21 +158,16 @@ class _Columns:
         return ("" if self.backend is None else cells[self.backend].strip()), numbers
 
     def recording(self, backend: str, rows: list[tuple[int, list[float]]]) -> Recording:
-        """The rows of one backend, in order and evenly spaced."""
+        """The rows of one backend, which must be in order, at an even pace."""
         lines, table = [line for line, _ in rows], np.array([numbers for _, numbers in rows])
         if len(rows) < LEAST_ROWS:
             raise self._error(
                 lines[-1], f"{len(rows)} rows of backend {backend!r}: {LEAST_ROWS} at least"
             )
-        gaps_s = np.diff(table[:, 0])
-        step_s = float(np.median(gaps_s))
-        for line, gap_s in zip(lines[1:], gaps_s, strict=True):
-            if not abs(gap_s - step_s) <= _UNEVEN * step_s or gap_s <= 0.0:
-                raise self._error(
-                    line,
-                    f"comes {gap_s:g} s after the row before, the others {step_s:g} s: "
-                    "fit the parts before and after a hole on their own",
-                )
+        for line, gap_s in zip(lines[1:], np.diff(table[:, 0]), strict=True):
+            if gap_s <= 0.0:
+                raise self._error(line, f"time goes back by {-gap_s:g} s: sort the rows by time")
+        table = _even(table)
         time_s, wanted, ready, rate_rps, in_flight = table[:, : len(NUMBERS)].T
         answers = np.diff(table[:, len(NUMBERS) :], axis=1, prepend=0.0)
         return Recording(
@@ -190,6 +183,25 @@ class _Columns:
 
     def _error(self, line: int, fault: str) -> RecordingError:
         return RecordingError(f"{self.path}:{line}: {fault}")
+
+
+def _even(table: Floats) -> Floats:
+    """Rows at an even pace: those in one step are put together, missing ones repeat the last.
+
+    Repeated ones have no answers, so they say nothing of latencies.
+    """
+    time_s = table[:, 0]
+    step_s = float(np.median(np.diff(time_s)))
+    phase = np.angle(np.exp(2j * np.pi * (time_s - time_s[0]) / step_s).mean()) / (2 * np.pi)
+    slots = np.rint((time_s - time_s[0]) / step_s - phase).astype(int)
+    slots -= slots[0]
+    # The last row of each slot, or of an earlier one.
+    last = np.searchsorted(slots, np.arange(slots[-1] + 1), side="right") - 1
+    even = table[last]
+    even[:, 0] = time_s[0] + step_s * np.arange(len(even))
+    even[:, len(NUMBERS) :] = 0.0
+    np.add.at(even[:, len(NUMBERS) :], slots, table[:, len(NUMBERS) :])
+    return np.asarray(even)
 
 
 def _bound_s(path: Path, name: str) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from math import ceil
 from pathlib import Path
 
 import click
@@ -76,7 +77,8 @@ def _from_stage(output: Path, socket: Path, seconds: float | None, step_s: float
             while seconds is None or due_s <= begin_s + seconds:
                 time.sleep(max(0.0, due_s - time.monotonic()))
                 recorder.see(stage.GetStatus(stage_pb2.GetStatusRequest(), timeout=DEADLINE_S))
-                due_s += step_s
+                # A step that was slept through is left out, not made up for.
+                due_s += step_s * max(1, ceil((time.monotonic() - due_s) / step_s))
         except SensorError as error:
             raise click.ClickException(f"{error}; what was recorded is in {output}") from error
         except KeyboardInterrupt:
