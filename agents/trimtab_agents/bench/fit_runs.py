@@ -25,7 +25,7 @@ HOUR_S, TICK_S, STEP_S = 3600, 1.0, 5
 # Prometheus' default buckets.
 BOUNDS_S = np.array([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0])
 # More would take minutes a run; services that would have more are not drawn.
-MOST_REQUESTS = 1e6
+MOST_REQUESTS = 5e5
 QUANTITIES = (
     "service_time_s",
     "service_scv",
@@ -212,7 +212,10 @@ def _profile(known: Profile, found: dict[str, Found]) -> Profile | None:
 
 
 def fit_report(found: Sequence[Arrays]) -> dict[str, Any]:
-    """Per quantity: runs that told it, intervals that held the truth, and errors of the values."""
+    """Per quantity: runs that told it, intervals that held the truth, and errors of the values.
+
+    A quantity that no run told is left out.
+    """
     columns = {name: np.stack([one[name] for one in found]) for name in found[0]}
     told = ~np.isnan(columns["value"])
     truth = columns["truth"]
@@ -232,6 +235,7 @@ def fit_report(found: Sequence[Arrays]) -> dict[str, Any]:
                 "within_10_percent": float((error[told[:, place], place] <= NEAR).mean()),
             }
             for place, name in enumerate(QUANTITIES)
+            if told[:, place].any()
         },
         "miss_share": {
             name: {

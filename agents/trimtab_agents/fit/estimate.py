@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trimtab_agents.fit import lag as lag_of
 from trimtab_agents.fit.latency import SLOTS, Fitted, fit_slots
@@ -30,7 +31,7 @@ MODEL_ERROR = 0.015, 0.04
 WIDE = 2.0
 # Part of the windows that must be left when those after a change are left out.
 _ENOUGH = 0.2
-_PASSES = 2
+_PASSES = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +121,8 @@ def _lag(fits: Sequence[tuple[Recording, Fitted]], rng: np.random.Generator) -> 
         return Found(name, None, why="too little of the recording is at rest")
     step_s = fits[0][0].step_s
     found = np.concatenate([lag_of.deviances(*each) for each in fits], axis=1)
-    drawn = found @ _draws(found.shape[1], BLOCK_WINDOWS, rng)
-    low, high = np.quantile(drawn.argmin(0), ENDS)
+    drawn = _likely(found @ _draws(found.shape[1], BLOCK_WINDOWS, rng), rng)
+    low, high = np.quantile(drawn, ENDS)
     # Neither is known better than to a step when replicas changed.
     low_s, high_s = max(low - 1.0, 0.0) * step_s, (high + 1.0) * step_s
     if high_s - low_s > 0.5 * lag_of.lags(step_s) * step_s:
@@ -158,7 +159,7 @@ def _service_time(
 def _drawn(fits: Sequence[Fitted], rng: np.random.Generator) -> tuple[Floats, Floats, Floats]:
     """Bootstrap draws of mean, scv and slots, ``[DRAWS]`` each: a step of scoring from a fit."""
     weights = _draws(len(fits[0].deviance), BLOCK_SEGMENTS, rng)
-    which = (np.stack([fit.deviance for fit in fits]) @ weights).argmin(0)
+    which = _likely(np.stack([fit.deviance for fit in fits]) @ weights, rng)
     steps = np.stack([fit.influence.T @ weights for fit in fits])
     rows = np.arange(weights.shape[1])
     mean_s, scv, slots = (
@@ -179,6 +180,15 @@ def _positive(quantity: str, value: float, drawn: Floats, error: float) -> Found
     ends = np.log(np.quantile(drawn, ENDS) / value)
     low, high = value * np.exp(np.sign(ends) * np.hypot(ends, error))
     return Found(quantity, value, float(low), float(high))
+
+
+def _likely(deviance: Floats, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Which hypothesis each draw is for, ``[DRAWS]``, of deviances ``[hypotheses, DRAWS]``.
+
+    With Gumbel's noise each is chosen as often as it is likely, not the best one always: two that
+    explain the same are a draw.
+    """
+    return np.asarray((0.5 * deviance - rng.gumbel(size=deviance.shape)).argmin(0))
 
 
 def _slots(best: int, drawn: Floats) -> Found:

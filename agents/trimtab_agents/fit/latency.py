@@ -24,7 +24,7 @@ _LEAST_CHANCE = 1e-9
 # Scoring: rounds, step of the slopes, longest and shortest move, and what keeps it regular.
 _ROUNDS, _STEP, _LEAP, _NEAR, _CERTAIN = 30, 1e-3, 0.7, 1e-5, 1e-9
 # Of deviance; how it scatters between segments is the bootstrap's to tell.
-_FAR = 100.0
+_FAR = 60.0
 # A segment with so many times the usual deviance saw something that is not in the model.
 STALLED = 5.0
 

@@ -17,9 +17,9 @@ import numpy as np
 from trimtab_agents.fit.recording import Recording
 from trimtab_sim.profile import Floats
 
-CVS = np.geomspace(0.02, 1.5, 40)
+CVS = np.geomspace(0.02, 1.5, 32)
 # Means are looked for around that of the start-ups matched in order.
-AROUND = np.geomspace(1.0 / 3.0, 3.0, 120)
+AROUND = np.geomspace(1.0 / 3.0, 3.0, 96)
 # What is known to its window only may have begun in so many moments of it: the same one for all,
 # because whoever scales does so by a clock, as whoever records.
 PARTS = 5
