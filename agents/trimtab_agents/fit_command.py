@@ -43,7 +43,7 @@ def fit(recording: Path, name: str, output: Path | None, given: tuple[str, ...],
 
     \b
       time_s           seconds, at an even pace; some rows may lack
-      backend          its name; left out when there is one
+      backend          its name; without this column: the file's
       wanted, ready    replicas asked for, and taking traffic
       rate_rps         requests per second since the row before
       in_flight        requests inside, served and waiting
@@ -68,8 +68,11 @@ def fit(recording: Path, name: str, output: Path | None, given: tuple[str, ...],
         click.echo(f"Not usable yet: {error}", err=True)
     if output is None:
         click.echo(text, nl=False)
-    else:
+        return
+    try:
         output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise click.ClickException(f"{output}: {error.strerror}") from error
 
 
 def parsed(given: Sequence[str], backends: Sequence[str]) -> Given:

@@ -164,6 +164,11 @@ def test_what_is_written_is_read(recording: Recording, tmp_path: Path) -> None:
             np.testing.assert_allclose(getattr(again, name), value, rtol=1e-9)
 
 
+def test_one_backend_needs_no_name(tmp_path: Path) -> None:
+    (one,) = read_recordings(write(tmp_path, GOOD.replace("backend,", "").replace("web,", "")))
+    assert (one.backend, len(one.time_s)) == ("web", 12)
+
+
 def test_rows_that_lack_or_come_late(tmp_path: Path) -> None:
     rows = GOOD.replace("15,web", "16.8,web").replace("30,web,2,2,10,1,30,40,45,50\n", "")
     (one,) = read_recordings(write(tmp_path, rows))

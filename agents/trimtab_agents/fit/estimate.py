@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,15 +30,14 @@ MODEL_ERROR = 0.015, 0.04
 WIDE = 2.0
 # Part of the windows that must be left when those after a change are left out.
 _ENOUGH = 0.2
-_PASSES = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """A quantity of `BackendProfile` or `Profile` by its name there.
 
-    ``value`` is ``None`` where the recording cannot tell, and ``why`` says why not; ``low`` to
-    ``high`` holds it with 90 % confidence, also then if they are known.
+    ``low`` to ``high`` holds it with 90 % confidence. ``value`` is ``None`` where the recording
+    cannot tell: ``why`` says why not, and ``low`` and ``high`` how far it can.
     """
 
     quantity: str
@@ -90,12 +88,8 @@ def _stable(load: Load, after: int, before: int) -> Rows:
 
 
 def _refined(load: Load, stable: Rows, fit: Fitted | None) -> Fitted | None:
-    """Fits of the windows at rest, as the fit before tells them."""
-    for _ in range(_PASSES):
-        if fit is None:
-            return None
-        fit = _best(load, stable & load.at_rest(fit.slots / fit.mean_s), fit)
-    return fit
+    """A fit of the windows at rest, as the fit before tells them."""
+    return _best(load, stable & load.at_rest(fit.slots / fit.mean_s), fit) if fit else None
 
 
 def _best(load: Load, chosen: Rows, fit: Fitted | None) -> Fitted | None:
@@ -121,6 +115,8 @@ def _lag(fits: Sequence[tuple[Recording, Fitted]], rng: np.random.Generator) -> 
         return Found(name, None, why="too little of the recording is at rest")
     step_s = fits[0][0].step_s
     found = np.concatenate([lag_of.deviances(*each) for each in fits], axis=1)
+    if found.shape[1] < BLOCK_WINDOWS:
+        return Found(name, None, why="too few rows: record longer")
     drawn = _likely(found @ _draws(found.shape[1], BLOCK_WINDOWS, rng), rng)
     low, high = np.quantile(drawn, ENDS)
     # Neither is known better than to a step when replicas changed.
@@ -143,8 +139,8 @@ def _service_time(
     load = Load.of(recording, late)
     stable = _stable(load, max(late - earliest, 1), max(latest - late, 1))
     fit = _refined(load, stable, first)
-    chosen = stable & load.at_rest(fit.slots / fit.mean_s) if fit else stable
-    fits = _fits(load, chosen, fit) if fit else []
+    rest = load.at_rest(fit.slots / fit.mean_s) if fit else stable
+    fits = _fits(load, stable & rest, fit) if fit else []
     if not fits:
         why = "too few requests while replicas stayed as they were: record longer"
         return tuple(Found(name, None, why=why) for name in names)
@@ -217,6 +213,5 @@ def _startup(recording: Recording) -> tuple[Found, Found]:
 
 def everything(service: Service) -> list[tuple[str, Found]]:
     """Every quantity with its backend; the service's own with an empty one."""
-    return [("", service.lag), *chain.from_iterable(
-        [(name, one) for one in found] for name, found in service.backends.items()
-    )]  # fmt: skip
+    of_backends = [(name, one) for name, found in service.backends.items() for one in found]
+    return [("", service.lag), *of_backends]

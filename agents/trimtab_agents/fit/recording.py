@@ -5,7 +5,7 @@ The columns of the CSV, in any order:
 ``time_s``
     when the row was written, seconds; the rows of a backend come at an even pace, some may lack
 ``backend``
-    its name; without this column all rows are of one backend
+    its name; without this column all rows are of one backend, which is named as the file
 ``wanted``, ``ready``
     replicas that were asked for, and that take traffic, at that time
 ``rate_rps``, ``in_flight``
@@ -155,7 +155,8 @@ class _Columns:
         if np.any(np.diff(numbers[len(NUMBERS) :]) < 0.0):
             raise self._error(line, f"{BUCKET}* must not decrease from left to right: they count "
                               "the answers up to each bound")  # fmt: skip
-        return ("" if self.backend is None else cells[self.backend].strip()), numbers
+        name = self.path.stem if self.backend is None else cells[self.backend].strip()
+        return name, numbers
 
     def recording(self, backend: str, rows: list[tuple[int, list[float]]]) -> Recording:
         """The rows of one backend, which must be in order, at an even pace."""

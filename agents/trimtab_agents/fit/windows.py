@@ -59,25 +59,22 @@ class Load:
         same[:before] = same[len(same) - after :] = False
         return np.asarray(same)
 
-    def at_rest(self, replica_rps: float, replicas: Floats | None = None) -> Rows:
-        """Windows without a backlog, if a replica carries so much; by default of our replicas."""
-        ours = self.replicas if replicas is None else replicas
-        return at_rest(self.rate_rps, np.maximum(ours, 0.0) * replica_rps, self.step_s)
+    def at_rest(self, replica_rps: float) -> Rows:
+        """Windows without a backlog, if a replica carries so much."""
+        return at_rest(self.rate_rps, self.replicas * replica_rps, self.step_s)
 
     def segments(self, chosen: Rows) -> Segments:
         """The chosen windows, neighbours with the same replicas put together."""
         rows = np.flatnonzero(chosen)
-        requests = self.rate_rps[rows] * self.step_s
-        begins = np.ones(len(rows), dtype=np.bool_)
-        held_requests = held_s = 0.0
-        for place in range(1, len(rows)):
-            row, before = rows[place], rows[place - 1]
-            held_requests, held_s = held_requests + requests[place - 1], held_s + self.step_s
-            apart = row != before + 1 or self.replicas[row] != self.replicas[before]
-            begins[place] = apart or held_requests >= SEGMENT_REQUESTS or held_s >= SEGMENT_S
-            if begins[place]:
-                held_requests = held_s = 0.0
-        starts = np.flatnonzero(begins)
+        begins: list[int] = []
+        requests, begun_s = np.inf, 0.0
+        for place, row in enumerate(rows):
+            full = requests >= SEGMENT_REQUESTS or place * self.step_s >= SEGMENT_S + begun_s
+            if full or row != rows[place - 1] + 1 or self.replicas[row] != self.replicas[row - 1]:
+                begins.append(place)
+                requests, begun_s = 0.0, place * self.step_s
+            requests += self.rate_rps[row] * self.step_s
+        starts = np.array(begins, dtype=np.intp)
         windows = np.diff(starts, append=len(rows))
         return Segments(
             replicas=self.replicas[rows[starts]],
