@@ -17,6 +17,7 @@ from trimtab_agents.bench.calibration import Calibrated, Calibration, profiles
 from trimtab_agents.bench.cells import FULL, QUICK, make_cells, read_traces
 from trimtab_agents.bench.contest import Contest, Match, Player, players
 from trimtab_agents.bench.events import CELLS, QUICK_CELLS, Rerun, agreement, reruns
+from trimtab_agents.bench.fit_runs import FitRun, fit_report, fit_table
 from trimtab_agents.bench.play import batches
 from trimtab_agents.bench.report import Report, make_report, markdown
 from trimtab_agents.bench.routing import Crossing, crossings, route_calibrations, scenario_scores
@@ -108,6 +109,26 @@ def calibrate_rules(quick: bool, out: Path | None, workers: int, on_ray: bool) -
     for route, arrays in zip(routing, found[len(scaling) :], strict=True):
         calibrated.routes.update(route.entries(arrays))
     calibrated.write()
+
+
+@bench.command(name="fit")
+@click.option("--runs", type=click.IntRange(1), default=100, show_default=True)
+@click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for the runs that are done; one that was interrupted goes on there.",
+)  # fmt: skip
+@workers_option
+def fit_known(runs: int, json_path: Path | None, out: Path | None, workers: int) -> None:
+    """Fit services of known parameters, and count the intervals that hold them.
+
+    Each is played request by request for an hour; ten seconds of one core each.
+    """
+    jobs = [FitRun(seed) for seed in range(runs)]
+    report = fit_report(_finished(jobs, _spread(workers, on_ray=False), out))
+    click.echo(fit_table(report))
+    if json_path:
+        json_path.write_text(json.dumps(report, indent=2) + "\n")
 
 
 @dataclass(frozen=True, slots=True)

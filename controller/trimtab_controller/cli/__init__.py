@@ -46,6 +46,8 @@ class LazyGroup(click.Group):
         "limits": "trimtab_controller.cli.limits:limits",
         "journal": "trimtab_controller.cli.journal:journal",
         "stage": "trimtab_controller.cli.stage:stage",
+        "record": "trimtab_controller.cli.record:record",
+        "fit": "trimtab_agents.fit_command:fit",
         "train": "trimtab_controller.cli.extras:train",
         "bench": "trimtab_controller.cli.extras:bench",
     },

@@ -37,7 +37,7 @@ socket_option = click.option(
 @socket_option
 def slow(backend: str, factor: float, socket: Path | None) -> None:
     """Make BACKEND's replicas slower, as a bad version would."""
-    with _connected(socket or _running()) as stub:
+    with connected(socket or running_socket()) as stub:
         request = stage_pb2.SlowRequest(backend=backend, factor=factor)
         stub.Slow(request, timeout=DEADLINE_S)
     click.echo(f"{backend} takes {factor:g} times its usual service time from now on")
@@ -51,13 +51,14 @@ def roll(backend: str, socket: Path | None) -> None:
 
     Meanwhile trimtab scales nothing down and leaves the route alone.
     """
-    with _connected(socket or _running()) as stub:
+    with connected(socket or running_socket()) as stub:
         stub.Roll(stage_pb2.RollRequest(backend=backend), timeout=DEADLINE_S)
     click.echo(f"{backend}'s replicas are being replaced")
 
 
 @contextmanager
-def _connected(socket: Path) -> Iterator[stage_pb2_grpc.StageStub]:
+def connected(socket: Path) -> Iterator[stage_pb2_grpc.StageStub]:
+    """The stage there; its refusals become one-line errors."""
     with grpc.insecure_channel(f"unix:{socket}") as channel:
         try:
             yield stage_pb2_grpc.StageStub(channel)
@@ -65,7 +66,8 @@ def _connected(socket: Path) -> Iterator[stage_pb2_grpc.StageStub]:
             raise click.ClickException(f"stage at {socket}: {error.details()}") from error
 
 
-def _running() -> Path:
+def running_socket() -> Path:
+    """The stage's socket of the demonstration that runs here."""
     address = running_address(default_path())
     if address is None:
         raise click.ClickException(

@@ -1,0 +1,99 @@
+"""`trimtab record`: metrics to a file, for `trimtab fit`."""
+
+from __future__ import annotations
+
+import time
+from math import ceil
+from pathlib import Path
+
+import click
+
+from trimtab_controller.cli.connection import DEADLINE_S
+from trimtab_controller.cli.journal import moment
+from trimtab_controller.cli.stage import connected, running_socket, socket_option
+
+
+@click.command()
+@click.argument("output", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--seconds", type=click.FloatRange(1.0), help="End by itself; else with Ctrl-C.")
+@click.option(
+    "--step", "step_s", type=click.FloatRange(0.2, 60.0), default=1.0, show_default=True,
+    help="Seconds between two rows.",
+)  # fmt: skip
+@socket_option
+@click.option(
+    "--queries", type=click.Path(dir_okay=False, path_type=Path),
+    help="Take it from Prometheus instead, by the queries in this YAML file.",
+)  # fmt: skip
+@click.option(
+    "--since", metavar="TIME", callback=moment, default="6h", show_default=True,
+    help="With --queries: from then until now; 2027-01-15T08:00, or 90m, 24h or 7d ago.",
+)  # fmt: skip
+def record(
+    output: Path,
+    seconds: float | None,
+    step_s: float,
+    socket: Path | None,
+    queries: Path | None,
+    since: float,
+) -> None:
+    """Write a service's metrics to OUTPUT, a CSV that `trimtab fit` reads.
+
+    Of the demonstration that runs here, as they come: whatever was written until Ctrl-C counts.
+    Or, with --queries, what Prometheus remembers:
+
+    \b
+      url: http://127.0.0.1:9090
+      step_s: 60          # four scrape intervals or more
+      backends:
+        - name: web
+          wanted: kube_deployment_spec_replicas{deployment="web"}
+          ready: kube_deployment_status_replicas_ready{deployment="web"}
+          rate_rps: sum(rate(http_requests_total{app="web"}[$step]))
+          in_flight: sum(avg_over_time(http_requests_in_flight{app="web"}[$step]))
+          latency: sum by (le) (increase(http_duration_seconds_bucket{app="web"}[$step]))
+    """
+    try:
+        if queries:
+            told = _from_prometheus(output, queries, since)
+        else:
+            told = _from_stage(output, socket or running_socket(), seconds, step_s)
+    except FileExistsError as error:
+        raise click.ClickException(f"{output}: is there already: give another name") from error
+    except OSError as error:
+        raise click.ClickException(f"{output}: {error.strerror}") from error
+    click.echo(f"{output}: {told}")
+
+
+def _from_stage(output: Path, socket: Path, seconds: float | None, step_s: float) -> str:
+    from trimtab_controller.protocols import SensorError
+    from trimtab_controller.recorder import Recorder
+    from trimtab_proto.v1 import stage_pb2
+
+    begin_s = due_s = time.monotonic()
+    with connected(socket) as stage, output.open("x", encoding="utf-8") as out:
+        recorder = Recorder(out)
+        try:
+            while seconds is None or due_s <= begin_s + seconds:
+                time.sleep(max(0.0, due_s - time.monotonic()))
+                recorder.see(stage.GetStatus(stage_pb2.GetStatusRequest(), timeout=DEADLINE_S))
+                # A step that was slept through is left out, not made up for.
+                due_s += step_s * max(1, ceil((time.monotonic() - due_s) / step_s))
+        except SensorError as error:
+            raise click.ClickException(f"{error}; what was recorded is in {output}") from error
+        except KeyboardInterrupt:
+            pass
+    return f"{time.monotonic() - begin_s:.0f} s recorded"
+
+
+def _from_prometheus(output: Path, queries: Path, since_s: float) -> str:
+    from trimtab_agents.fit.recording import write_recordings
+    from trimtab_controller.prometheus import PrometheusError, read_queries, recordings
+    from trimtab_sim.schema import ConfigError
+
+    try:
+        found = recordings(read_queries(queries), since_s, time.time())
+    except (ConfigError, PrometheusError) as error:
+        raise click.ClickException(str(error)) from error
+    write_recordings(output, found)
+    return ", ".join(f"{len(one.time_s)} rows of {one.backend}" for one in found)
