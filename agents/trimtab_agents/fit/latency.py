@@ -86,7 +86,7 @@ class Shape:
         mean_s, scv = float(np.exp(log_mean_s)), float(np.exp(log_scv))
         bounds = len(seen.bounds_s)
         self._late.fill(np.arange(bounds), seen.bounds_s / mean_s, np.full(bounds, scv))
-        self._waiting.fill(np.arange(len(ones)), self._slots * ones, mean_s * ones, scv * ones)
+        self._waiting.fill(np.arange(len(ones)), self._slots * ones, mean_s * ones, scv * ones, 0.0 * ones)
         capacity = seen.replicas * self._slots / mean_s
         carried = capacity * np.clip(seen.rate_rps / capacity, 1e-6, MOST_UTILISATION)
         log_busy, p_wait, imbalance_s = self._waiting.at(seen.replicas, carried / capacity)
