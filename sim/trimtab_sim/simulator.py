@@ -195,12 +195,9 @@ class Simulator:
         failing = 1.0 - (weight * answered) @ self._ones
         early = np.zeros_like(requests)
         made = retries.attempts(requests, lost, failing, early)
-        # How many come again within the tick depends on the queue, and the queue on them.
         if retries.hurried:
-            change = made.sum(axis=0)[:, None] * weight * answered - self._work(ready)
-            after = np.maximum(before + change, 0.0)
-            impatient = queues.impatient(before, after, ready)
-            early = (retries.early(impatient, after > before) * weight * answered) @ self._ones
+            # How many come again within the tick depends on the queue, and the queue on them.
+            early = self._early(made.sum(axis=0), answered, ready)
             made = retries.attempts(requests, lost, failing, early)
         again = made[1:].sum(axis=0)[:, None] * weight
         arrived, offered = arrived + again, offered + again / self._tick_s
@@ -214,9 +211,13 @@ class Simulator:
             misses += lost * retries.missed(failing, late, spent=1)
         return misses
 
-    def _work(self, ready: Floats) -> Floats:
-        """Requests that replicas can serve in a tick."""
-        return ready * self._profiles.replica_rps * self._tick_s
+    def _early(self, attempts: Floats, answered: Floats, ready: Floats) -> Floats:
+        """Share of ``attempts`` ``[B]`` that come again within the tick, by what then waits."""
+        sent, before = self._weight * answered, self._queues.waiting
+        work = ready * self._profiles.replica_rps * self._tick_s
+        after = np.maximum(before + attempts[:, None] * sent - work, 0.0)
+        impatient = self._queues.impatient(before, after, ready)
+        return np.asarray((self._retries.early(impatient, after > before) * sent) @ self._ones)
 
     def _share(self, weight: Floats) -> Floats:
         """Weights that sum to 1; a route whose weights sum to 0 is refused, as Envoy does."""

@@ -66,6 +66,8 @@ class Slow:
         self.count = np.zeros(profiles.shape)
         self._ready = np.zeros(profiles.shape)
         self._backlog = np.zeros(profiles.shape)
+        # What the tables say of this tick, ``[backends with slow ones, _COLUMNS]``.
+        self._fate = np.zeros((0, _COLUMNS))
         self._late = LateShare(profiles.shape)
         self._tables: dict[tuple[int, float], int] = {}
         self._cells = np.zeros((0, 4 * _COLUMNS))

@@ -7,7 +7,7 @@ exceeds the SLO. Replicas may crash, or be slow. Clients may lose patience: then
 request again, and no server learns that the old one is no longer waited for.
 
 ``python tests/sim/event_model.py steady|changes|failures`` prints the tables again that are
-committed here and in ``agents/trimtab_agents/bench/fidelity``; hours of traffic take minutes.
+committed in ``agents/trimtab_agents/bench/fidelity``; hours of simulated traffic take minutes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import product
 
 import numpy as np
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from trimtab_agents.bench.fidelity.cases import (
     BUCKET_S,
     CHANGES,
+    FAILURES,
     SERVICE_S,
     SLO_S,
     TIMEOUT_S,
@@ -253,46 +254,6 @@ def run(
 
 
 CHANGE_RUNS = 40
-
-ROUND_ROBIN, RANDOM = Backend(balancer="round_robin"), Backend(balancer="random")
-SLOW = Backend(slow=2, slow_factor=4.0)
-STORMY = Backend(retries=3, patience_s=1.0)
-FAILURES = {
-    "half crash": Change(Backend(), 10, (Phase(20, 480), Phase(15, 480, 0, 5), Phase(25, 480, 5))),
-    "crash in a queue": Change(
-        Backend(), 10, (Phase(20, 480), Phase(10, 1000), Phase(30, 600, 0, 2))
-    ),
-    "crash, one slot": Change(
-        Backend(1), 16, (Phase(20, 160), Phase(20, 160, 0, 7), Phase(20, 160, 7))
-    ),
-    "storm": Change(STORMY, 10, (Phase(20, 560), Phase(10, 1200), Phase(40, 560))),
-    "storm passes": Change(STORMY, 10, (Phase(20, 240), Phase(5, 1000), Phase(35, 120))),
-    "storm, scaled": Change(STORMY, 10, (Phase(20, 560), Phase(10, 1000), Phase(40, 560, 25))),
-    "crash, retried": Change(STORMY, 10, (Phase(20, 240), Phase(20, 240, 0, 5), Phase(20, 240, 5))),
-    "round robin": Change(ROUND_ROBIN, 10, (Phase(20, 480), Phase(15, 1040), Phase(25, 1040, 10))),
-    "round robin, scv 4": Change(
-        replace(ROUND_ROBIN, scv=4.0), 10, (Phase(20, 400), Phase(20, 560), Phase(20, 640))
-    ),
-    "random": Change(RANDOM, 10, (Phase(20, 400), Phase(20, 560), Phase(20, 640))),
-    "slow": Change(SLOW, 10, (Phase(20, 400), Phase(20, 560), Phase(20, 480))),
-    "slow, overloaded": Change(SLOW, 10, (Phase(20, 400), Phase(10, 900), Phase(30, 400))),
-    "slow, one slot": Change(
-        replace(SLOW, slots=1, slow_factor=3.0),
-        16,
-        (Phase(20, 140), Phase(20, 220), Phase(20, 140)),
-    ),
-    "slow, round robin": Change(
-        Backend(balancer="round_robin", slow=2, slow_factor=2.0),
-        10,
-        (Phase(20, 300), Phase(20, 480), Phase(20, 300)),
-    ),
-    "errors": Change(
-        Backend(error_share=0.3), 10, (Phase(20, 480), Phase(20, 1200), Phase(20, 480))
-    ),
-    "errors, retried": Change(
-        Backend(error_share=0.3, retries=2), 10, (Phase(20, 300), Phase(20, 560), Phase(20, 300))
-    ),
-}
 
 UTILISATIONS = {0.3: 300_000, 0.6: 400_000, 0.8: 600_000, 0.9: 1_000_000, 0.95: 2_000_000}
 SHAPES = [(c, 1.0) for c in (1, 4, 16)] + [(4, 0.25), (4, 4.0)]

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from trimtab_sim.balancers import Balancer
+from trimtab_agents.bench.fidelity import changes
+from trimtab_agents.bench.fidelity.cases import FAILURES
 from trimtab_sim.profile import BackendProfile, Profile, Profiles
 from trimtab_sim.simulator import Simulator, Tick
-
-from . import event_model
 
 Floats = NDArray[np.float64]
 BACKEND = BackendProfile("a", startup_mean_s=10.0, startup_cv=0.0)
@@ -53,71 +50,21 @@ LIMITS_5S = LIMITS | {
 }
 
 
-def simulate(change: event_model.Change, tick_s: float, copies: int = 200) -> Floats:
-    """Per bucket: requests, misses, mean number in system over its last tick, attempts."""
-    slots, scv = change.backend.slots, change.backend.scv
-    backend = BackendProfile(
-        "a",
-        slots,
-        event_model.SERVICE_S,
-        scv,
-        startup_mean_s=0.0,
-        startup_cv=0.0,
-        error_share=change.backend.error_share,
-        slow_factor=change.backend.slow_factor,
-        balancer=Balancer[change.backend.balancer.upper()],
-    )
-    profile = Profile(
-        "api",
-        (backend,),
-        event_model.SLO_S,
-        timeout_s=event_model.TIMEOUT_S,
-        retries=change.backend.retries,
-        patience_s=change.backend.patience_s,
-    )
-    simulator = Simulator(Profiles.stack([profile] * copies), tick_s, np.random.default_rng(2))
-    replicas, ticks = np.full((copies, 1), float(change.replicas)), []
-    ones = np.ones_like(replicas)
-    simulator.reset(replicas, ones)
-    simulator.slow.strike(change.backend.slow * ones)
-    for phase in change.phases:
-        simulator.failures.crash(phase.crashed * ones)
-        replicas = replicas + phase.added - phase.crashed
-        for _ in range(round(phase.seconds / tick_s)):
-            tick = simulator.step(np.full(copies, float(phase.rate_rps)), replicas, ones)
-            sent = tick.sensed.rate_rps.sum(axis=1) * tick_s
-            flows = (tick.requests, tick.misses, simulator.in_flight[:, 0], sent)
-            ticks.append([flow.mean() for flow in flows])
-    buckets = np.array(ticks).reshape(-1, round(event_model.BUCKET_S / tick_s), 4)
-    sums = buckets.sum(axis=1)
-    return np.column_stack([sums[:, :2], buckets[:, -1, 2], sums[:, 3]])
-
-
-def read() -> dict[str, Floats]:
-    """The committed table of ``event_model.py failures``: case to rows of its numbers."""
-    cases: dict[str, list[list[float]]] = {}
-    with (Path(__file__).parent / "failures.csv").open() as file:
-        for name, _, *numbers in list(csv.reader(file))[1:]:
-            cases.setdefault(name, []).append([float(number) for number in numbers])
-    return {name: np.array(rows) for name, rows in cases.items()}
-
-
 @pytest.mark.parametrize("tick_s", [1.0, 5.0])
-@pytest.mark.parametrize("name", event_model.FAILURES)
+@pytest.mark.parametrize("name", FAILURES)
 def test_failures_are_lived_through_as_in_the_event_model(name: str, tick_s: float) -> None:
-    arrived, late, late_half_width, inside, sent = read()[name].T
-    ours = simulate(event_model.FAILURES[name], tick_s)
+    expected, found = changes.referenced()[name], changes.simulated(FAILURES[name], tick_s)
     limits = (LIMITS if tick_s == 1.0 else LIMITS_5S).get(name, Limits())
-    total = (arrived * late).sum() / arrived.sum()
+    total = expected.total.value
     aim = max(0.05 * total, 0.005)
-    assert ours[:, 1].sum() / ours[:, 0].sum() == pytest.approx(total, abs=limits.total * aim)
-    worst = np.abs(ours[:, 1] / ours[:, 0] - late) - late_half_width
+    assert found.total.value == pytest.approx(total, abs=limits.total * aim)
+    worst = np.abs(found.late - expected.late) - expected.half_width
     assert worst.max() < limits.worst
-    assert ours[:, 3].sum() == pytest.approx(sent.sum(), rel=0.05)
+    assert found.sent.sum() == pytest.approx(expected.sent.sum(), rel=0.05)
     if tick_s == 1.0:
         # The reference counts at the bucket's end, the simulator over the tick before it.
-        off = np.abs(ours[:, 2] - inside) / inside.max()
-        assert off.max() < limits.inside, (np.round(ours[:, 2]), inside)
+        off = np.abs(found.inside - expected.inside) / expected.inside.max()
+        assert off.max() < limits.inside, (np.round(found.inside), expected.inside)
 
 
 def start(batch: int = 1, slo_s: float = 0.3, **changes: float) -> Simulator:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 from typing import Any
 
 import numpy as np
@@ -142,6 +142,15 @@ def test_weights_that_sum_to_zero_leave_the_route_as_it_was() -> None:
     simulator.step(np.zeros(1), wanted, np.array([[1.0, 3.0]]))
     tick = simulator.step(np.zeros(1), wanted, np.zeros((1, 2)))
     np.testing.assert_allclose(tick.sensed.weight, [[0.25, 0.75]])
+
+
+def test_what_is_left_out_is_off_for_every_service_and_backend() -> None:
+    stacked = Profiles.stack([Profile("two", (BACKEND, BACKEND)), Profile("also", (BACKEND,) * 2)])
+    needed = [field.name for field in fields(Profiles) if field.default is MISSING]
+    bare = Profiles(**{name: getattr(stacked, name) for name in needed})
+    assert len(needed) < len(fields(Profiles))
+    for field in fields(Profiles):
+        np.testing.assert_array_equal(getattr(bare, field.name), getattr(stacked, field.name))
 
 
 def test_absent_backends_stay_empty() -> None:

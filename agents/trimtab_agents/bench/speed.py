@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from typing import Any
@@ -22,11 +22,24 @@ import trimtab_envs  # noqa: F401 - registers the environments
 from trimtab_agents.bench.event_service import EventService
 from trimtab_envs.codec import DECISION_S
 from trimtab_envs.episodes import Episodes, EpisodeSource
-from trimtab_sim.profile import Floats
+from trimtab_sim.profile import Floats, Profiles
 from trimtab_sim.simulator import Simulator
 
 TICK_S = 5.0
+DECISION_TICKS = round(DECISION_S / TICK_S)
 SERVICES, BACKENDS = 1024, 2
+# Of the simulator's features, those that are off by default.
+FEATURES = {
+    "sample_s": 15.0,
+    "dropout_share": 0.02,
+    "stall_per_h": 0.2,
+    "freeze_per_h": 0.2,
+    "retries": 2.0,
+    "crash_per_h": 0.02,
+    "preempt_per_h": 0.1,
+    "zone_loss_per_h": 0.02,
+    "error_share": 0.001,
+}
 EVENT_SERVICES = 16
 HEADROOM = 1.3
 SEED = 0
@@ -95,20 +108,28 @@ def event_model() -> Piece:
 
 
 def simulation(ticks: int = 60) -> Piece:
-    """A batch of random services under random loads, scaled at every tick as a plain rule would."""
+    """A batch of random services under random loads, scaled twice a minute; nothing is off."""
     source = EpisodeSource(_rng(), TICK_S, pool=64)
     episodes = source.draw(SERVICES, BACKENDS)
-    simulator = Simulator(episodes.profiles, TICK_S, _rng())
+    profiles = _all_on(episodes.profiles)
+    simulator = Simulator(profiles, TICK_S, _rng())
     rates = _rates(source, episodes, ticks)
-    weight = np.full(episodes.profiles.shape, 1.0 / BACKENDS)
-    wanted = np.ceil(HEADROOM * rates[:, :, None] * weight / episodes.profiles.replica_rps)
+    weight = np.full(profiles.shape, 1.0 / BACKENDS)
+    wanted = np.ceil(HEADROOM * rates[:, :, None] * weight / profiles.replica_rps)
     simulator.reset(wanted[0], weight)
 
     def run() -> None:
-        for rate, replicas in zip(rates, wanted, strict=True):
-            simulator.step(rate, replicas, weight)
+        for tick, rate in enumerate(rates):
+            simulator.step(rate, wanted[tick - tick % DECISION_TICKS], weight)
 
     return Piece("service_ticks", "service-ticks", 1e6, SERVICES * ticks, BACKENDS * TICK_S, run)
+
+
+def _all_on(profiles: Profiles) -> Profiles:
+    features = {
+        name: np.full_like(getattr(profiles, name), value) for name, value in FEATURES.items()
+    }
+    return replace(profiles, **features)
 
 
 def _rates(source: EpisodeSource, episodes: Episodes, ticks: int) -> Floats:
@@ -128,8 +149,8 @@ def environment(decisions: int = 200) -> Piece:
             if env.step(action)[3]:
                 env.reset()
 
-    ticks = round(DECISION_S / TICK_S)
-    return Piece("env_ticks", "ticks", 1e4, decisions * ticks, TICK_S, run)
+    ticks = decisions * DECISION_TICKS
+    return Piece("env_ticks", "ticks", 1e4, ticks, TICK_S, run)
 
 
 def training() -> Piece:

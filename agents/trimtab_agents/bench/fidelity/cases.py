@@ -6,7 +6,7 @@ nothing of it may be needed here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 SERVICE_S = 0.050
@@ -65,5 +65,45 @@ CHANGES = {
     "one slot": Change(Backend(1), 16, (Phase(20, 160), Phase(15, 420), Phase(25, 420, 16))),
     "sixteen slots": Change(
         Backend(16, 0.25), 4, (Phase(20, 640), Phase(15, 1600), Phase(25, 1600, 4))
+    ),
+}
+
+ROUND_ROBIN, RANDOM = Backend(balancer="round_robin"), Backend(balancer="random")
+SLOW = Backend(slow=2, slow_factor=4.0)
+STORMY = Backend(retries=3, patience_s=1.0)
+FAILURES = {
+    "half crash": Change(Backend(), 10, (Phase(20, 480), Phase(15, 480, 0, 5), Phase(25, 480, 5))),
+    "crash in a queue": Change(
+        Backend(), 10, (Phase(20, 480), Phase(10, 1000), Phase(30, 600, 0, 2))
+    ),
+    "crash, one slot": Change(
+        Backend(1), 16, (Phase(20, 160), Phase(20, 160, 0, 7), Phase(20, 160, 7))
+    ),
+    "storm": Change(STORMY, 10, (Phase(20, 560), Phase(10, 1200), Phase(40, 560))),
+    "storm passes": Change(STORMY, 10, (Phase(20, 240), Phase(5, 1000), Phase(35, 120))),
+    "storm, scaled": Change(STORMY, 10, (Phase(20, 560), Phase(10, 1000), Phase(40, 560, 25))),
+    "crash, retried": Change(STORMY, 10, (Phase(20, 240), Phase(20, 240, 0, 5), Phase(20, 240, 5))),
+    "round robin": Change(ROUND_ROBIN, 10, (Phase(20, 480), Phase(15, 1040), Phase(25, 1040, 10))),
+    "round robin, scv 4": Change(
+        replace(ROUND_ROBIN, scv=4.0), 10, (Phase(20, 400), Phase(20, 560), Phase(20, 640))
+    ),
+    "random": Change(RANDOM, 10, (Phase(20, 400), Phase(20, 560), Phase(20, 640))),
+    "slow": Change(SLOW, 10, (Phase(20, 400), Phase(20, 560), Phase(20, 480))),
+    "slow, overloaded": Change(SLOW, 10, (Phase(20, 400), Phase(10, 900), Phase(30, 400))),
+    "slow, one slot": Change(
+        replace(SLOW, slots=1, slow_factor=3.0),
+        16,
+        (Phase(20, 140), Phase(20, 220), Phase(20, 140)),
+    ),
+    "slow, round robin": Change(
+        Backend(balancer="round_robin", slow=2, slow_factor=2.0),
+        10,
+        (Phase(20, 300), Phase(20, 480), Phase(20, 300)),
+    ),
+    "errors": Change(
+        Backend(error_share=0.3), 10, (Phase(20, 480), Phase(20, 1200), Phase(20, 480))
+    ),
+    "errors, retried": Change(
+        Backend(error_share=0.3, retries=2), 10, (Phase(20, 300), Phase(20, 560), Phase(20, 300))
     ),
 }

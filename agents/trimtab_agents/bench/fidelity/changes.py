@@ -12,12 +12,14 @@ import numpy as np
 from trimtab_agents.bench.fidelity.cases import (
     BUCKET_S,
     CHANGES,
+    FAILURES,
     SERVICE_S,
     SLO_S,
     TIMEOUT_S,
     Change,
 )
 from trimtab_agents.bench.fidelity.rows import EVENT_MODEL, Estimate, Row
+from trimtab_sim.balancers import Balancer
 from trimtab_sim.profile import BackendProfile, Floats, Profile, Profiles
 from trimtab_sim.simulator import Simulator
 
@@ -26,13 +28,14 @@ from trimtab_sim.simulator import Simulator
 class Course:
     """Per bucket of ``BUCKET_S``: requests, share late with its half-width, and who is inside.
 
-    ``inside`` is the number in the system at the bucket's end.
+    ``inside`` is the number in the system at the bucket's end, ``sent`` counts attempts.
     """
 
     requests: Floats
     late: Floats
     half_width: Floats
     inside: Floats
+    sent: Floats
 
     @property
     def total(self) -> Estimate:
@@ -47,11 +50,12 @@ class Course:
 
 
 def referenced() -> dict[str, Course]:
-    """What the event model found: ``event_model.py changes``."""
+    """What the event model found: ``event_model.py changes`` and ``failures``."""
     rows: dict[str, list[list[float]]] = {}
-    with (files(__package__) / "changes.csv").open() as file:
-        for name, _, *numbers in list(csv.reader(file))[1:]:
-            rows.setdefault(name, []).append([float(number) for number in numbers])
+    for table in ("changes.csv", "failures.csv"):
+        with (files(__package__) / table).open() as file:
+            for name, _, *numbers in list(csv.reader(file))[1:]:
+                rows.setdefault(name, []).append([float(number) for number in numbers])
     return {name: Course(*np.array(numbers).T) for name, numbers in rows.items()}
 
 
@@ -63,29 +67,47 @@ def simulated(change: Change, tick_s: float, copies: int = 200) -> Course:
     replicas, ticks = np.full((copies, 1), float(change.replicas)), []
     ones = np.ones_like(replicas)
     simulator.reset(replicas, ones)
+    simulator.slow.strike(change.backend.slow * ones)
     for phase in change.phases:
         simulator.failures.crash(phase.crashed * ones)
         replicas = replicas + phase.added - phase.crashed
         for _ in range(round(phase.seconds / tick_s)):
             tick = simulator.step(np.full(copies, float(phase.rate_rps)), replicas, ones)
-            ticks.append((tick.requests, tick.misses, simulator.in_flight[:, 0]))
-    flows = np.array(ticks).reshape(-1, round(BUCKET_S / tick_s), 3, copies)
-    requests, misses, _ = np.moveaxis(flows.sum(axis=1), 1, 0)
+            sent = tick.sensed.rate_rps.sum(axis=1) * tick_s
+            ticks.append((tick.requests, tick.misses, simulator.in_flight[:, 0], sent))
+    flows = np.array(ticks).reshape(-1, round(BUCKET_S / tick_s), 4, copies)
+    requests, misses, _, sent = np.moveaxis(flows.sum(axis=1), 1, 0)
     shares = misses / np.maximum(requests, 1.0)
     return Course(
         requests=requests.mean(axis=1),
         late=misses.sum(axis=1) / requests.sum(axis=1),
         half_width=1.96 * shares.std(axis=1, ddof=1) / copies**0.5,
         inside=flows[:, -1, 2].mean(axis=-1),
+        sent=sent.mean(axis=1),
     )
 
 
 def _profile(change: Change) -> Profile:
     given = change.backend
     backend = BackendProfile(
-        "a", given.slots, SERVICE_S, given.scv, startup_mean_s=0.0, startup_cv=0.0
+        "a",
+        given.slots,
+        SERVICE_S,
+        given.scv,
+        startup_mean_s=0.0,
+        startup_cv=0.0,
+        error_share=given.error_share,
+        slow_factor=given.slow_factor,
+        balancer=Balancer[given.balancer.upper()],
     )
-    return Profile("api", (backend,), SLO_S, timeout_s=TIMEOUT_S)
+    return Profile(
+        "api",
+        (backend,),
+        SLO_S,
+        timeout_s=TIMEOUT_S,
+        retries=given.retries,
+        patience_s=given.patience_s,
+    )
 
 
 Pair = tuple[Course, Course]
@@ -94,7 +116,8 @@ Pair = tuple[Course, Course]
 
 def pairs(tick_s: float) -> dict[str, Pair]:
     """All changes for which there is a reference."""
-    return {name: (e, simulated(CHANGES[name], tick_s)) for name, e in referenced().items()}
+    changes = CHANGES | FAILURES
+    return {name: (e, simulated(changes[name], tick_s)) for name, e in referenced().items()}
 
 
 def change_rows(pairs: Mapping[str, Pair]) -> Iterator[Row]:
