@@ -23,8 +23,8 @@ DRAWS = 500
 BLOCK_SEGMENTS, BLOCK_WINDOWS = 4, 12
 LEAST_SEGMENTS = 12
 LEAST_STARTS = 3
-# The simulator's steady state is not the truth: 90 % of its errors in log service time and scv are
-# smaller, by `trimtab bench fit`, where more requests no longer help.
+# The simulator's steady state is not the truth, and more requests do not help: 95 % of the errors
+# that `trimtab bench fit` shows in log service time and scv are smaller.
 MODEL_ERROR = 0.015, 0.04
 # Slots from some number to more than so many times that are no number.
 WIDE = 2.0

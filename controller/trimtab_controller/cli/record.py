@@ -37,7 +37,7 @@ def record(
     queries: Path | None,
     since: float,
 ) -> None:
-    """Write a service's metrics to OUTPUT, a CSV that `trimtab fit` reads.
+    """Write a service's metrics to OUTPUT, for `trimtab fit`.
 
     Of the demonstration that runs here, as they come: whatever was written until Ctrl-C counts.
     Or, with --queries, what Prometheus remembers:
