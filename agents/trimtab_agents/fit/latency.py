@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trimtab_sim.balancers import Balancer
 from trimtab_sim.profile import Floats
 from trimtab_sim.service_time import LateShare
 from trimtab_sim.waiting import Waiting
@@ -86,7 +87,8 @@ class Shape:
         mean_s, scv = float(np.exp(log_mean_s)), float(np.exp(log_scv))
         bounds = len(seen.bounds_s)
         self._late.fill(np.arange(bounds), seen.bounds_s / mean_s, np.full(bounds, scv))
-        self._waiting.fill(np.arange(len(ones)), self._slots * ones, mean_s * ones, scv * ones, 0.0 * ones)
+        alike = (value * ones for value in (self._slots, mean_s, scv, Balancer.LEAST_REQUEST))
+        self._waiting.fill(np.arange(len(ones)), *alike)
         capacity = seen.replicas * self._slots / mean_s
         carried = capacity * np.clip(seen.rate_rps / capacity, 1e-6, MOST_UTILISATION)
         log_busy, p_wait, imbalance_s = self._waiting.at(seen.replicas, carried / capacity)
