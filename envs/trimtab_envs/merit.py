@@ -34,7 +34,7 @@ LATE_STARTUPS, LATE_S = 2.0, 30.0
 # What is routed while there is no load, so that there is a route.
 SOME_RPS = 1e-6
 # Divides where there is nothing to divide.
-TINY = 1e-300
+TINY = 1e-12
 
 
 class Merit:
