@@ -30,6 +30,8 @@ from trimtab_sim.profile import Floats
 NUMBERS = ("time_s", "wanted", "ready", "rate_rps", "in_flight")
 BACKEND, BUCKET = "backend", "le_"
 LEAST_ROWS = 10
+# In steps. What is missing for longer says too little of what came after.
+LONGEST_HOLE = 100
 
 
 class RecordingError(ValueError):
@@ -62,14 +64,14 @@ class Recording:
 def write_header(out: IO[str], bounds_s: Sequence[float]) -> None:
     """The first line of a recording."""
     buckets = [f"{BUCKET}{bound_s:g}" for bound_s in (*bounds_s, inf)]
-    out.write(",".join((*NUMBERS[:1], BACKEND, *NUMBERS[1:], *buckets)) + "\n")
+    csv.writer(out, lineterminator="\n").writerow((NUMBERS[0], BACKEND, *NUMBERS[1:], *buckets))
 
 
 def write_row(out: IO[str], backend: str, numbers: Sequence[float], answers: Floats) -> None:
     """One line: ``numbers`` as in `NUMBERS`, ``answers`` of the window per bucket."""
     counts = np.cumsum(answers)
     first, *others = (f"{number:.13g}" for number in (*numbers, *counts))
-    out.write(",".join((first, backend, *others)) + "\n")
+    csv.writer(out, lineterminator="\n").writerow((first, backend, *others))
 
 
 def write_recordings(path: Path, recordings: Iterable[Recording]) -> None:
@@ -165,7 +167,13 @@ class _Columns:
             raise self._error(
                 lines[-1], f"{len(rows)} rows of backend {backend!r}: {LEAST_ROWS} at least"
             )
-        for line, gap_s in zip(lines[1:], np.diff(table[:, 0]), strict=True):
+        gaps_s = np.diff(table[:, 0])
+        for line, gap_s in zip(lines[1:], gaps_s, strict=True):
+            if gap_s > LONGEST_HOLE * np.median(gaps_s) > 0.0:
+                raise self._error(
+                    line, f"comes {gap_s:g} s after the row before: fit what is before and after "
+                    "such a hole on its own"
+                )  # fmt: skip
             if gap_s <= 0.0:
                 raise self._error(line, f"time goes back by {-gap_s:g} s: sort the rows by time")
         table = _even(table)
