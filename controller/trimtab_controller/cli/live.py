@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
 from trimtab_agents.bundle import BundleError
-from trimtab_controller.cli.up import Number, Refused
+from trimtab_controller.cli.up import Number, Refused, check_folder_of
 from trimtab_controller.live_bench.bench import HPA_TARGET, TRACE, Begin, Choices, bench
 from trimtab_controller.live_bench.watch import Interrupted
 from trimtab_controller.up.folder import FolderError, default_path
@@ -70,15 +70,14 @@ def live(json_path: Path | None, path: Path | None, **chosen: Any) -> None:
     """Run HPA and policy on the real local stage in turn, beside the simulator's prediction.
 
     Both meet the same arrivals: a real trace, sixty times faster than life. Then the load climbs
-    stairs, to see how soon the policy acts. It takes about four minutes, needs nothing but this
+    stairs, to see how soon the policy acts. It takes about five minutes, needs nothing but this
     machine, and uses 127.0.0.1 only; other work on the machine shows as a larger gap.
 
     Exits with 0 when every bar is met, 3 when one is not, 1 when it could not be measured,
     2 when it was asked for something impossible, and 130 when it was interrupted.
     """
     chosen["trace"] = shipped_traces().get(str(chosen["trace"]), chosen["trace"])
-    if json_path is not None and not json_path.parent.is_dir():
-        raise Refused(f"{json_path}: its folder does not exist")
+    check_folder_of(json_path)
     try:
         with _progress() as begin:
             result = bench(Choices(path or default_path() / "live", **chosen), begin)

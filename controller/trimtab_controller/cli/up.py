@@ -121,7 +121,7 @@ def up(
     stage = replace(DEFAULTS.stage, trace=_checked_trace(trace, speed), speed=speed, port=port)
     options = Options(stage, mode, policy)
     _check_port(port)
-    _check_folder_of(json_file)
+    check_folder_of(json_file)
     _check_policy(policy)
     try:
         with claim(path or default_path()) as folder:
@@ -215,6 +215,7 @@ def _check_policy(bundle: Path | None) -> None:
             raise Refused(str(error)) from error
 
 
-def _check_folder_of(file: Path | None) -> None:
+def check_folder_of(file: Path | None) -> None:
+    """Refuse a file that could not be written at the end of a run."""
     if file is not None and not os.access(file.parent, os.W_OK):
         raise Refused(f"{file}: its folder does not exist or cannot be written")
