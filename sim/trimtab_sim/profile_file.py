@@ -44,7 +44,7 @@ class BackendSpec:
     @property
     def profile(self) -> BackendProfile:
         """The same for the simulator."""
-        return BackendProfile(**{f.name: getattr(self, f.name) for f in fields(BackendProfile)})
+        return BackendProfile(**{f.name: getattr(self, f.name) for f in fields(BackendSpec)})
 
 
 @dataclass(frozen=True, slots=True)
