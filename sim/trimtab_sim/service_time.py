@@ -71,9 +71,11 @@ class LateShare:
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self._first = np.arange(np.prod(shape)).reshape(shape) * (CELLS + 1)
-        # Per node of the wait, 0 to 1 SLO: P(late), and its integral over the wait.
+        # Per node of the wait, 0 to 1 SLO: P(late).
         self._tail = np.ones(self._first.size * (CELLS + 1))
-        self._integral = np.zeros_like(self._tail)
+        # The same per cell, together because they are looked up together: P(late) at both ends,
+        # and the integral up to it.
+        self._cells = np.ones((self._first.size * (CELLS + 1), 3))
         # Per node of v: P(late | exponential wait) - P(late | no wait).
         self._exponential = np.zeros_like(self._tail)
 
@@ -84,7 +86,9 @@ class LateShare:
         tail = np.maximum(1.0 - below[:, ::-1], 0.0)
         steps = (tail[:, 1:] + tail[:, :-1]) / (2 * CELLS)
         self._tail.reshape(-1, CELLS + 1)[rows] = tail
-        self._integral.reshape(-1, CELLS + 1)[rows, 1:] = np.cumsum(steps, axis=1)
+        cells = self._cells.reshape(-1, CELLS + 1, 3)
+        cells[rows, :-1, 0], cells[rows, :-1, 1] = tail[:, :-1], tail[:, 1:]
+        cells[rows, 0, 2], cells[rows, 1:, 2] = 0.0, np.cumsum(steps, axis=1)
         self._exponential.reshape(-1, CELLS + 1)[rows] = mass @ _EXPONENTIAL_KERNEL
 
     def along(self, start: Floats, end: Floats, rows: NDArray[np.intp]) -> Floats:
@@ -104,9 +108,9 @@ class LateShare:
         cell = np.minimum(position.astype(np.intp), CELLS - 1)
         part = position - cell
         index = first + cell
-        low, high = self._tail.take(index), self._tail.take(index + 1)
+        low, high, before = self._cells.take(index, axis=0).T
         area = (low + 0.5 * part * (high - low)) * part / CELLS
-        return np.asarray(self._integral.take(index) + area + (wait - inside))
+        return np.asarray(before + area + (wait - inside))
 
     def when_exponential(
         self, chance: Floats, rate: Floats, rows: NDArray[np.intp] | None = None

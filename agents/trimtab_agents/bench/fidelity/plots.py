@@ -15,7 +15,7 @@ from trimtab_agents.bench.plots import STYLE
 
 COLOURS = {"M/M/c": "#0b6fb8", "M/G/1": "#2a9d4a", EVENT_MODEL: "#d98a00"}
 AXES = {"wait": "mean wait, service times", "late": "share late"}
-COLUMNS = 4
+COLUMNS = 5
 
 
 def draw(steady: Sequence[Row], changes: Mapping[str, Pair], folder: Path) -> list[Path]:
@@ -63,7 +63,7 @@ def _steady(rows: Sequence[Row], path: Path) -> Path:
 def _changes(changes: Mapping[str, Pair], path: Path) -> Path:
     """Share late over time, one panel for each change."""
     lines = -(-len(changes) // COLUMNS)
-    figure, panels = _figure(lines, COLUMNS, (13.0, 2.6 * lines), sharey=True)
+    figure, panels = _figure(lines, COLUMNS, (14.0, 2.4 * lines), sharey=True)
     for axes in panels.flat[len(changes) :]:
         axes.set_axis_off()
     for axes, (name, (expected, found)) in zip(panels.flat, changes.items(), strict=False):
