@@ -44,7 +44,7 @@ class BackendSpec:
     @property
     def profile(self) -> BackendProfile:
         """The same for the simulator."""
-        return BackendProfile(**{f.name: getattr(self, f.name) for f in fields(BackendSpec)})
+        return BackendProfile(**_written(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +121,15 @@ def service_text(
         "name": profile.name,
         "slo": {"latency_s": profile.slo_latency_s, "share": profile.slo_share},
         **known("", {"timeout_s": profile.timeout_s, "metric_lag_s": profile.metric_lag_s}),
-        "backends": [known(backend.name, asdict(backend)) for backend in profile.backends],
+        "backends": [known(backend.name, _written(backend)) for backend in profile.backends],
     }
     if intervals:
         document["intervals"] = [asdict(interval) for interval in intervals]
     if unknown:
         document["unknown"] = [asdict(doubt) for doubt in unknown]
     return str(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100))
+
+
+def _written(backend: BackendProfile | BackendSpec) -> dict[str, Any]:
+    """What the file has of a backend."""
+    return {field.name: getattr(backend, field.name) for field in fields(BackendSpec)}
