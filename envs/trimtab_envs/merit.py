@@ -29,7 +29,8 @@ GREED = 6.0
 STRICTNESS = 20.0
 # Utilisation up to which the better backends are filled before load spills to worse ones.
 FULL = 0.8
-# Replicas that have not come after so many start-ups, and so long, are not counted on.
+# Replicas that have not come after so many start-ups, or not begun to start, and so long, are not
+# counted on.
 LATE_STARTUPS, LATE_S = 2.0, 30.0
 # What is routed while there is no load, so that there is a route.
 SOME_RPS = 1e-6
@@ -92,9 +93,11 @@ class Merit:
         come = (sensed.ready > self._ready) | (sensed.ready >= sensed.wanted)
         self._ready = sensed.ready.copy()
         self._waited_s = np.where(come, 0.0, self._waited_s + self._tick_s)
-        late_s = LATE_STARTUPS * self._profiles.startup_mean_s + LATE_S
         refused = sensed.starting + sensed.ready < sensed.wanted
-        self.soon = np.where(refused | (self._waited_s > late_s), sensed.ready, np.inf)
+        usual_s = np.where(refused, 0.0, LATE_STARTUPS * self._profiles.startup_mean_s)
+        # A stage may take a moment, and always a tick, to do what it is asked.
+        late = self._waited_s > usual_s + LATE_S + self._tick_s
+        self.soon = np.where(late, sensed.ready, np.inf)
 
     def _judge(self) -> None:
         profiles, service_s = self._profiles, self._profiles.service_time_s

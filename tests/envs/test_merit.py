@@ -90,6 +90,9 @@ def test_replicas_that_cannot_start_are_not_counted_on() -> None:
     assert np.isinf(merit.soon).all()
     simulator.failures.lose_zone(np.array([[60.0, 0.0]]))
     replicas, load = np.full((1, 2), 5.0), np.full(1, LOAD_RPS)
+    for _ in range(7):
+        merit.update(simulator.step(load, replicas, ONES).sensed)
+        assert np.isinf(merit.soon).all()
     merit.update(simulator.step(load, replicas, ONES).sensed)
     assert merit.soon.tolist() == [[0.0, np.inf]]
 

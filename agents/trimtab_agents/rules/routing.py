@@ -114,9 +114,7 @@ class RoutedRule(TargetRule):
         rate_rps = np.nan_to_num(sensed.rate_rps).sum(1, keepdims=True)
         view = View(self._profiles, rate_rps, self._full, capacity_rps, self._latency_s)
         built, routed = self._route(view)
-        built = (built + 1e-9 * self._profiles.present) / np.maximum(
-            built.sum(1, keepdims=True), 1e-9
-        )
+        built = built / np.maximum(built.sum(1, keepdims=True), 1e-9)
         routed = np.where(sensed.ready > 0.0, routed, 0.0)
         total = routed.sum(1, keepdims=True)
         weight = np.where(total > 0.0, routed / np.maximum(total, 1e-9), sensed.weight)
