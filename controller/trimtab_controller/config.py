@@ -6,49 +6,31 @@ later the custom resource's. `load` turns the file into what the loop works with
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
 
-from trimtab_controller.schema import (
+from trimtab_guard.limits import BackendLimits, ClusterLimits, Limits
+from trimtab_guard.modes import Mode
+from trimtab_guard.schedule import ALWAYS, Schedule
+from trimtab_sim import profile_file
+from trimtab_sim.profile import Profile
+from trimtab_sim.profile_file import SloSpec
+from trimtab_sim.schema import (
     ConfigError,
-    Count,
     NotNegative,
     Place,
     Positive,
     Range,
-    Share,
     read_file,
     read_mapping,
 )
-from trimtab_guard.limits import BackendLimits, ClusterLimits, Limits
-from trimtab_guard.modes import Mode
-from trimtab_guard.schedule import ALWAYS, Schedule
-from trimtab_sim.profile import BackendProfile, Profile
 
 
 @dataclass(frozen=True, slots=True)
-class SloSpec:
-    """``share`` of the requests must be answered within ``latency_s``."""
-
-    latency_s: Positive
-    share: Share
-
-
-@dataclass(frozen=True, slots=True)
-class BackendSpec:
-    """One scalable group of replicas; the fields are `BackendProfile`'s."""
-
-    name: str
-    concurrency: Count
-    service_time_s: Positive
-    startup_mean_s: Positive
-    min_replicas: Annotated[int, Range(least=0)]
-    max_replicas: Count
-    service_scv: NotNegative = 1.0
-    startup_cv: NotNegative = 0.2
-    price: Positive = 1.0
+class BackendSpec(profile_file.BackendSpec):
+    """One scalable group of replicas, within the guard's limits."""
 
     def __post_init__(self) -> None:
         # What the guard would refuse is refused here, where its line is known.
@@ -119,10 +101,7 @@ class ServiceSpec:
         """What the policy must know of the service."""
         return Profile(
             name=self.name,
-            backends=tuple(
-                BackendProfile(**{f.name: getattr(b, f.name) for f in fields(BackendProfile)})
-                for b in self.backends
-            ),
+            backends=tuple(backend.profile for backend in self.backends),
             slo_latency_s=self.slo.latency_s,
             slo_share=self.slo.share,
             timeout_s=self.timeout_s,

@@ -33,7 +33,6 @@ from trimtab_controller.protocols import Policy, PolicyError, Stage, StageError
 from trimtab_controller.recommend import Recommender
 from trimtab_controller.reload import Reloader
 from trimtab_controller.retention import Keeper
-from trimtab_controller.schema import ConfigError
 from trimtab_controller.sense import Eyes
 from trimtab_controller.sensors.envoy import EnvoySensor
 from trimtab_controller.server import AddressError, Server
@@ -42,6 +41,7 @@ from trimtab_controller.signals import Inbox
 from trimtab_controller.stages.local import LocalStage
 from trimtab_controller.worst_case import described
 from trimtab_guard.modes import Mode
+from trimtab_sim.schema import ConfigError
 
 log = logging.getLogger(__name__)
 

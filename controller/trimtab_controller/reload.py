@@ -14,8 +14,8 @@ from trimtab_controller.config import Config, ServiceSpec, load
 from trimtab_controller.journal import Journal, JournalError
 from trimtab_controller.protocols import Clock
 from trimtab_controller.recommend import Recommender
-from trimtab_controller.schema import ConfigError
 from trimtab_controller.service import Service
+from trimtab_sim.schema import ConfigError
 
 log = logging.getLogger(__name__)
 

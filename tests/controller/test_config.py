@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from trimtab_controller.config import load
-from trimtab_controller.schema import ConfigError
 from trimtab_guard.limits import BackendLimits, ClusterLimits, Limits
 from trimtab_guard.modes import Mode
+from trimtab_sim.schema import ConfigError
 from trimtab_stage.config import DEMO
 
 GOOD = """\
@@ -127,7 +127,7 @@ def test_the_demonstration_describes_its_stage() -> None:
         ("hold_s: 600", "blind_s: 20", 19, "services[0].limits: service 'web': blind_s is 20"),
         (GOOD[GOOD.index("services") :], "services: []", 2, "a list with at least one entry"),
         (GOOD, "- 1", 1, "the file: must be a mapping with the keys services"),
-        (GOOD, "", 1, "the file is empty: start from demo.yaml"),
+        (GOOD, "", 1, "the file is empty: give it the keys services"),
     ],
 )
 def test_mistakes(tmp_path: Path, old: str, new: str, line: int, message: str) -> None:

@@ -193,7 +193,7 @@ def limits_in(config: Path | None) -> tuple[dict[str, Limits] | None, ClusterLim
     if config is None:
         return None, None
     from trimtab_controller.config import load
-    from trimtab_controller.schema import ConfigError
+    from trimtab_sim.schema import ConfigError
 
     try:
         found = load(config)

@@ -22,8 +22,8 @@ def limits() -> None:
 def worst_case(config: Path | None) -> None:
     """Print the most that trimtab could do with every service, and what would stay behind."""
     from trimtab_controller.config import load  # YAML and the simulator load only when needed
-    from trimtab_controller.schema import ConfigError
     from trimtab_controller.worst_case import described
+    from trimtab_sim.schema import ConfigError
 
     try:
         loaded = load(config or Path(str(files("trimtab_controller") / "demo.yaml")))

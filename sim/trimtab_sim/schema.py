@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -73,7 +73,8 @@ def read_file(file: Path, kind: type[T]) -> T:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(f"{file}:{line}: not YAML: {error.problem}") from error
     if node is None:
-        raise ConfigError(f"{file}:1: the file is empty: start from demo.yaml")
+        keys = ", ".join(_required(dataclasses.fields(kind)))  # type: ignore[arg-type] # a dataclass
+        raise ConfigError(f"{file}:1: the file is empty: give it the keys {keys}")
     document: T = read(Place(node, "", file), kind)
     return document
 
@@ -103,14 +104,19 @@ def read_mapping(place: Place, kind: Any, given: Mapping[str, Any]) -> Any:
     hints = get_type_hints(kind, include_extras=True)
     fields = {f.name: f for f in dataclasses.fields(kind) if f.init and f.name not in given}
     children = _children(place, list(fields))
-    for name, field in fields.items():
-        if name not in children and field.default is field.default_factory is dataclasses.MISSING:
+    for name in _required(fields.values()):
+        if name not in children:
             raise place.error(f"{name!r} is missing: add it here")
     values = {name: read(child, hints[name]) for name, child in children.items()}
     try:
         return kind(**given, **values)
     except ValueError as error:
         raise place.error(str(error)) from error
+
+
+def _required(fields: Iterable[dataclasses.Field[Any]]) -> list[str]:
+    missing = dataclasses.MISSING
+    return [f.name for f in fields if f.default is f.default_factory is missing]
 
 
 def _children(place: Place, known: list[str]) -> dict[str, Place]:
