@@ -36,7 +36,7 @@ from trimtab_envs.observation import FEATURES
 from trimtab_envs.world import World
 
 # Small steps: the parent has seen a hundred times as much as there is to see here.
-DESCENT = PretrainConfig(windows=8, learning_rate=5e-4)
+DESCENT = PretrainConfig(windows=8, learning_rate=1e-3)
 # A gain must be so many standard errors above nothing.
 CLEAR = 2.0
 
