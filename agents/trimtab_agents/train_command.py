@@ -1,4 +1,4 @@
-"""``trimtab train``: from nothing, or from a checkpoint, to a policy bundle."""
+"""``trimtab train``: from nothing or a checkpoint to a policy, or from that to a service's own."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 import click
 
 from trimtab_agents.training.config import PRESETS
+
+file_path = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command()
@@ -19,17 +21,56 @@ from trimtab_agents.training.config import PRESETS
 @click.option(
     "--decisions", type=click.IntRange(1), help="Length of the run; default: the preset's."
 )
-@click.option("--seed", type=click.IntRange(0), help="Default: the preset's.")
+@click.option("--seed", type=click.IntRange(0), help="Default: the preset's, or 0.")
 @click.option("--progress/--no-progress", default=True, show_default=True)
+@click.option(
+    "--from", "parent", type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Bundle to tune; default: the shipped one.",
+)  # fmt: skip
+@click.option("--service", type=file_path, help="Profile of the service to tune it for, as YAML.")
+@click.option("--history", type=file_path, help="Its load, a CSV like those in traces/SOURCES.md.")
+@click.option(
+    "--miss-price", type=click.FloatRange(1.0, 1000.0), default=50.0, show_default=True,
+    help="Lambda to tune it for: 10 thrifty, 50 balanced, 250 strict.",
+)  # fmt: skip
+@click.option(
+    "--out", type=click.Path(path_type=Path),
+    help="Folder of the tuned bundle, not there yet; default: runs/ and the service's name.",
+)  # fmt: skip
 def train(
-    preset: str, folder: Path, decisions: int | None, seed: int | None, progress: bool
+    preset: str,
+    folder: Path,
+    decisions: int | None,
+    seed: int | None,
+    progress: bool,
+    parent: Path | None,
+    service: Path | None,
+    history: Path | None,
+    miss_price: float,
+    out: Path | None,
 ) -> None:
     """Train a policy by PPO in the simulator and export its bundle to DIR/bundle.
 
     Interrupt it whenever you like: the same command goes on from the last checkpoint, or
     begins anew when the pretraining of about half an hour was not over.
     Watch it with `tensorboard --logdir DIR`.
+
+    With --service and --history it tunes a bundle on that service's past instead, within minutes.
+    On the last part of the history, which is held back, it compares the policy before and after
+    and the rule that was tuned on the same past. The new bundle is written to OUT if it is
+    better than the old one; otherwise nothing is written, and the exit code is 3.
     """
+    if service and history:
+        if decisions is not None:
+            raise click.UsageError("tuning takes as long as its --preset; leave out --decisions")
+        from trimtab_agents.training.tune import PRESETS as TUNE_PRESETS
+        from trimtab_agents.training.tune_command import tune_bundle
+
+        effort = replace(TUNE_PRESETS[preset], seed=seed or 0)
+        tune_bundle(parent, service, history, miss_price, effort, out, progress=progress)
+        return
+    if parent or service or history or out:
+        raise click.UsageError("tuning a bundle takes both --service and --history")
     from trimtab_agents.training.export import export  # torch loads only when training
     from trimtab_agents.training.run import train as run
 

@@ -56,13 +56,14 @@ def export(
         "trained_decisions": model.num_timesteps,
         "train_traces": TRAIN_TRACES,
         "config": asdict(config),
-        "commit": _commit(),
+        "commit": commit(),
     }
     (folder / CARD).write_text(card_text(card))
     add_envelope(folder, decisions)
 
 
-def _commit() -> str:
+def commit() -> str:
+    """The commit of the code that runs, or ``unknown``."""
     found = subprocess.run(
         ["git", "rev-parse", "HEAD"],  # noqa: S607 - whichever git the user has
         capture_output=True,
