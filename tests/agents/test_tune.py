@@ -20,6 +20,7 @@ from trimtab_agents.bundle import CARD, ENVELOPE, MODEL, BundleError, load, ship
 from trimtab_agents.rules.static import StaticRule  # noqa: E402
 from trimtab_agents.train_command import train  # noqa: E402
 from trimtab_agents.training.adopt import adopted  # noqa: E402
+from trimtab_agents.training.config import PRESETS as TRAIN_PRESETS  # noqa: E402
 from trimtab_agents.training.export import onnx_bytes  # noqa: E402
 from trimtab_agents.training.history import PastEpisodes, Service, read_history  # noqa: E402
 from trimtab_agents.training.pretrain import Actor  # noqa: E402
@@ -251,3 +252,7 @@ def test_bad_input_is_said_at_once(
     paths = {"PROFILE": str(profile), "HISTORY": str(history)}
     found, output = run(*(paths.get(argument, argument) for argument in arguments))
     assert (found, message in output) == (code, True), output
+
+
+def test_every_preset_of_training_is_one_of_tuning() -> None:
+    assert set(PRESETS) == set(TRAIN_PRESETS)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -61,6 +61,7 @@ class TuneConfig:
 
 PRESETS = {
     "shipped": TuneConfig(),
+    "quick": TuneConfig(replace(DESCENT, windows=2)),
     # Shows that everything works.
     "smoke": TuneConfig(
         PretrainConfig(windows=1, decisions=40, batch=16, steps=8),
