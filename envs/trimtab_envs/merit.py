@@ -89,10 +89,13 @@ class Merit:
         self._judge()
 
     def _wait(self, sensed: Sensed) -> None:
-        """For replicas that were asked for: none may be started, or those started never come."""
+        """For replicas that were asked for: they may be lost, refused, or never come."""
         come = (sensed.ready > self._ready) | (sensed.ready >= sensed.wanted)
+        lost = (sensed.ready < self._ready) & ~come
         self._ready = sensed.ready.copy()
         self._waited_s = np.where(come, 0.0, self._waited_s + self._tick_s)
+        # Whoever loses replicas that are still wanted may lose the new ones, too.
+        self._waited_s = np.where(lost, np.inf, self._waited_s)
         refused = sensed.starting + sensed.ready < sensed.wanted
         usual_s = np.where(refused, 0.0, LATE_STARTUPS * self._profiles.startup_mean_s)
         # A stage may take a moment, and always a tick, to do what it is asked.

@@ -85,26 +85,39 @@ def test_missing_readings_leave_no_trace() -> None:
     assert merit.slowness.tolist() == [[1.0, 1.0]]
 
 
-def test_replicas_that_cannot_start_are_not_counted_on() -> None:
+def test_replicas_that_are_lost_are_not_counted_on_until_they_are_back() -> None:
     merit, simulator, _ = steered(profiles(PLAIN, PLAIN), ticks=5)
-    assert np.isinf(merit.soon).all()
-    simulator.failures.lose_zone(np.array([[60.0, 0.0]]))
     replicas, load = np.full((1, 2), 5.0), np.full(1, LOAD_RPS)
-    for _ in range(7):
-        merit.update(simulator.step(load, replicas, ONES).sensed)
-        assert np.isinf(merit.soon).all()
+    simulator.failures.crash(np.array([[2.0, 0.0]]))
     merit.update(simulator.step(load, replicas, ONES).sensed)
-    assert merit.soon.tolist() == [[0.0, np.inf]]
+    assert merit.soon.tolist() == [[3.0, np.inf]]
+    for _ in range(20):
+        merit.update(simulator.step(load, replicas, ONES).sensed)
+    assert np.isinf(merit.soon).all()
+
+
+def test_replicas_that_were_taken_away_are_not_lost() -> None:
+    merit, simulator, _ = steered(profiles(PLAIN, PLAIN), ticks=5)
+    fewer = np.array([[2.0, 5.0]])
+    merit.update(simulator.step(np.full(1, LOAD_RPS), fewer, ONES).sensed)
+    assert np.isinf(merit.soon).all()
 
 
 @pytest.mark.parametrize(
-    ("startup_s", "late"), [(10.0, True), (60.0, False)], ids=["late", "in-time"]
+    ("startup_s", "starting", "late"),
+    [
+        pytest.param(10.0, 2.0, True, id="never come"),
+        pytest.param(60.0, 2.0, False, id="may still come"),
+        pytest.param(60.0, 0.0, True, id="never start"),
+    ],
 )
-def test_replicas_that_never_come_are_not_counted_on(startup_s: float, late: bool) -> None:
+def test_replicas_that_do_not_come_are_not_counted_on(
+    startup_s: float, starting: float, late: bool
+) -> None:
     known = profiles(replace(PLAIN, startup_mean_s=startup_s), PLAIN)
     merit = Merit(known, np.array([50.0]), TICK_S)
     seen = Simulator(known, TICK_S, np.random.default_rng(0)).reset(np.full((1, 2), 2.0), ONES)
-    waiting = replace(seen, wanted=np.array([[4.0, 2.0]]), starting=np.array([[2.0, 0.0]]))
+    waiting = replace(seen, wanted=np.array([[4.0, 2.0]]), starting=np.array([[starting, 0.0]]))
     for _ in range(20):
         merit.update(waiting)
     assert merit.soon.tolist() == [[2.0 if late else np.inf, np.inf]]

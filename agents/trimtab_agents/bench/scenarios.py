@@ -30,7 +30,8 @@ class Scenario:
     """Backends, and what befalls them in the middle third of the time, which nobody is told.
 
     ``slower``: how many times longer each takes; ``errors``: the part of its answers that are
-    errors; ``lost``: it has no replicas. ``services`` like this share nodes and a budget.
+    errors; ``lost``: it has no replicas. ``services`` like this share nodes and a budget: each
+    ten minutes new replicas at the price of as many as ``budget`` times their mean load needs.
     """
 
     backends: tuple[BackendProfile, ...]
@@ -38,6 +39,7 @@ class Scenario:
     errors: tuple[float, ...] = ()
     lost: tuple[bool, ...] = ()
     services: int = 1
+    budget: float = 2.0
 
 
 SPOT = replace(PLAIN, price=0.5)
@@ -52,6 +54,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "bad_version": Scenario((PLAIN, PLAIN), errors=(0.3, 0.0)),
     "spot_lost": Scenario((SPOT, PLAIN), lost=(True, False)),
     "cluster": Scenario((replace(SPOT, max_replicas=5), PLAIN), services=3),
+    "poor_cluster": Scenario((replace(SPOT, max_replicas=5), PLAIN), services=3, budget=0.7),
 }
 ALONE = tuple(name for name, scenario in SCENARIOS.items() if scenario.services == 1)
 TOGETHER = tuple(name for name in SCENARIOS if name not in ALONE)
@@ -59,9 +62,8 @@ TOGETHER = tuple(name for name in SCENARIOS if name not in ALONE)
 # A cluster's nodes carry so many times what its services need for their mean load.
 NODE_REPLICAS, SPARE = 8.0, 2.5
 PROVISION_S, IDLE_S = 60.0, 600.0
-# Replicas that all services of a cluster may begin within the guard's window, and services
-# that may change at once, each.
-BUDGET_REPLICAS, AT_ONCE = 2.0 * SIZE, 2.0
+# Services of a cluster that may change within the guard's window.
+AT_ONCE = 2.0
 
 
 class Row(NamedTuple):
@@ -136,7 +138,7 @@ class World(Protocol):
 
 def _world(rows: Sequence[Row], known: Profiles) -> World:
     if rows[0].scenario.services > 1:
-        return Rationed(len(rows), known)
+        return Rationed([row.scenario.budget for row in rows], known)
     return Troubled([row.scenario for row in rows], known)
 
 
@@ -177,7 +179,8 @@ class Troubled:
 class Rationed:
     """Clusters whose services share nodes and what the guard lets them begin."""
 
-    def __init__(self, clusters: int, known: Profiles) -> None:
+    def __init__(self, budgets: Sequence[float], known: Profiles) -> None:
+        clusters = len(budgets)
         self._shape = (clusters, len(known.present) // clusters)
         kinds = self._shape[1] * known.shape[1]
         needed = SPARE * self._shape[1] * SIZE
@@ -197,7 +200,8 @@ class Rationed:
         shared = Shared(pools, np.zeros((clusters, *self._shape[1:] * 2)))
         self._cluster = Cluster(known, shared, TICK_S, np.random.default_rng(0))
         price = self._by_cluster(known.price)
-        self._arbiter = Arbiter(each(BUDGET_REPLICAS), each(AT_ONCE), price, TICK_S)
+        budget = np.array(budgets) * self._shape[1] * SIZE
+        self._arbiter = Arbiter(budget, each(AT_ONCE), price, TICK_S)
 
     def _by_cluster(self, values: Floats) -> Floats:
         return values.reshape(*self._shape, -1)
