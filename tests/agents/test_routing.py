@@ -12,7 +12,7 @@ from trimtab_agents.bench import routing
 from trimtab_agents.bench.calibration import Calibrated, RouteKey
 from trimtab_agents.bench.contest import Player
 from trimtab_agents.bench.routing import Crossing, RouteCalibration, crossings, scenario_scores
-from trimtab_agents.bench.scenarios import MISS_PRICES, SCENARIOS, windows
+from trimtab_agents.bench.scenarios import ALONE, MISS_PRICES, SCENARIOS, TOGETHER, windows
 from trimtab_agents.bench.verdict import LEARNER
 from trimtab_agents.rules.routing import ROUTES, RoutedRule, View
 from trimtab_sim.profile import BackendProfile, Profile, Profiles
@@ -101,7 +101,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_scenarios_are_scored_for_everyone() -> None:
     """A bad version hurts those who do not look, and a dear backend those who do not count."""
     jobs = crossings(TINY, Player(LEARNER))
-    assert [job.player for job in jobs] == [*ROUTES, LEARNER]
+    assert [job.player for job in jobs] == [*ROUTES, LEARNER] * 2
     few = [job for job in jobs if job.player in ("equal", "least_latency", LEARNER)]
     found = scenario_scores(few, [job.run() for job in few])
     assert set(found) == set(SCENARIOS)
@@ -147,8 +147,8 @@ def test_windows_are_of_mean_one_and_do_not_overlap() -> None:
     assert len(np.unique(loads[0])) == 3
 
 
-def test_identity_names_the_player_and_the_load() -> None:
+def test_identity_names_player_load_and_scenarios() -> None:
     one, two = np.ones((3, 1)), np.full((3, 1), 2.0)
-    jobs = [Crossing("equal", one, Player(LEARNER)), Crossing("waterfall", one, Player(LEARNER))]
-    jobs += [Crossing("equal", two, Player(LEARNER)), Crossing(LEARNER, one, Player(LEARNER))]
-    assert len({job.identity for job in jobs}) == 4
+    drawn = [("equal", ALONE, one), ("waterfall", ALONE, one), ("equal", ALONE, two)]
+    drawn += [(LEARNER, ALONE, one), (LEARNER, TOGETHER, one)]
+    assert len({Crossing(*each, Player(LEARNER)).identity for each in drawn}) == 5
