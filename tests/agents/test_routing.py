@@ -99,13 +99,14 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("short")
 def test_scenarios_are_scored_for_everyone() -> None:
-    """A bad version hurts those who do not look, and a dear backend those who do not count."""
+    """A crawling backend hurts those who do not look, errors those who look at latency only."""
     jobs = crossings(TINY, Player(LEARNER))
     assert [job.player for job in jobs] == [*ROUTES, LEARNER] * 2
     few = [job for job in jobs if job.player in ("equal", "least_latency", LEARNER)]
     found = scenario_scores(few, [job.run() for job in few])
     assert set(found) == set(SCENARIOS)
-    assert found["bad_version"]["least_latency"] < found["bad_version"]["equal"]
+    assert found["crawling"]["least_latency"] < found["crawling"]["equal"]
+    assert found["bad_version"][LEARNER] < found["bad_version"]["least_latency"]
     assert found["one_dearer"]["equal"] > 1.3
     assert all(1.0 < j < 1000.0 for scores in found.values() for j in scores.values())
 
