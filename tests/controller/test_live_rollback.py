@@ -1,4 +1,7 @@
-"""A bad version on the real stage: real replicas go slow, real requests miss, and it is undone."""
+"""Trouble after a write on the real stage: replicas go slow, real requests miss, and it is undone.
+
+All replicas: a single slow backend the policy itself leaves, often before the guard is sure.
+"""
 
 from __future__ import annotations
 
@@ -49,17 +52,13 @@ def cli(*arguments: str) -> str:
 
 @pytest.fixture
 def daemon(processes: Processes) -> Processes:
-    """A daemon that asks before it routes; a hundred requests per second go to on-demand only.
-
-    Spot's replicas are a bad version: ten times slower.
-    """
+    """A daemon that asks before it routes; a hundred requests per second go to on-demand only."""
     trace = processes.folder / "flat.csv"
     trace.write_text("seconds,requests_per_second\n0,1\n60,1\n")
     processes.start_stage("--trace", str(trace), "--peak-rps", "100")
     until(lambda: all(b.ready for b in processes.stage_status().backends), "it serves")
     route_by_hand(processes)
     until(lambda: all(b.ready >= REPLICAS for b in processes.stage_status().backends), "replicas")
-    cli("stage", "slow", "spot", "--factor=10", f"--socket={processes.folder}/s.sock")
     wait_for_calm(processes)
     config = processes.folder / "trimtab.yaml"
     config.write_text(Path(processes.demo).read_text().replace("hold_s: 300", LIMITS))
@@ -130,10 +129,16 @@ def version(daemon: Processes) -> int:
     return int(daemon.stage_status().resource_version.rpartition("-")[2])
 
 
-def test_a_bad_version_is_rolled_back_once(daemon: Processes) -> None:
+def slow_down(daemon: Processes) -> None:
+    for backend in ("on-demand", "spot"):
+        cli("stage", "slow", backend, "--factor=10", f"--socket={daemon.folder}/s.sock")
+
+
+def test_what_makes_things_worse_is_rolled_back_once(daemon: Processes) -> None:
     before = version(daemon)
     approve_the_route(daemon)
     until(lambda: share(daemon) == pytest.approx(0.3), "the approved move")
+    slow_down(daemon)
     until(lambda: share(daemon) == 0.0, "it is rolled back")
     until(lambda: writes(daemon)[-1].undoes, "the outcome is recorded")
 
@@ -146,11 +151,6 @@ def test_a_bad_version_is_rolled_back_once(daemon: Processes) -> None:
     cause = next(w for w in writes(daemon) if any(ask.weight is not None for ask in w.asks))
     log.info("rolled back %.1f s after the write", writes(daemon)[-1].time_s - cause.time_s)
 
-    # The grants rested on other evidence; whoever gives them again has the last word.
+    # The grants rested on other evidence: they are gone, and it asks anew.
     assert daemon.status(lambda status: status.pending >= 2).mode == pb.MODE_APPROVE
-    approve_the_route(daemon)
-    until(lambda: share(daemon) == pytest.approx(0.3), "the operator's override")
-    misses = daemon.stage_status().load.misses
-    until(lambda: daemon.stage_status().load.misses > misses + 100, "it is bad again")
-    assert share(daemon) == pytest.approx(0.3)
     assert rollbacks(daemon) == [rollback]
