@@ -60,7 +60,7 @@ class TrainConfig:
 
 PRESETS = {
     "shipped": TrainConfig(),
-    # The descent alone, a fourth as long: nearly as good, for trying things.
+    # The descent alone, a fourth as long: for trying things.
     "quick": TrainConfig(decisions=0, pretrain_windows=16),
     # A minute's run that shows that everything works; too short to learn much.
     "smoke": TrainConfig(
