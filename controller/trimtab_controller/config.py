@@ -16,13 +16,14 @@ from trimtab_guard.modes import Mode
 from trimtab_guard.schedule import ALWAYS, Schedule
 from trimtab_sim import profile_file
 from trimtab_sim.profile import Profile
-from trimtab_sim.profile_file import SloSpec
+from trimtab_sim.profile_file import Described
 from trimtab_sim.schema import (
     ConfigError,
     NotNegative,
     Place,
     Positive,
     Range,
+    check_unique,
     read_file,
     read_mapping,
 )
@@ -74,39 +75,20 @@ class StageSpec:
     socket: str
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceSpec:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSpec(Described):
     """One service as written in the file.
 
     ``miss_price`` is lambda of the score; no mode above ``ceiling`` can be set; ``limits``
     override the guard's defaults; without asking, trimtab acts only when ``schedule`` allows it.
     """
 
-    name: str
     stage: StageSpec
     ceiling: Mode
-    slo: SloSpec
     miss_price: Annotated[float, Range(least=1.0, most=1000.0)]
     backends: tuple[BackendSpec, ...]
-    timeout_s: Positive = 10.0
-    metric_lag_s: NotNegative = 0.0
     schedule: Schedule = ALWAYS
     limits: Place | None = None
-
-    def __post_init__(self) -> None:
-        _unique("backend", [backend.name for backend in self.backends])
-
-    @property
-    def profile(self) -> Profile:
-        """What the policy must know of the service."""
-        return Profile(
-            name=self.name,
-            backends=tuple(backend.profile for backend in self.backends),
-            slo_latency_s=self.slo.latency_s,
-            slo_share=self.slo.share,
-            timeout_s=self.timeout_s,
-            metric_lag_s=self.metric_lag_s,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +108,7 @@ class ConfigSpec:
     journal: JournalSpec = JournalSpec()
 
     def __post_init__(self) -> None:
-        _unique("service", [service.name for service in self.services])
+        check_unique("service", [service.name for service in self.services])
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,9 +177,3 @@ def _limits(service: ServiceSpec, spec: ConfigSpec) -> Limits:
         read_mapping(service.limits, Limits, given) if service.limits else Limits(**given)
     )
     return limits.scaled(spec.speed)
-
-
-def _unique(what: str, names: list[str]) -> None:
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"{what} {name!r} is listed twice: rename or remove one")

@@ -29,6 +29,8 @@ GREED = 6.0
 STRICTNESS = 20.0
 # Utilisation up to which the better backends are filled before load spills to worse ones.
 FULL = 0.8
+# A route that would move by less stays: measured paces tremble.
+STILL = 0.03
 # Replicas that have not come after so many start-ups, or not begun to start, and so long, are not
 # counted on.
 LATE_STARTUPS, LATE_S = 2.0, 30.0
@@ -121,7 +123,8 @@ class Merit:
     def routed(self, tilt: Floats, ready: Floats, load_rps: Floats, weight: Floats) -> Floats:
         """Share of the route: ready capacity, those in time first; ``load_rps`` is ``[B, 1]``.
 
-        ``weight`` stays while nothing is ready.
+        The present ``weight`` ``[B, K]`` stays while nothing is ready, or while it is about right
+        and goes only where something is ready.
         """
         capacity_rps = ready * self._profiles.replica_rps / self.slowness
         preferred = capacity_rps * tilt * np.exp(-STRICTNESS * self.late_share)
@@ -129,7 +132,9 @@ class Merit:
         load = np.maximum(load_rps, SOME_RPS) * preferred / np.maximum(total, TINY)
         load = spilled(load, FULL * capacity_rps)
         carried = load.sum(1, keepdims=True)
-        return np.asarray(np.where(carried > 0.0, load / np.maximum(carried, TINY), weight))
+        share = load / np.maximum(carried, TINY)
+        moves = (np.abs(share - weight) > STILL) | ((weight > 0.0) & (ready == 0.0))
+        return np.where((carried > 0.0) & moves.any(1, keepdims=True), share, weight)
 
 
 def tail(times_mean: Floats, scv: Floats) -> Floats:

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import yaml
 
 from trimtab_sim.profile import BackendProfile, Profile
-from trimtab_sim.schema import Count, NotNegative, Positive, Range, Share, read_file
+from trimtab_sim.schema import Count, NotNegative, Positive, Range, Share, check_unique, read_file
 
 UNKNOWN = "unknown"
 
@@ -66,27 +66,18 @@ class Unknown:
     backend: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceFile:
-    """The whole file. Without ``intervals`` and ``unknown`` it was written by hand."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Described:
+    """What every file says of a service."""
 
     name: str
     slo: SloSpec
     backends: tuple[BackendSpec, ...]
     timeout_s: Positive = 10.0
     metric_lag_s: NotNegative = 0.0
-    intervals: tuple[Interval, ...] = ()
-    unknown: tuple[Unknown, ...] = ()
 
     def __post_init__(self) -> None:
-        names = [backend.name for backend in self.backends]
-        notes: tuple[Interval | Unknown, ...] = (*self.intervals, *self.unknown)
-        for note in notes:
-            if note.backend not in ("", *names):
-                raise ValueError(
-                    f"{note.quantity} is of backend {note.backend!r}: "
-                    f"there is only {', '.join(names)}"
-                )
+        check_unique("backend", [backend.name for backend in self.backends])
 
     @property
     def profile(self) -> Profile:
@@ -99,6 +90,25 @@ class ServiceFile:
             timeout_s=self.timeout_s,
             metric_lag_s=self.metric_lag_s,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceFile(Described):
+    """The whole file. Without ``intervals`` and ``unknown`` it was written by hand."""
+
+    intervals: tuple[Interval, ...] = ()
+    unknown: tuple[Unknown, ...] = ()
+
+    def __post_init__(self) -> None:
+        Described.__post_init__(self)
+        names = [backend.name for backend in self.backends]
+        notes: tuple[Interval | Unknown, ...] = (*self.intervals, *self.unknown)
+        for note in notes:
+            if note.backend not in ("", *names):
+                raise ValueError(
+                    f"{note.quantity} is of backend {note.backend!r}: "
+                    f"there is only {', '.join(names)}"
+                )
 
 
 def read_service(file: Path) -> ServiceFile:

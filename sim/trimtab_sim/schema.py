@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -184,3 +184,10 @@ def _read_scalar(place: Place, kind: type) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         raise place.error(f"{value} must be a finite number")
     return value
+
+
+def check_unique(what: str, names: Sequence[str]) -> None:
+    """``ValueError`` names the first that is listed twice."""
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{what} {name!r} is listed twice: rename or remove one")

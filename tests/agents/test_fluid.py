@@ -70,7 +70,10 @@ def test_load_is_routed_as_the_real_rule_does(played) -> None:
     choice = torch.as_tensor(codec.choice.reshape(1, *seen.choice.shape), dtype=torch.float32)
     found = fluid._routed(choice, ready[None], last, facts)[0].numpy()
     well = np.repeat(~recorder._fresh, seen.backends)
-    assert np.abs(found - codec.want().weight.ravel())[well].max() < 1e-3
+    load_rps = now["present"].max(1, keepdims=True)
+    nowhere = np.zeros(now["present"].shape)  # from there every route moves
+    real = codec.merit.routed(codec.setting.tilt, codec._seen().ready, load_rps, nowhere)
+    assert np.abs(found - real.ravel())[well].max() < 1e-3
     if seen.backends > 1:
         assert len(np.unique(found.round(2))) > 20
 

@@ -157,6 +157,8 @@ SLOW = replace(PLAIN, service_time_s=0.1)
         pytest.param((PLAIN, PLAIN), (2, 2), 100, (1, 3), 0.25, id="tilted"),
         pytest.param((PLAIN, PLAIN), (0, 2), 100, (2.5, 1), 0.0, id="nothing-ready-gets-nothing"),
         pytest.param((PLAIN, PLAIN), (0, 0), 100, (1, 1), 0.6, id="nobody-ready-unchanged"),
+        pytest.param((PLAIN, PLAIN), (29, 21), 100, (1, 1), 0.6, id="about-right-unchanged"),
+        pytest.param((PLAIN, PLAIN), (28, 22), 100, (1, 1), 0.56, id="not-right-moved"),
         pytest.param((SLOW, PLAIN), (4, 2), 50, (1, 1), 0.285, id="in-time-first"),
         pytest.param((SLOW, PLAIN), (4, 2), 240, (1, 1), 1 - 2 * 80 * FULL / 240, id="up-to-full"),
         pytest.param((SLOW, PLAIN), (4, 2), 1000, (1, 1), 0.5, id="beyond-it-all-share"),

@@ -28,6 +28,7 @@ backends:
 intervals:
   - {quantity: service_time_s, backend: a, low: 0.049, high: 0.051}
 """
+BACKEND = GOOD[GOOD.index("  - name: a") : GOOD.index("intervals:")]
 POSITIVE = st.floats(1e-6, 1e6)
 BACKENDS = st.builds(
     BackendProfile,
@@ -56,7 +57,7 @@ def test_a_file_by_hand(tmp_path: Path) -> None:
 
 
 @settings(max_examples=50)
-@given(st.lists(BACKENDS, min_size=1, max_size=3), POSITIVE)
+@given(st.lists(BACKENDS, min_size=1, max_size=3, unique_by=lambda backend: backend.name), POSITIVE)
 def test_what_is_written_is_read(
     tmp_path_factory: pytest.TempPathFactory, backends: list[BackendProfile], lag_s: float
 ) -> None:
@@ -85,6 +86,7 @@ def test_what_nobody_knows_is_no_number(tmp_path: Path) -> None:
         ("concurrency: 4", "concurrency: 0", 7, "backends[0].concurrency: 0 must be 1 or more"),
         ("0.05\n", "0\n", 8, "backends[0].service_time_s: 0 must be more than 0"),
         ("backend: a", "backend: b", 1, "service_time_s is of backend 'b': there is only a"),
+        (BACKEND, 2 * BACKEND, 1, "backend 'a' is listed twice: rename or remove one"),
         ("low: 0.049", "lowest: 0", 13, "intervals[0].lowest: unknown key: did you mean 'low'"),
         (GOOD, "", 1, "the file is empty: give it the keys name, slo, backends"),
     ],
