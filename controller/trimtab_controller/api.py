@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from typing import Any
 
 import grpc
 
 from trimtab_controller import messages
 from trimtab_controller.approvals import Answer
 from trimtab_controller.board import Board
+from trimtab_controller.broadcast import Broadcast
 from trimtab_controller.journal import JournalError
 from trimtab_controller.mandate import ABORT_S, Refusal, UnknownError
 from trimtab_controller.messages import InvalidRequest
@@ -19,9 +20,8 @@ from trimtab_controller.recommend import Recommender
 from trimtab_proto.v1 import controller_pb2 as pb
 from trimtab_proto.v1 import controller_pb2_grpc
 
-# Each watcher keeps a thread for as long as it watches; the rest is for those who command.
-WATCHERS = 8
-WATCH_S = 1.0
+# More at once are a mistake somewhere, and would keep the event loop from those who command.
+WATCHERS = 1000
 
 Code = grpc.StatusCode
 CODES: dict[type[Exception], Code] = {
@@ -42,15 +42,28 @@ def _answering(context: grpc.ServicerContext) -> Iterator[None]:
         context.abort(CODES[type(error)], str(error))
 
 
+@asynccontextmanager
+async def _answering_async(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[None]:
+    """As `_answering`, for calls that are coroutines."""
+    try:
+        yield
+    except tuple(CODES) as error:
+        await context.abort(CODES[type(error)], str(error))
+
+
 class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc]  # untyped stubs
-    """Answers from the board. A command that has returned is obeyed by every later write."""
+    """Answers from the board. A command that has returned is obeyed by every later write.
+
+    Streams are coroutines of the server's event loop and must never wait there; all else runs in
+    its threads.
+    """
 
     def __init__(self, board: Board, recommenders: Mapping[str, Recommender], clock: Clock) -> None:
         """``recommenders`` are by service, one for each that the configuration lists."""
         self._board = board
         self._recommenders = recommenders
         self._clock = clock
-        self._watchers = threading.BoundedSemaphore(WATCHERS)
+        self._broadcast = Broadcast(board)
 
     def Recommend(  # noqa: N802  # gRPC's name
         self, request: pb.RecommendRequest, context: grpc.ServicerContext
@@ -61,18 +74,19 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
             state = messages.state_of(request, recommender.backends, self._clock())
             return messages.recommendation(request.service, recommender.recommend(state))
 
-    def WatchDecisions(  # noqa: N802  # gRPC's name
-        self, request: pb.WatchDecisionsRequest, context: grpc.ServicerContext
-    ) -> Iterator[pb.ServiceStatus]:
+    async def WatchDecisions(  # noqa: N802  # gRPC's name
+        self, request: pb.WatchDecisionsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[pb.ServiceStatus]:
         """Stream the latest tick at once, and then every one."""
-        with _answering(context):
+        async with _answering_async(context):
             service = self._listed(request.service) if request.service else ""
-        if not self._watchers.acquire(blocking=False):
-            context.abort(Code.RESOURCE_EXHAUSTED, f"{WATCHERS} watch already: end one of them")
-        try:
-            yield from self._watch(service, context)
-        finally:
-            self._watchers.release()
+        if self._broadcast.watching >= WATCHERS:
+            full = f"{WATCHERS} watch already: end one of them"
+            await context.abort(Code.RESOURCE_EXHAUSTED, full)
+        async with aclosing(self._broadcast.statuses(service)) as ticks:
+            async for statuses in ticks:
+                for status in statuses:
+                    yield status
 
     def SetMode(  # noqa: N802  # gRPC's name
         self, request: pb.SetModeRequest, context: grpc.ServicerContext
@@ -171,14 +185,6 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
                 request.id, answer, who, request.why, self._clock()
             )
             return messages.envelope(envelope)
-
-    def _watch(self, service: str, context: grpc.ServicerContext) -> Iterator[pb.ServiceStatus]:
-        seen = -1
-        while context.is_active():
-            seen, statuses = self._board.wait(seen, WATCH_S)
-            for status in statuses:
-                if service in ("", status.tick.service):
-                    yield messages.status(status)
 
     def _listed(self, service: str) -> str:
         if not service:

@@ -1,13 +1,21 @@
 """The gRPC server: where it may listen, and what it serves.
 
+It is an asyncio server in a thread of its own, so that a stream costs no thread. Handlers that are
+coroutines run in its event loop and must never wait there for anything but the network; plain
+functions run in a pool of threads.
+
 There is no authentication yet, so it listens only where nobody outside this machine can reach it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
+import threading
+from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -22,6 +30,8 @@ LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 SOCKET_PATH_MAX = 107
 MESSAGE_BYTES_MAX = 2**20
 
+T = TypeVar("T")
+
 
 class AddressError(ValueError):
     """An address that the daemon must not, or cannot, listen on; the message says what to do."""
@@ -32,19 +42,39 @@ class Server:
 
     def __init__(self, controller: Controller, address: str) -> None:
         check_address(address)
-        # Without so_reuseport a second daemon at the same port fails instead of sharing it.
-        options = [("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX)]
-        self._server = grpc.server(ThreadPoolExecutor(THREADS, "api"), options=options)
-        controller_pb2_grpc.add_ControllerServicer_to_server(controller, self._server)
-        health_pb2_grpc.add_HealthServicer_to_server(_healthy(), self._server)
-        names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._server)
-        self.address = self._bind(address)
-        self._server.start()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="api", daemon=True)
+        self._thread.start()
+        try:
+            self.address = self._run(self._serve(controller, address))
+        except BaseException:
+            self._end()
+            raise
 
     def close(self) -> None:
         """Take no more calls, and give those under way a moment."""
-        self._server.stop(grace=0.5).wait()
+        self._run(self._server.stop(grace=0.5))
+        self._end()
+
+    async def _serve(self, controller: Controller, address: str) -> str:
+        # Without so_reuseport a second daemon at the same port fails instead of sharing it.
+        options = [("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX)]
+        self._server = grpc.aio.server(ThreadPoolExecutor(THREADS, "api"), options=options)
+        controller_pb2_grpc.add_ControllerServicer_to_server(controller, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(await _healthy(), self._server)
+        names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)
+        bound = self._bind(address)
+        await self._server.start()
+        return bound
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def _end(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
     def _bind(self, address: str) -> str:
         try:
@@ -87,8 +117,8 @@ def _check_socket(path: str) -> None:
             raise AddressError(f"unix:{path} is in use: end who listens there, or choose another")
 
 
-def _healthy() -> health.HealthServicer:
-    servicer = health.HealthServicer()
+async def _healthy() -> Any:
+    servicer = health.aio.HealthServicer()
     for name in ("", SERVICE):
-        servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
+        await servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
     return servicer

@@ -231,7 +231,7 @@ class World:
         for _ in range(times):
             self.clock.now_s += 1.0
             self.loop.tick()
-        return self.board.wait(-1, 0)[1][0]
+        return self.board.latest()[1][0]
 
     def want(self, a: int = 1, b: int = 1, share_a: float = 0.5) -> None:
         self.policy.wants = (Want("a", a, share_a), Want("b", b, 1 - share_a))

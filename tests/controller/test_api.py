@@ -17,7 +17,8 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
 
-from trimtab_controller.api import WATCHERS, Controller
+from trimtab_controller import api
+from trimtab_controller.api import Controller
 from trimtab_controller.decide import Budgeted
 from trimtab_controller.recommend import NO_HISTORY, Recommender
 from trimtab_controller.server import SERVICE, AddressError, Server, check_address
@@ -310,9 +311,12 @@ def test_what_is_shown_is_what_holds_now(client: Client) -> None:
     assert now() == (pb.MODE_SHADOW, False, 0)
 
 
-def test_too_many_watchers_and_an_unknown_service(client: Client) -> None:
+def test_too_many_watchers_and_an_unknown_service(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "WATCHERS", 20)
     watch = client.stub.WatchDecisions
-    streams = [watch(pb.WatchDecisionsRequest(), timeout=5.0) for _ in range(WATCHERS)]
+    streams = [watch(pb.WatchDecisionsRequest(), timeout=5.0) for _ in range(api.WATCHERS)]
     assert all(next(stream).service == "web" for stream in streams)
     for request, code in (
         (pb.WatchDecisionsRequest(), Code.RESOURCE_EXHAUSTED),
