@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
+from itertools import islice
 from typing import Any
 
 import grpc
@@ -12,43 +13,17 @@ from trimtab_controller import messages
 from trimtab_controller.approvals import Answer
 from trimtab_controller.board import Board
 from trimtab_controller.broadcast import Broadcast
-from trimtab_controller.journal import JournalError
-from trimtab_controller.mandate import ABORT_S, Refusal, UnknownError
-from trimtab_controller.messages import InvalidRequest
-from trimtab_controller.protocols import Clock, PolicyError
+from trimtab_controller.mandate import ABORT_S, UnknownError
+from trimtab_controller.protocols import Clock
 from trimtab_controller.recommend import Recommender
+from trimtab_controller.refusals import FullError, InvalidRequest, answering, answering_async
 from trimtab_proto.v1 import controller_pb2 as pb
 from trimtab_proto.v1 import controller_pb2_grpc
 
 # More at once are a mistake somewhere, and would keep the event loop from those who command.
 WATCHERS = 1000
-
-Code = grpc.StatusCode
-CODES: dict[type[Exception], Code] = {
-    InvalidRequest: Code.INVALID_ARGUMENT,
-    UnknownError: Code.NOT_FOUND,
-    Refusal: Code.FAILED_PRECONDITION,
-    PolicyError: Code.UNAVAILABLE,
-    JournalError: Code.UNAVAILABLE,
-}
-
-
-@contextmanager
-def _answering(context: grpc.ServicerContext) -> Iterator[None]:
-    """Turn what a call raises into the status code that means it."""
-    try:
-        yield
-    except tuple(CODES) as error:
-        context.abort(CODES[type(error)], str(error))
-
-
-@asynccontextmanager
-async def _answering_async(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[None]:
-    """As `_answering`, for calls that are coroutines."""
-    try:
-        yield
-    except tuple(CODES) as error:
-        await context.abort(CODES[type(error)], str(error))
+# A configuration may list thousands of services; a sentence may not.
+NAMES_SHOWN = 5
 
 
 class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc]  # untyped stubs
@@ -69,7 +44,7 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
         self, request: pb.RecommendRequest, context: grpc.ServicerContext
     ) -> pb.RecommendReply:
         """Decide for a reported state; changes nothing."""
-        with _answering(context):
+        with answering(context):
             recommender = self._recommenders[self._listed(request.service)]
             state = messages.state_of(request, recommender.backends, self._clock())
             return messages.recommendation(request.service, recommender.recommend(state))
@@ -78,11 +53,10 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
         self, request: pb.WatchDecisionsRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[pb.ServiceStatus]:
         """Stream the latest tick at once, and then every one."""
-        async with _answering_async(context):
+        async with answering_async(context):
             service = self._listed(request.service) if request.service else ""
-        if self._broadcast.watching >= WATCHERS:
-            full = f"{WATCHERS} watch already: end one of them"
-            await context.abort(Code.RESOURCE_EXHAUSTED, full)
+            if self._broadcast.watching >= WATCHERS:
+                raise FullError(f"{WATCHERS} watch already: end one of them")
         async with aclosing(self._broadcast.statuses(service)) as ticks:
             async for statuses in ticks:
                 for status in statuses:
@@ -92,7 +66,7 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
         self, request: pb.SetModeRequest, context: grpc.ServicerContext
     ) -> pb.SetModeReply:
         """Set a service's mode, never above its ceiling."""
-        with _answering(context), self._board.lock:
+        with answering(context), self._board.lock:
             service, mode = self._listed(request.service), messages.mode_of(request.mode)
             mandate, now_s = self._board.mandate, self._clock()
             mandate.set_mode(service, mode, _named(request.who), now_s)
@@ -105,7 +79,7 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
         self, request: pb.RenewRequest, context: grpc.ServicerContext
     ) -> pb.RenewReply:
         """Start a service's lease anew, before it has ended."""
-        with _answering(context), self._board.lock:
+        with answering(context), self._board.lock:
             service, mandate = self._listed(request.service), self._board.mandate
             mandate.renew(service, _named(request.who), self._clock())
             return pb.RenewReply(lease_until_s=mandate.lease(service).until_s)
@@ -115,7 +89,7 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
     ) -> pb.StopReply:
         """Stop all writes; even a caller without a name may."""
         self._board.mandate.halt(request.who, request.why)
-        with _answering(context), self._board.lock:
+        with answering(context), self._board.lock:
             self._board.mandate.stop(request.who, request.why, self._clock())
             return pb.StopReply()
 
@@ -124,16 +98,16 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
     ) -> pb.AbortReply:
         """Undo what is running, and stop; answers when it has."""
         mandate = self._board.mandate
-        with _answering(context), self._board.lock:
+        with answering(context), self._board.lock:
             mandate.abort(_named(request.who), request.why, self._clock())
-            self._board.lock.wait_for(lambda: mandate.stopped, ABORT_S)
+            self._board.lock.wait_for(lambda: mandate.stopped, _patience_s(context))
             return pb.AbortReply(stopped=mandate.stopped, not_undone=mandate.not_undone)
 
     def Resume(  # noqa: N802  # gRPC's name
         self, request: pb.ResumeRequest, context: grpc.ServicerContext
     ) -> pb.ResumeReply:
         """Undo the stop; services come back in shadow."""
-        with _answering(context), self._board.lock:
+        with answering(context), self._board.lock:
             self._board.mandate.resume(_named(request.who), self._clock())
             return pb.ResumeReply()
 
@@ -168,7 +142,7 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
         self, request: pb.RevokeRequest, context: grpc.ServicerContext
     ) -> pb.RevokeReply:
         """Take a grant back."""
-        with _answering(context), self._board.lock:
+        with answering(context), self._board.lock:
             who, now_s = _named(request.who), self._clock()
             self._board.approvals.revoke(request.id, who, request.why, now_s)
             return pb.RevokeReply()
@@ -179,7 +153,7 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
         answer: Answer,
         context: grpc.ServicerContext,
     ) -> pb.Envelope:
-        with _answering(context), self._board.lock:
+        with answering(context), self._board.lock:
             who = _named(request.who)
             envelope = self._board.approvals.answer(
                 request.id, answer, who, request.why, self._clock()
@@ -188,14 +162,20 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
 
     def _listed(self, service: str) -> str:
         if not service:
-            raise InvalidRequest("service: is missing")
+            raise InvalidRequest("service", "is missing")
         if service not in self._recommenders:
-            known = ", ".join(self._recommenders)
-            raise UnknownError(f"service {service!r} is not in the configuration: it has {known}")
+            known = ", ".join(islice(self._recommenders, NAMES_SHOWN))
+            raise UnknownError("service", service, f"the configuration has {known}")
         return service
 
 
 def _named(who: str) -> str:
     if not who:
-        raise InvalidRequest("who: is missing; every act of a human is journalled under a name")
+        raise InvalidRequest("who", "is missing; every act of a human is journalled under a name")
     return who
+
+
+def _patience_s(context: grpc.ServicerContext) -> float:
+    """As long as an abort may take, unless its caller gives up earlier."""
+    left_s = context.time_remaining()
+    return ABORT_S if left_s is None else min(ABORT_S, left_s)

@@ -206,7 +206,7 @@ class Approvals:
     def _living(self, envelope_id: str, now_s: float) -> Envelope:
         envelope = self._envelopes.get(envelope_id)
         if envelope is None and envelope_id not in map(str, range(1, self._count + 1)):
-            raise UnknownError(f"there is no envelope {envelope_id!r}: list what is pending")
+            raise UnknownError("envelope", envelope_id, "list what is pending")
         if envelope is None or envelope.expires_s <= now_s:
             raise Refusal(f"envelope {envelope_id} has expired: list what is pending now")
         return envelope

@@ -33,7 +33,12 @@ class Refusal(Exception):  # noqa: N818  # not an error of the program but its a
 
 
 class UnknownError(LookupError):
-    """A service or an envelope that does not exist."""
+    """A thing of a ``kind``, a service or an envelope, that does not exist."""
+
+    def __init__(self, kind: str, name: str, way_out: str) -> None:
+        super().__init__(f"there is no {kind} {name!r}: {way_out}")
+        self.kind = kind
+        self.name = name
 
 
 class Abort(NamedTuple):

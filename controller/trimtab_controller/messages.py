@@ -9,6 +9,7 @@ from trimtab_controller.approvals import Envelope
 from trimtab_controller.board import Status
 from trimtab_controller.protocols import BackendReport, Signal, StageReport
 from trimtab_controller.recommend import Recommendation
+from trimtab_controller.refusals import InvalidRequest
 from trimtab_controller.sense import join
 from trimtab_guard.model import Reading, State, Verdict, Want
 from trimtab_guard.modes import Change, Mode
@@ -18,15 +19,13 @@ from trimtab_proto.v1 import controller_pb2 as pb
 SKEW_S = 1.0
 
 
-class InvalidRequest(ValueError):  # noqa: N818  # the caller's error, named as gRPC names it
-    """A field of a request is missing or out of range; the message names it."""
-
-
 def mode_of(number: int) -> Mode:
     """The mode of a request; `InvalidRequest` when there is none."""
     name = pb.Mode.Name(number).removeprefix("MODE_") if number in pb.Mode.values() else ""
     if name not in Mode.__members__:
-        raise InvalidRequest("mode: must be MODE_SHADOW, MODE_APPROVE, MODE_ASSIST or MODE_GUARDED")
+        raise InvalidRequest(
+            "mode", "must be MODE_SHADOW, MODE_APPROVE, MODE_ASSIST or MODE_GUARDED"
+        )
     return Mode[name]
 
 
@@ -43,7 +42,7 @@ def state_of(request: pb.RecommendRequest, backends: Sequence[str], now_s: float
     time_s = _number("time_s", request.time_s, most=now_s + SKEW_S) or now_s
     reports = {report.name: report for report in request.backends}
     if sorted(reports) != sorted(backends) or len(reports) != len(request.backends):
-        raise InvalidRequest(f"backends: must name each of {', '.join(backends)} once")
+        raise InvalidRequest("backends", f"must name each of {', '.join(backends)} once")
     readings: dict[Signal, float] = {}
     for name, report in reports.items():
         for field in ("rate_rps", "in_flight"):
@@ -73,7 +72,7 @@ def _optional(
 def _number(field: str, value: float, most: float = math.inf) -> float:
     if not (math.isfinite(value) and 0.0 <= value <= most):
         bounds = "0 or more" if math.isinf(most) else f"between 0 and {most:g}"
-        raise InvalidRequest(f"{field}: {value:g} must be a number, {bounds}")
+        raise InvalidRequest(field, f"{value:g} must be a number, {bounds}")
     return value
 
 

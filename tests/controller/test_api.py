@@ -12,10 +12,12 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.descriptor_pool import DescriptorPool
+from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
+from grpc_status import rpc_status
 
 from trimtab_controller import api
 from trimtab_controller.api import Controller
@@ -103,7 +105,7 @@ def test_missing_readings_are_missing_and_not_zero(client: Client) -> None:
     ("request_", "code", "message"),
     [
         (report(service=""), Code.INVALID_ARGUMENT, "service: is missing"),
-        (report(service="api"), Code.NOT_FOUND, "'api' is not in the configuration: it has web"),
+        (report(service="api"), Code.NOT_FOUND, "'api': the configuration has web"),
         (report(b_name="c"), Code.INVALID_ARGUMENT, "backends: must name each of a, b once"),
         (report(b_name="a"), Code.INVALID_ARGUMENT, "backends: must name each of a, b once"),
         (report(b_rate_rps=-1.0), Code.INVALID_ARGUMENT, "backends[b].rate_rps: -1 must be"),
@@ -122,6 +124,15 @@ def test_what_recommend_refuses(
         client.call("Recommend", request_)
     assert refused.value.code() is code
     assert message in refused.value.details()
+
+
+def test_a_refusal_names_its_field_for_programs(client: Client) -> None:
+    with pytest.raises(grpc.RpcError) as refused:
+        client.call("Recommend", report(b_rate_rps=-1.0))
+    info, bad = rpc_status.from_call(refused.value).details
+    assert info.Is(error_details_pb2.ErrorInfo.DESCRIPTOR)
+    bad.Unpack(request := error_details_pb2.BadRequest())
+    assert [violation.field for violation in request.field_violations] == ["backends[b].rate_rps"]
 
 
 def test_recommend_without_a_policy(client: Client) -> None:
@@ -157,10 +168,10 @@ def test_modes_stop_and_resume(client: Client) -> None:
         ("SetMode", mode(pb.MODE_GUARDED, who=""), Code.INVALID_ARGUMENT, "who: is missing"),
         ("SetMode", mode(pb.MODE_UNSPECIFIED), Code.INVALID_ARGUMENT, "mode: must be MODE_SHADOW"),
         ("SetMode", mode(99), Code.INVALID_ARGUMENT, "mode: must be MODE_SHADOW"),
-        ("SetMode", mode(pb.MODE_SHADOW, service="api"), Code.NOT_FOUND, "it has web"),
+        ("SetMode", mode(pb.MODE_SHADOW, service="api"), Code.NOT_FOUND, "has web"),
         ("SetMode", mode(pb.MODE_SHADOW, service=""), Code.INVALID_ARGUMENT, "service: is missing"),
         ("Renew", pb.RenewRequest(service="web"), Code.INVALID_ARGUMENT, "who: is missing"),
-        ("Renew", pb.RenewRequest(service="api", who="ann"), Code.NOT_FOUND, "it has web"),
+        ("Renew", pb.RenewRequest(service="api", who="ann"), Code.NOT_FOUND, "has web"),
         ("Resume", pb.ResumeRequest(), Code.INVALID_ARGUMENT, "who: is missing"),
         ("Approve", pb.ApproveRequest(id="1"), Code.INVALID_ARGUMENT, "who: is missing"),
         ("Approve", pb.ApproveRequest(id="9", who="ann"), Code.NOT_FOUND, "no envelope '9'"),
