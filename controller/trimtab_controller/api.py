@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from itertools import islice
 from typing import Any
@@ -15,15 +16,13 @@ from trimtab_controller.board import Board
 from trimtab_controller.broadcast import Broadcast
 from trimtab_controller.mandate import ABORT_S, UnknownError
 from trimtab_controller.protocols import Clock
-from trimtab_controller.recommend import Recommender
+from trimtab_controller.recommend.recommenders import NAMES_SHOWN, Recommenders
 from trimtab_controller.refusals import FullError, InvalidRequest, answering, answering_async
 from trimtab_proto.v1 import controller_pb2 as pb
 from trimtab_proto.v1 import controller_pb2_grpc
 
 # More at once are a mistake somewhere, and would keep the event loop from those who command.
 WATCHERS = 1000
-# A configuration may list thousands of services; a sentence may not.
-NAMES_SHOWN = 5
 
 
 class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc]  # untyped stubs
@@ -33,21 +32,23 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
     its threads.
     """
 
-    def __init__(self, board: Board, recommenders: Mapping[str, Recommender], clock: Clock) -> None:
-        """``recommenders`` are by service, one for each that the configuration lists."""
+    def __init__(self, board: Board, recommenders: Recommenders, clock: Clock) -> None:
+        """``recommenders`` know the services of the configuration."""
         self._board = board
         self._recommenders = recommenders
         self._clock = clock
         self._broadcast = Broadcast(board)
 
-    def Recommend(  # noqa: N802  # gRPC's name
-        self, request: pb.RecommendRequest, context: grpc.ServicerContext
+    async def Recommend(  # noqa: N802  # gRPC's name
+        self, request: pb.RecommendRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> pb.RecommendReply:
         """Decide for a reported state; changes nothing."""
-        with answering(context):
-            recommender = self._recommenders[self._listed(request.service)]
-            state = messages.state_of(request, recommender.backends, self._clock())
-            return messages.recommendation(request.service, recommender.recommend(state))
+        async with answering_async(context):
+            question = self._recommenders.question(request)
+            made = self._recommenders.standing(question)
+            if made is None:
+                made = await asyncio.to_thread(self._recommenders.answer, question)
+            return messages.recommendation(made)
 
     async def WatchDecisions(  # noqa: N802  # gRPC's name
         self, request: pb.WatchDecisionsRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -163,9 +164,10 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
     def _listed(self, service: str) -> str:
         if not service:
             raise InvalidRequest("service", "is missing")
-        if service not in self._recommenders:
-            known = ", ".join(islice(self._recommenders, NAMES_SHOWN))
-            raise UnknownError("service", service, f"the configuration has {known}")
+        known = self._recommenders.subjects
+        if service not in known:
+            names = ", ".join(islice(known, NAMES_SHOWN))
+            raise UnknownError("service", service, f"the configuration has {names}")
         return service
 
 

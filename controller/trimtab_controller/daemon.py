@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from trimtab_agents.bundle import BundleError
+from trimtab_agents.bundle import BundleError, PpoPolicy
 from trimtab_agents.bundle import load as load_bundle
 from trimtab_agents.proposer import Proposer
 from trimtab_controller.api import Controller
@@ -30,7 +30,9 @@ from trimtab_controller.loop import Loop
 from trimtab_controller.mandate import Mandate
 from trimtab_controller.memory import Recollection, recall
 from trimtab_controller.protocols import Policy, PolicyError, Stage, StageError
-from trimtab_controller.recommend import Recommender
+from trimtab_controller.recommend.ledger import Ledger
+from trimtab_controller.recommend.recommenders import Recommenders
+from trimtab_controller.recommend.subject import Subject, configured
 from trimtab_controller.reload import Reloader
 from trimtab_controller.retention import Keeper
 from trimtab_controller.sense import Eyes
@@ -47,6 +49,8 @@ log = logging.getLogger(__name__)
 
 # The policy's share of a tick; the rest belongs to sensing and writing.
 POLICY_SHARE = 0.5
+# How long it may think for another autoscaler.
+ANSWER_S = 1.0
 # How much of the past a policy watches again after a restart.
 REWATCHED_TICKS = 1000
 ENDINGS = (signal.SIGTERM, signal.SIGINT)
@@ -79,14 +83,14 @@ def serve(options: Options, inbox: Inbox) -> None:
         board = _board(config, journal, options, newest_epoch(stages.values()))
         signal.signal(signal.SIGUSR1, lambda *_: board.mandate.halt())
         past = recall(journal, [service.name for service in config.services])
-        policy = _policy(config, config.services, options.policy)
+        bundle, subjects = load_bundle(options.policy), configured(config)
+        policy = _policy(bundle, [*subjects.values()], POLICY_SHARE * config.tick_s)
         _rewatch(policy, config, past)
-        recommenders = {
-            service.name: Recommender(
-                service, _policy(config, [service], options.policy), journal, time.time
-            )
-            for service in config.services
-        }
+        ledger = Ledger(journal, time.time)
+        parts.callback(ledger.close)
+        recommenders = Recommenders(
+            subjects, lambda subject: _policy(bundle, [subject], ANSWER_S), ledger, time.time
+        )
         services = [
             _service(each, stages[each.name], past, journal, board) for each in config.services
         ]
@@ -153,15 +157,16 @@ def _stop_file(options: Options) -> Path:
     return Path("trimtab.stop" if is_url(options.journal) else f"{options.journal}.stop")
 
 
-def _policy(config: Config, services: Sequence[ServiceConfig], bundle: Path | None) -> Budgeted:
+def _policy(bundle: PpoPolicy, subjects: Sequence[Subject], budget_s: float) -> Budgeted:
+    """A policy for services that share a tick and a speed, with a memory of its own."""
     proposer = Proposer(
-        load_bundle(bundle),
-        [service.profile for service in services],
-        [service.spec.miss_price for service in services],
-        config.tick_s,
-        config.speed,
+        bundle.fresh(),
+        [subject.profile for subject in subjects],
+        [subject.miss_price for subject in subjects],
+        subjects[0].limits.interval_s,
+        subjects[0].speed,
     )
-    return Budgeted(proposer, POLICY_SHARE * config.tick_s)
+    return Budgeted(proposer, budget_s)
 
 
 def _rewatch(policy: Policy, config: Config, past: Recollection) -> None:

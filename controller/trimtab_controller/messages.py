@@ -1,22 +1,16 @@
-"""Between the steps' dataclasses and `trimtab.v1` messages, with what a caller may send."""
+"""From the steps' dataclasses to `trimtab.v1` messages."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from trimtab_controller.approvals import Envelope
 from trimtab_controller.board import Status
-from trimtab_controller.protocols import BackendReport, Signal, StageReport
-from trimtab_controller.recommend import Recommendation
+from trimtab_controller.recommend.recommender import Recommendation
 from trimtab_controller.refusals import InvalidRequest
-from trimtab_controller.sense import join
-from trimtab_guard.model import Reading, State, Verdict, Want
+from trimtab_guard.model import State, Verdict, Want
 from trimtab_guard.modes import Change, Mode
 from trimtab_proto.v1 import controller_pb2 as pb
-
-# How far ahead of ours a caller's clock may be.
-SKEW_S = 1.0
 
 
 def mode_of(number: int) -> Mode:
@@ -34,57 +28,23 @@ def mode_name(mode: Mode) -> str:
     return f"MODE_{mode.name}"
 
 
-def state_of(request: pb.RecommendRequest, backends: Sequence[str], now_s: float) -> State:
-    """The reported state, with ``backends`` in their configured order; `InvalidRequest`.
-
-    A reading that was not sent is NaN: missing, never zero.
-    """
-    time_s = _number("time_s", request.time_s, most=now_s + SKEW_S) or now_s
-    reports = {report.name: report for report in request.backends}
-    if sorted(reports) != sorted(backends) or len(reports) != len(request.backends):
-        raise InvalidRequest("backends", f"must name each of {', '.join(backends)} once")
-    readings: dict[Signal, float] = {}
-    for name, report in reports.items():
-        for field in ("rate_rps", "in_flight"):
-            readings[field, name] = _optional(f"backends[{name}].", report, field)
-    for field, most in (("p50_ms", math.inf), ("p95_ms", math.inf), ("miss_share", 1.0)):
-        readings[field, ""] = _optional("", request, field, most)
-    present = StageReport(time_s, "", "", tuple(_report(reports[name]) for name in backends), "")
-    timed = {signal: Reading(value, time_s) for signal, value in readings.items()}
-    return join(request.service, time_s, present, timed)
-
-
-def _report(report: pb.BackendReport) -> BackendReport:
-    weight = _number(f"backends[{report.name}].weight", report.weight, most=1.0)
-    return BackendReport(
-        report.name, report.wanted, report.starting, report.ready, report.draining, 0, weight
-    )
-
-
-def _optional(
-    prefix: str, message: pb.RecommendRequest | pb.BackendReport, field: str, most: float = math.inf
-) -> float:
-    if not message.HasField(field):
-        return math.nan
-    return _number(prefix + field, getattr(message, field), most)
-
-
-def _number(field: str, value: float, most: float = math.inf) -> float:
-    if not (math.isfinite(value) and 0.0 <= value <= most):
-        bounds = "0 or more" if math.isinf(most) else f"between 0 and {most:g}"
-        raise InvalidRequest(field, f"{value:g} must be a number, {bounds}")
-    return value
-
-
-def recommendation(service: str, made: Recommendation) -> pb.RecommendReply:
+def recommendation(made: Recommendation) -> pb.RecommendReply:
     """The answer to `Recommend`."""
+    report = made.report
     return pb.RecommendReply(
-        service=service,
+        service=report.state.service,
         policy=made.proposal.policy,
         decision=_wants(made.verdict.backends),
         proposal=_wants(made.proposal.backends),
         reasons=_reasons(made.verdict),
         why=made.why,
+        time_s=report.state.time_s,
+        missing=report.missing,
+        estimated=report.estimated,
+        trust=f"TRUST_{made.trust.name}",
+        memory_s=made.memory_s,
+        window_s=made.window_s,
+        next_s=made.next_s,
     )
 
 

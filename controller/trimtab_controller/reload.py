@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
@@ -13,7 +13,8 @@ from trimtab_controller.board import Board
 from trimtab_controller.config import Config, ServiceSpec, load
 from trimtab_controller.journal import Journal, JournalError
 from trimtab_controller.protocols import Clock
-from trimtab_controller.recommend import Recommender
+from trimtab_controller.recommend.recommenders import Recommenders
+from trimtab_controller.recommend.subject import configured
 from trimtab_controller.service import Service
 from trimtab_sim.schema import ConfigError
 
@@ -48,7 +49,7 @@ class Reloader:
         config: Config,
         board: Board,
         services: Sequence[Service],
-        recommenders: Mapping[str, Recommender],
+        recommenders: Recommenders,
         journal: Journal,
         clock: Clock,
     ) -> None:
@@ -82,9 +83,9 @@ class Reloader:
         self._board.mandate.configs = config.by_name
         self._board.cluster = config.cluster
         self._board.config_error = ""
+        self._recommenders.subjects = configured(config)
         for service in self._services:
             service.config = config.by_name[service.name]
-            self._recommenders[service.name].config = service.config
         log.info("%s: reloaded; its limits hold from the next tick on", self._file)
 
     def _remember(self, error: str) -> None:

@@ -22,7 +22,9 @@ from grpc_status import rpc_status
 from trimtab_controller import api
 from trimtab_controller.api import Controller
 from trimtab_controller.decide import Budgeted
-from trimtab_controller.recommend import NO_HISTORY, Recommender
+from trimtab_controller.recommend.ledger import Ledger
+from trimtab_controller.recommend.recommenders import Recommenders
+from trimtab_controller.recommend.subject import configured
 from trimtab_controller.server import SERVICE, AddressError, Server, check_address
 from trimtab_guard.modes import Mode
 from trimtab_proto.v1 import controller_pb2 as pb
@@ -38,9 +40,14 @@ class Client:
 
     def __init__(self, world: World, address: str) -> None:
         self.world = world
-        policy = Budgeted(world.policy, 0.2)
-        recommender = Recommender(world.config.services[0], policy, world.journal, world.clock)
-        controller = Controller(world.board, {"web": recommender}, world.clock)
+        self.ledger = Ledger(world.journal, world.clock)
+        recommenders = Recommenders(
+            configured(world.config),
+            lambda _: Budgeted(world.policy, 0.2),
+            self.ledger,
+            world.clock,
+        )
+        controller = Controller(world.board, recommenders, world.clock)
         self.server = Server(controller, address)
         self.channel = grpc.insecure_channel(address)
         self.stub = controller_pb2_grpc.ControllerStub(self.channel)
@@ -51,6 +58,7 @@ class Client:
     def close(self) -> None:
         self.channel.close()
         self.server.close()
+        self.ledger.close()
 
 
 @pytest.fixture
@@ -74,31 +82,16 @@ def report(**changes: Any) -> pb.RecommendRequest:
 
 def test_recommend_decides_and_changes_nothing(client: Client) -> None:
     client.world.want(a=9, b=1)
-    reply = client.call("Recommend", report())
+    reply = client.call("Recommend", report(caller="hpa"))
     assert [d.replicas for d in reply.proposal] == [9, 1]
     assert [d.replicas for d in reply.decision] == [6, 2]
     assert {reason.code for reason in reply.reasons} == {"RATE_UP", "NO_HISTORY"}
-    assert reply.why == f"because; {NO_HISTORY}"
+    assert reply.why.startswith("because; no scale-down before a full window has been reported")
+    assert (reply.trust, reply.service, reply.policy) == (pb.TRUST_UP, "web", "fixed")
     assert client.world.stage.calls == 0
-    assert client.world.journal.last("recommend").body["verdict"]
-
-
-def test_recommend_lets_go_once_a_window_has_been_reported(client: Client) -> None:
-    client.world.want(a=1, b=1)
-    for _ in range(9):
-        client.world.clock.now_s += 1.0
-        reply = client.call("Recommend", report())
-    assert [d.replicas for d in reply.decision] == [1, 1]
-    assert reply.why == "because"
-
-
-def test_missing_readings_are_missing_and_not_zero(client: Client) -> None:
-    request = report()
-    request.backends[0].ClearField("rate_rps")
-    client.world.want(a=9, b=9)
-    reply = client.call("Recommend", request)
-    assert [d.replicas for d in reply.decision] == [2, 2]
-    assert math.isnan(client.world.policy.seen[-1].backends[0].rate_rps.value)
+    client.ledger.close()
+    (answer,) = client.world.journal.last("recommend").body["answers"]
+    assert answer.keys() == {"caller", "state", "proposal", "verdict"}
 
 
 @pytest.mark.parametrize(

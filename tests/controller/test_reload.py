@@ -12,7 +12,9 @@ from click.testing import CliRunner
 
 from trimtab_controller.cli import main
 from trimtab_controller.journal import JournalError
-from trimtab_controller.recommend import Recommender
+from trimtab_controller.recommend.ledger import Ledger
+from trimtab_controller.recommend.recommenders import Recommenders
+from trimtab_controller.recommend.subject import configured
 from trimtab_controller.reload import Reloader
 from trimtab_guard.modes import Mode
 
@@ -26,15 +28,15 @@ class Reloading:
     def __init__(self, world: World) -> None:
         self.world = world
         self.file: Path = world.folder / "trimtab.yaml"
-        web = world.config.services[0]
-        self.recommender = Recommender(web, world.policy, world.journal, world.clock)
-        recommenders = {"web": self.recommender}
+        ledger = Ledger(world.journal, world.clock)
+        subjects = configured(world.config)
+        self.recommenders = Recommenders(subjects, lambda _: world.policy, ledger, world.clock)
         self.reloader = Reloader(
             self.file,
             world.config,
             world.board,
             world.services,
-            recommenders,
+            self.recommenders,
             world.journal,
             world.clock,
         )
@@ -62,7 +64,7 @@ def test_limits_hold_from_the_next_tick_on(reloading: Reloading) -> None:
     world.want(a=9, b=1)
     world.tick()
     assert world.floors == (3, 2)
-    assert reloading.recommender.config.limits.backends[0].max_replicas == 3
+    assert reloading.recommenders.subjects["web"].limits.backends[0].max_replicas == 3
 
 
 def test_the_limits_of_all_services_follow(reloading: Reloading) -> None:

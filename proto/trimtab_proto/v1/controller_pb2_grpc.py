@@ -96,8 +96,7 @@ class ControllerServicer:
 
     def Recommend(self, request, context):
         """State in, decision out, for any autoscaler. Nothing is written anywhere but the journal.
-        INVALID_ARGUMENT names the field that is missing or out of range.
-        NOT_FOUND: a service that the daemon's configuration does not list.
+        NOT_FOUND: a service that the configuration does not list and the request does not describe.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
