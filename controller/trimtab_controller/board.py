@@ -67,6 +67,10 @@ class Board:
             self.lock.notify_all()
         self.bell()
 
+    def tick(self, service: str) -> TickRecord | None:
+        """A service's latest tick; takes no lock, so that a hanging write keeps nobody from it."""
+        return self._ticks.get(service)
+
     def latest(self, service: str = "") -> tuple[int, list[Status]]:
         """The latest tick's number, and the statuses of one service, or of all."""
         with self.lock:

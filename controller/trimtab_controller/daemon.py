@@ -26,6 +26,7 @@ from trimtab_controller.config import Config, ServiceConfig
 from trimtab_controller.config import load as load_config
 from trimtab_controller.decide import Budgeted
 from trimtab_controller.journal import Journal, JournalError, is_url
+from trimtab_controller.keda.scaler import ExternalScaler
 from trimtab_controller.loop import Loop
 from trimtab_controller.mandate import Mandate
 from trimtab_controller.memory import Recollection, recall
@@ -95,7 +96,8 @@ def serve(options: Options, inbox: Inbox) -> None:
             _service(each, stages[each.name], past, journal, board) for each in config.services
         ]
         loop = Loop(services, policy, journal, board, time.time)
-        server = Server(Controller(board, recommenders, time.time), options.listen)
+        controller = Controller(board, recommenders, time.time)
+        server = Server(controller, ExternalScaler(board, time.time), options.listen)
         parts.callback(server.close)
         log.info("policy %s steers %s", policy.name, ", ".join(each.name for each in services))
         log.info("listening at %s; journal %s", server.address, journal.name)

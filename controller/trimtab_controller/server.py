@@ -22,9 +22,17 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from trimtab_controller.api import Controller
-from trimtab_proto.v1 import controller_pb2, controller_pb2_grpc
+from trimtab_controller.keda.scaler import ExternalScaler
+from trimtab_proto.v1 import (
+    controller_pb2,
+    controller_pb2_grpc,
+    externalscaler_pb2,
+    externalscaler_pb2_grpc,
+)
 
 SERVICE = controller_pb2.DESCRIPTOR.services_by_name["Controller"].full_name
+KEDA = externalscaler_pb2.DESCRIPTOR.services_by_name["ExternalScaler"].full_name
+SERVICES = (SERVICE, KEDA)
 THREADS = 16
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 SOCKET_PATH_MAX = 107
@@ -38,15 +46,15 @@ class AddressError(ValueError):
 
 
 class Server:
-    """Serves the controller, health and reflection at one address until it is closed."""
+    """Serves all at one address until it is closed: both APIs, health and reflection."""
 
-    def __init__(self, controller: Controller, address: str) -> None:
+    def __init__(self, controller: Controller, scaler: ExternalScaler, address: str) -> None:
         check_address(address)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="api", daemon=True)
         self._thread.start()
         try:
-            self.address = self._run(self._serve(controller, address))
+            self.address = self._run(self._serve(controller, scaler, address))
         except BaseException:
             self._end()
             raise
@@ -56,13 +64,14 @@ class Server:
         self._run(self._server.stop(grace=0.5))
         self._end()
 
-    async def _serve(self, controller: Controller, address: str) -> str:
+    async def _serve(self, controller: Controller, scaler: ExternalScaler, address: str) -> str:
         # Without so_reuseport a second daemon at the same port fails instead of sharing it.
         options = [("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX)]
         self._server = grpc.aio.server(ThreadPoolExecutor(THREADS, "api"), options=options)
         controller_pb2_grpc.add_ControllerServicer_to_server(controller, self._server)
+        externalscaler_pb2_grpc.add_ExternalScalerServicer_to_server(scaler, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(await _healthy(), self._server)
-        names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
         bound = self._bind(address)
         await self._server.start()
@@ -119,6 +128,6 @@ def _check_socket(path: str) -> None:
 
 async def _healthy() -> Any:
     servicer = health.aio.HealthServicer()
-    for name in ("", SERVICE):
+    for name in ("", *SERVICES):
         await servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
     return servicer

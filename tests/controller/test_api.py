@@ -22,6 +22,7 @@ from grpc_status import rpc_status
 from trimtab_controller import api
 from trimtab_controller.api import Controller
 from trimtab_controller.decide import Budgeted
+from trimtab_controller.keda.scaler import ExternalScaler
 from trimtab_controller.recommend.ledger import Ledger
 from trimtab_controller.recommend.recommenders import Recommenders
 from trimtab_controller.recommend.subject import configured
@@ -48,7 +49,7 @@ class Client:
             world.clock,
         )
         controller = Controller(world.board, recommenders, world.clock)
-        self.server = Server(controller, address)
+        self.server = Server(controller, ExternalScaler(world.board, world.clock), address)
         self.channel = grpc.insecure_channel(address)
         self.stub = controller_pb2_grpc.ControllerStub(self.channel)
 
