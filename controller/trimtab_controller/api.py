@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from itertools import islice
 from typing import Any
@@ -14,10 +15,11 @@ from trimtab_controller import messages
 from trimtab_controller.approvals import Answer
 from trimtab_controller.board import Board
 from trimtab_controller.broadcast import Broadcast
-from trimtab_controller.mandate import ABORT_S, UnknownError
+from trimtab_controller.mandate import ABORT_S, Refusal, UnknownError
 from trimtab_controller.protocols import Clock
 from trimtab_controller.recommend.recommenders import NAMES_SHOWN, Recommenders
 from trimtab_controller.refusals import FullError, InvalidRequest, answering, answering_async
+from trimtab_controller.sensors.pushed import PushedSensor, event_time_s, measured
 from trimtab_proto.v1 import controller_pb2 as pb
 from trimtab_proto.v1 import controller_pb2_grpc
 
@@ -32,9 +34,16 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
     its threads.
     """
 
-    def __init__(self, board: Board, recommenders: Recommenders, clock: Clock) -> None:
-        """``recommenders`` know the services of the configuration."""
+    def __init__(
+        self,
+        board: Board,
+        recommenders: Recommenders,
+        pushed: Mapping[str, PushedSensor],
+        clock: Clock,
+    ) -> None:
+        """``recommenders`` know the services of the configuration; some of them are ``pushed``."""
         self._board = board
+        self._pushed = pushed
         self._recommenders = recommenders
         self._clock = clock
         self._broadcast = Broadcast(board)
@@ -49,6 +58,21 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
             if made is None:
                 made = await asyncio.to_thread(self._recommenders.answer, question)
             return messages.recommendation(made)
+
+    async def ReportMetrics(  # noqa: N802  # gRPC's name
+        self,
+        request_iterator: AsyncIterator[pb.MetricsReport],
+        context: grpc.aio.ServicerContext[Any, Any],
+    ) -> pb.ReportMetricsReply:
+        """Take in what is pushed, at the caller's pace."""
+        service, taken = "", Counter[bool]()
+        async with answering_async(context):
+            async for report in request_iterator:
+                service = self._same(service, report.service)
+                values = measured(report, self._recommenders.subjects[service].backends)
+                time_s = event_time_s(report, self._clock())
+                taken[self._pushed[service].push(values, time_s)] += 1
+        return pb.ReportMetricsReply(taken=taken[True], ignored=taken[False])
 
     async def WatchDecisions(  # noqa: N802  # gRPC's name
         self, request: pb.WatchDecisionsRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -160,6 +184,16 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
                 request.id, answer, who, request.why, self._clock()
             )
             return messages.envelope(envelope)
+
+    def _same(self, service: str, named: str) -> str:
+        """The service that a stream reports of: what its first report named."""
+        if service and named in ("", service):
+            return service
+        if service:
+            raise InvalidRequest("service", f"{named!r} must be {service!r}: use another stream")
+        if self._listed(named) not in self._pushed:
+            raise Refusal(f"{named} is sensed otherwise: write `sensor: pushed` into trimtab.yaml")
+        return named
 
     def _listed(self, service: str) -> str:
         if not service:

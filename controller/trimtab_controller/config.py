@@ -7,6 +7,7 @@ later the custom resource's. `load` turns the file into what the loop works with
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
@@ -75,6 +76,13 @@ class StageSpec:
     socket: str
 
 
+class Sensing(Enum):
+    """Where a service's signals come from: Envoy's counters, or whoever calls `ReportMetrics`."""
+
+    ENVOY = "envoy"
+    PUSHED = "pushed"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceSpec(Described):
     """One service as written in the file.
@@ -87,6 +95,7 @@ class ServiceSpec(Described):
     ceiling: Mode
     miss_price: Annotated[float, Range(least=1.0, most=1000.0)]
     backends: tuple[BackendSpec, ...]
+    sensor: Sensing = Sensing.ENVOY
     schedule: Schedule = ALWAYS
     limits: Place | None = None
 

@@ -22,7 +22,7 @@ from trimtab_agents.proposer import Proposer
 from trimtab_controller.api import Controller
 from trimtab_controller.approvals import Approvals
 from trimtab_controller.board import Board
-from trimtab_controller.config import Config, ServiceConfig
+from trimtab_controller.config import Config, Sensing, ServiceConfig
 from trimtab_controller.config import load as load_config
 from trimtab_controller.decide import Budgeted
 from trimtab_controller.journal import Journal, JournalError, is_url
@@ -30,7 +30,7 @@ from trimtab_controller.keda.scaler import ExternalScaler
 from trimtab_controller.loop import Loop
 from trimtab_controller.mandate import Mandate
 from trimtab_controller.memory import Recollection, recall
-from trimtab_controller.protocols import Policy, PolicyError, Stage, StageError
+from trimtab_controller.protocols import Policy, PolicyError, Sensor, Stage, StageError
 from trimtab_controller.recommend.ledger import Ledger
 from trimtab_controller.recommend.recommenders import Recommenders
 from trimtab_controller.recommend.subject import Subject, configured
@@ -38,6 +38,7 @@ from trimtab_controller.reload import Reloader
 from trimtab_controller.retention import Keeper
 from trimtab_controller.sense import Eyes
 from trimtab_controller.sensors.envoy import EnvoySensor
+from trimtab_controller.sensors.pushed import PushedSensor
 from trimtab_controller.server import AddressError, Server
 from trimtab_controller.service import Service
 from trimtab_controller.signals import Inbox
@@ -92,11 +93,14 @@ def serve(options: Options, inbox: Inbox) -> None:
         recommenders = Recommenders(
             subjects, lambda subject: _policy(bundle, [subject], ANSWER_S), ledger, time.time
         )
+        sensors = {each.name: _sensor(each) for each in config.services}
         services = [
-            _service(each, stages[each.name], past, journal, board) for each in config.services
+            _service(each, stages[each.name], sensors[each.name], past, journal, board)
+            for each in config.services
         ]
         loop = Loop(services, policy, journal, board, time.time)
-        controller = Controller(board, recommenders, time.time)
+        pushed = {name: s for name, s in sensors.items() if isinstance(s, PushedSensor)}
+        controller = Controller(board, recommenders, pushed, time.time)
         server = Server(controller, ExternalScaler(board, time.time), options.listen)
         parts.callback(server.close)
         log.info("policy %s steers %s", policy.name, ", ".join(each.name for each in services))
@@ -187,10 +191,20 @@ def _stage(config: ServiceConfig, options: Options, parts: ExitStack) -> LocalSt
     return stage
 
 
+def _sensor(config: ServiceConfig) -> EnvoySensor | PushedSensor:
+    if config.spec.sensor is Sensing.PUSHED:
+        return PushedSensor(config.name)
+    return EnvoySensor(config.name, config.backends, config.profile.slo_latency_s, time.time)
+
+
 def _service(
-    config: ServiceConfig, stage: Stage, past: Recollection, journal: Journal, board: Board
+    config: ServiceConfig,
+    stage: Stage,
+    sensor: Sensor,
+    past: Recollection,
+    journal: Journal,
+    board: Board,
 ) -> Service:
-    sensor = EnvoySensor(config.name, config.backends, config.profile.slo_latency_s, time.time)
     eyes = Eyes(config.name, config.backends, stage, sensor, time.time)
     memory, seen = past.memories[config.name], past.seen(config.name, config.backends)
     return Service(config, stage, eyes, memory, journal, board, time.time, seen)

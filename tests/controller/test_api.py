@@ -48,7 +48,7 @@ class Client:
             self.ledger,
             world.clock,
         )
-        controller = Controller(world.board, recommenders, world.clock)
+        controller = Controller(world.board, recommenders, {}, world.clock)
         self.server = Server(controller, ExternalScaler(world.board, world.clock), address)
         self.channel = grpc.insecure_channel(address)
         self.stub = controller_pb2_grpc.ControllerStub(self.channel)

@@ -41,7 +41,7 @@ class Keda:
         recommenders = Recommenders(
             configured(world.config), lambda _: world.policy, self.ledger, world.clock
         )
-        controller = Controller(world.board, recommenders, world.clock)
+        controller = Controller(world.board, recommenders, {}, world.clock)
         self.server = Server(controller, ExternalScaler(world.board, world.clock), address)
         self.channel = grpc.insecure_channel(address)
         self.stub = externalscaler_pb2_grpc.ExternalScalerStub(self.channel)

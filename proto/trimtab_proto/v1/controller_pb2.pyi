@@ -184,6 +184,42 @@ class RecommendReply(_message.Message):
     next_s: float
     def __init__(self, service: _Optional[str] = ..., policy: _Optional[str] = ..., decision: _Optional[_Iterable[_Union[BackendDecision, _Mapping]]] = ..., proposal: _Optional[_Iterable[_Union[BackendDecision, _Mapping]]] = ..., reasons: _Optional[_Iterable[_Union[GuardReason, _Mapping]]] = ..., why: _Optional[str] = ..., time_s: _Optional[float] = ..., missing: _Optional[_Iterable[str]] = ..., estimated: _Optional[_Iterable[str]] = ..., trust: _Optional[_Union[Trust, str]] = ..., memory_s: _Optional[float] = ..., window_s: _Optional[float] = ..., next_s: _Optional[float] = ...) -> None: ...
 
+class BackendMetrics(_message.Message):
+    __slots__ = ("name", "rate_rps", "in_flight", "error_share")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    RATE_RPS_FIELD_NUMBER: _ClassVar[int]
+    IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_SHARE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    rate_rps: float
+    in_flight: float
+    error_share: float
+    def __init__(self, name: _Optional[str] = ..., rate_rps: _Optional[float] = ..., in_flight: _Optional[float] = ..., error_share: _Optional[float] = ...) -> None: ...
+
+class MetricsReport(_message.Message):
+    __slots__ = ("service", "time_s", "backends", "p50_ms", "p95_ms", "miss_share")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    TIME_S_FIELD_NUMBER: _ClassVar[int]
+    BACKENDS_FIELD_NUMBER: _ClassVar[int]
+    P50_MS_FIELD_NUMBER: _ClassVar[int]
+    P95_MS_FIELD_NUMBER: _ClassVar[int]
+    MISS_SHARE_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    time_s: float
+    backends: _containers.RepeatedCompositeFieldContainer[BackendMetrics]
+    p50_ms: float
+    p95_ms: float
+    miss_share: float
+    def __init__(self, service: _Optional[str] = ..., time_s: _Optional[float] = ..., backends: _Optional[_Iterable[_Union[BackendMetrics, _Mapping]]] = ..., p50_ms: _Optional[float] = ..., p95_ms: _Optional[float] = ..., miss_share: _Optional[float] = ...) -> None: ...
+
+class ReportMetricsReply(_message.Message):
+    __slots__ = ("taken", "ignored")
+    TAKEN_FIELD_NUMBER: _ClassVar[int]
+    IGNORED_FIELD_NUMBER: _ClassVar[int]
+    taken: int
+    ignored: int
+    def __init__(self, taken: _Optional[int] = ..., ignored: _Optional[int] = ...) -> None: ...
+
 class WatchDecisionsRequest(_message.Message):
     __slots__ = ("service",)
     SERVICE_FIELD_NUMBER: _ClassVar[int]
