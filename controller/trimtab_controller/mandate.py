@@ -155,6 +155,8 @@ class Mandate:
     def notice_leader(self, service: str, newest: Epoch, now_s: float) -> None:
         """What the stage has seen; under a newer epoch, in shadow until a human sets a mode."""
         self._newest_epochs[service] = newest
+        if not newest.deposes(self.epoch):
+            return
         for reason in self.standing(service, now_s).reasons:
             if reason.code is Code.DEPOSED:
                 why = f"deposed: {reason.why}; {service} is in shadow until a human sets a mode"
@@ -225,8 +227,9 @@ class Mandate:
         elif self._abort and abs(now_s - self._abort.since_s) > ABORT_S:
             self.end_abort("too late", now_s)
         for service in self.configs:
-            codes = {reason.code for reason in self.standing(service, now_s).reasons}
-            if Code.LEASE in codes:
+            ended = not self.lease(service).holds(now_s)
+            reasons = self.standing(service, now_s).reasons if ended else ()
+            if Code.LEASE in {reason.code for reason in reasons}:
                 why = f"the lease on {service} has ended: in approve until a human sets a mode"
                 self._demote(service, Mode.APPROVE, why, now_s)
 

@@ -96,6 +96,13 @@ class Memory:
     decisions: int = 0
     actions: int = 0
     changes: tuple[Change, ...] = ()
+    _known: tuple[State, History, History] | None = None
+
+    def known(self, state: State) -> History:
+        """The history after ``state``: made once a tick, though guard and memory both need it."""
+        if not (self._known and self._known[0] is state and self._known[1] is self.history):
+            self._known = state, self.history, self.history.with_state(state)
+        return self._known[2]
 
     @property
     def spent(self) -> tuple[Change, ...]:
@@ -105,7 +112,7 @@ class Memory:
     def after_tick(self, tick: TickRecord) -> None:
         """Fold in one tick."""
         if tick.state:
-            self.history = self.history.with_state(tick.state)
+            self.history, self._known = self.known(tick.state), None
         if tick.proposal:
             self.history = self.history.with_proposal(tick.proposal)
         self.adopt(tick.version)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import InitVar, dataclass, field, replace
 
@@ -184,9 +185,9 @@ class Service:
     def _condemned(self) -> tuple[Intent, ...]:
         """The writes that a rollback has yet to undo: all under watch, for any may be the one."""
         mandate, now_s = self.board.mandate, self.clock()
-        if mandate.barred(self.name, now_s, now_s):
-            return ()
         until_s = mandate.condemned_s(self.name)
+        if until_s == -math.inf or mandate.barred(self.name, now_s, now_s):
+            return ()
         return self.memory.written(until_s - self.config.limits.verify_s, until_s)
 
     def _undo(self, tick: TickRecord, sight: Sight, writes: Sequence[Intent]) -> TickRecord:
@@ -217,7 +218,8 @@ class Service:
         self, sight: Sight, proposal: Proposal, rule: tuple[Want, ...], purse: Purse
     ) -> Verdict:
         limits, history = self.config.limits, self.memory.history
-        return judge(proposal, rule, sight.state, limits, history, self.clock(), purse)
+        known = self.memory.known(sight.state)
+        return judge(proposal, rule, sight.state, limits, history, self.clock(), purse, known)
 
     def _permit(
         self, tick: TickRecord, report: StageReport, proposal: Proposal, wished: tuple[Want, ...]
