@@ -136,6 +136,8 @@ def _weights(
     present: Sequence[tuple[int, int, int, int]],
 ) -> dict[str, float]:
     """Shares of the route; when one is missing, all are as what is ready could carry."""
+    if len(present) == 1:
+        return dict.fromkeys(subject.backends, 1.0)
     shares = {name: fields.number(sent[name], "weight", 1.0) for name in subject.backends}
     if not any(map(math.isnan, shares.values())):
         return shares
