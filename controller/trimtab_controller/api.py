@@ -19,6 +19,7 @@ from trimtab_controller.mandate import ABORT_S, Refusal, UnknownError
 from trimtab_controller.protocols import Clock
 from trimtab_controller.recommend.recommenders import NAMES_SHOWN, Recommenders
 from trimtab_controller.refusals import FullError, InvalidRequest, answering, answering_async
+from trimtab_controller.security.callers import identity
 from trimtab_controller.sensors.pushed import PushedSensor, event_time_s, measured
 from trimtab_proto.v1 import controller_pb2 as pb
 from trimtab_proto.v1 import controller_pb2_grpc
@@ -53,7 +54,7 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
     ) -> pb.RecommendReply:
         """Decide for a reported state; changes nothing."""
         async with answering_async(context):
-            question = self._recommenders.question(request)
+            question = self._recommenders.question(request, identity.get())
             made = self._recommenders.standing(question)
             if made is None:
                 made = await asyncio.to_thread(self._recommenders.answer, question)

@@ -139,6 +139,11 @@ class Approvals:
             raise Refusal(f"envelope {envelope_id} is {envelope.answer}, not granted")
         return self._record(_signed(envelope, Answer.REVOKED, who, why), now_s)
 
+    def service_of(self, envelope_id: str) -> str:
+        """Whose an envelope is; empty when there is none. Needs no lock: that never changes."""
+        envelope = self._envelopes.get(envelope_id)
+        return envelope.service if envelope else ""
+
     def void(self, service: str) -> None:
         """Forget what was asked and granted on evidence from before a rollback of ``service``.
 

@@ -36,10 +36,12 @@ from trimtab_controller.recommend.recommenders import Recommenders
 from trimtab_controller.recommend.subject import Subject, configured
 from trimtab_controller.reload import Reloader
 from trimtab_controller.retention import Keeper
+from trimtab_controller.security.addresses import AddressError
+from trimtab_controller.security.entrance import Entrance
 from trimtab_controller.sense import Eyes
 from trimtab_controller.sensors.envoy import EnvoySensor
 from trimtab_controller.sensors.pushed import PushedSensor
-from trimtab_controller.server import AddressError, Server
+from trimtab_controller.server import Server
 from trimtab_controller.service import Service
 from trimtab_controller.signals import Inbox
 from trimtab_controller.stages.local import LocalStage
@@ -101,7 +103,10 @@ def serve(options: Options, inbox: Inbox) -> None:
         loop = Loop(services, policy, journal, board, time.time)
         pushed = {name: s for name, s in sensors.items() if isinstance(s, PushedSensor)}
         controller = Controller(board, recommenders, pushed, time.time)
-        server = Server(controller, ExternalScaler(board, time.time), options.listen)
+        entrance = Entrance(config.security, board.approvals.service_of, journal, time.time)
+        parts.callback(entrance.close)
+        scaler = ExternalScaler(board, time.time)
+        server = Server(controller, scaler, options.listen, entrance)
         parts.callback(server.close)
         log.info("policy %s steers %s", policy.name, ", ".join(each.name for each in services))
         log.info("listening at %s; journal %s", server.address, journal.name)
@@ -228,7 +233,10 @@ def _service(
     "[default: the journal's name with .stop added; with a URL, trimtab.stop in this folder]",
 )
 @click.option(
-    "--listen", default="127.0.0.1:7070", help="127.0.0.1:PORT or unix:PATH of its gRPC API."
+    "--listen",
+    default="127.0.0.1:7070",
+    help="HOST:PORT or unix:PATH of its gRPC API. Any host but this machine needs TLS and "
+    "authentication: see `security` in trimtab.yaml.",
 )
 @click.option(
     "--mode",

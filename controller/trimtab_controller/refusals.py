@@ -21,6 +21,8 @@ from grpc_status import rpc_status
 from trimtab_controller.journal import JournalError
 from trimtab_controller.mandate import Refusal, UnknownError
 from trimtab_controller.protocols import PolicyError
+from trimtab_controller.security.callers import Forbidden, Unidentified
+from trimtab_controller.security.quotas import TooMany
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +67,9 @@ MEANINGS: dict[type[Exception], Meaning] = {
     InDoubtError: Meaning(Code.UNAVAILABLE, "IN_DOUBT", retry_s=5.0),
     PolicyError: Meaning(Code.UNAVAILABLE, "POLICY_FAILED", retry_s=1.0),
     JournalError: Meaning(Code.UNAVAILABLE, "JOURNAL_FAILED", retry_s=1.0),
+    Unidentified: Meaning(Code.UNAUTHENTICATED, "UNIDENTIFIED"),
+    Forbidden: Meaning(Code.PERMISSION_DENIED, "FORBIDDEN"),
+    TooMany: Meaning(Code.RESOURCE_EXHAUSTED, "TOO_MANY", retry_s=1.0),
 }
 BUG = Meaning(Code.INTERNAL, "BUG")
 BUG_TEXT = "a bug in trimtab: its log says more"
@@ -75,6 +80,8 @@ def answering(context: grpc.ServicerContext) -> Iterator[None]:
     """Turn what a call raises into its status."""
     try:
         yield
+    except grpc.aio.AbortError:
+        raise  # it is answered already
     except Exception as error:  # what nobody foresaw must not reach the caller as it is
         # types-grpcio knows the blocking server's context; asyncio's takes the details as well.
         context.abort(*_abort(error))  # type: ignore[call-arg]
@@ -85,6 +92,8 @@ async def answering_async(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncI
     """As `answering`, for calls that are coroutines."""
     try:
         yield
+    except grpc.aio.AbortError:
+        raise
     except Exception as error:  # as there
         await context.abort(*_abort(error))
 

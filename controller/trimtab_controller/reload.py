@@ -97,7 +97,7 @@ def _fixed(config: Config) -> dict[str, Any]:
     """What cannot change without a restart, by the name that a message gives it."""
     found: dict[str, Any] = {
         "tick_s": config.tick_s, "speed": config.speed,
-        "approval": config.approval, "journal": config.journal,
+        "approval": config.approval, "journal": config.journal, "security": config.security,
     }  # fmt: skip
     for service in config.services:
         found[f"service {service.name}"] = True

@@ -20,13 +20,9 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 from grpc_status import rpc_status
 
 from trimtab_controller import api
-from trimtab_controller.api import Controller
-from trimtab_controller.decide import Budgeted
-from trimtab_controller.keda.scaler import ExternalScaler
-from trimtab_controller.recommend.ledger import Ledger
-from trimtab_controller.recommend.recommenders import Recommenders
-from trimtab_controller.recommend.subject import configured
-from trimtab_controller.server import SERVICE, AddressError, Server, check_address
+from trimtab_controller.security.addresses import AddressError, check_address
+from trimtab_controller.security.spec import SecuritySpec
+from trimtab_controller.server import SERVICE
 from trimtab_guard.modes import Mode
 from trimtab_proto.v1 import controller_pb2 as pb
 from trimtab_proto.v1 import controller_pb2_grpc
@@ -41,15 +37,7 @@ class Client:
 
     def __init__(self, world: World, address: str) -> None:
         self.world = world
-        self.ledger = Ledger(world.journal, world.clock)
-        recommenders = Recommenders(
-            configured(world.config),
-            lambda _: Budgeted(world.policy, 0.2),
-            self.ledger,
-            world.clock,
-        )
-        controller = Controller(world.board, recommenders, {}, world.clock)
-        self.server = Server(controller, ExternalScaler(world.board, world.clock), address)
+        self.served = world.serve(address)
         self.channel = grpc.insecure_channel(address)
         self.stub = controller_pb2_grpc.ControllerStub(self.channel)
 
@@ -58,8 +46,7 @@ class Client:
 
     def close(self) -> None:
         self.channel.close()
-        self.server.close()
-        self.ledger.close()
+        self.served.close()
 
 
 @pytest.fixture
@@ -90,7 +77,7 @@ def test_recommend_decides_and_changes_nothing(client: Client) -> None:
     assert reply.why.startswith("because; no scale-down before a full window has been reported")
     assert (reply.trust, reply.service, reply.policy) == (pb.TRUST_UP, "web", "fixed")
     assert client.world.stage.calls == 0
-    client.ledger.close()
+    client.served.ledger.close()
     (answer,) = client.world.journal.last("recommend").body["answers"]
     assert answer.keys() == {"caller", "state", "proposal", "verdict"}
 
@@ -391,12 +378,12 @@ def test_health_and_reflection(client: Client) -> None:
 )
 def test_addresses_that_are_refused(address: str, message: str) -> None:
     with pytest.raises(AddressError, match=message):
-        check_address(address)
+        check_address(address, SecuritySpec())
 
 
 def test_an_address_in_use(client: Client, tmp_path: Path) -> None:
     with pytest.raises(AddressError, match="in use"):
-        check_address(f"unix:{tmp_path}/api.sock")
+        check_address(f"unix:{tmp_path}/api.sock", SecuritySpec())
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()

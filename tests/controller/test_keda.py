@@ -15,13 +15,7 @@ from grpc_status import rpc_status
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimtab_controller.api import Controller
 from trimtab_controller.keda.decision import past_tolerance
-from trimtab_controller.keda.scaler import ExternalScaler
-from trimtab_controller.recommend.ledger import Ledger
-from trimtab_controller.recommend.recommenders import Recommenders
-from trimtab_controller.recommend.subject import configured
-from trimtab_controller.server import Server
 from trimtab_guard.modes import Mode
 from trimtab_proto.v1 import externalscaler_pb2 as pb
 from trimtab_proto.v1 import externalscaler_pb2_grpc
@@ -37,12 +31,7 @@ class Keda:
 
     def __init__(self, world: World, address: str) -> None:
         self.world = world
-        self.ledger = Ledger(world.journal, world.clock)
-        recommenders = Recommenders(
-            configured(world.config), lambda _: world.policy, self.ledger, world.clock
-        )
-        controller = Controller(world.board, recommenders, {}, world.clock)
-        self.server = Server(controller, ExternalScaler(world.board, world.clock), address)
+        self.served = world.serve(address)
         self.channel = grpc.insecure_channel(address)
         self.stub = externalscaler_pb2_grpc.ExternalScalerStub(self.channel)
 
@@ -70,8 +59,7 @@ class Keda:
 
     def close(self) -> None:
         self.channel.close()
-        self.server.close()
-        self.ledger.close()
+        self.served.close()
 
 
 @pytest.fixture

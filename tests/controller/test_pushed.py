@@ -10,17 +10,11 @@ from typing import Any
 import grpc
 import pytest
 
-from trimtab_controller.api import Controller
 from trimtab_controller.config import load
 from trimtab_controller.daemon import _sensor
-from trimtab_controller.keda.scaler import ExternalScaler
 from trimtab_controller.memory import Outcome
 from trimtab_controller.protocols import SensorError, Signal, StageReport
-from trimtab_controller.recommend.ledger import Ledger
-from trimtab_controller.recommend.recommenders import Recommenders
-from trimtab_controller.recommend.subject import configured
 from trimtab_controller.sensors.pushed import PushedSensor
-from trimtab_controller.server import Server
 from trimtab_guard.model import Reading
 from trimtab_guard.modes import Mode
 from trimtab_proto.v1 import controller_pb2 as pb
@@ -99,13 +93,7 @@ class Pushed:
         self.world = world
         self.sensor = world.sensor = PushedSensor("web")
         world.restart()
-        self.ledger = Ledger(world.journal, world.clock)
-        recommenders = Recommenders(
-            configured(world.config), lambda _: world.policy, self.ledger, world.clock
-        )
-        self.pushed = {"web": self.sensor}
-        controller = Controller(world.board, recommenders, self.pushed, world.clock)
-        self.server = Server(controller, ExternalScaler(world.board, world.clock), address)
+        self.served = world.serve(address)
         self.channel = grpc.insecure_channel(address)
         self.stub = controller_pb2_grpc.ControllerStub(self.channel)
 
@@ -114,8 +102,7 @@ class Pushed:
 
     def close(self) -> None:
         self.channel.close()
-        self.server.close()
-        self.ledger.close()
+        self.served.close()
 
 
 @pytest.fixture
@@ -203,7 +190,7 @@ def test_a_bad_report_ends_the_stream_and_those_before_it_count(
 def test_a_service_that_is_not_pushed(
     pushed: Pushed, service: str, code: Code, message: str
 ) -> None:
-    pushed.pushed.clear()
+    pushed.served.pushed.clear()
     with pytest.raises(grpc.RpcError) as refused:
         pushed.push(report(service=service))
     assert refused.value.code() is code

@@ -43,6 +43,7 @@ class LazyGroup(click.Group):
         "approve": "trimtab_controller.cli.approvals:approve",
         "reject": "trimtab_controller.cli.approvals:reject",
         "revoke": "trimtab_controller.cli.approvals:revoke",
+        "token": "trimtab_controller.cli.token:token",
         "limits": "trimtab_controller.cli.limits:limits",
         "journal": "trimtab_controller.cli.journal:journal",
         "stage": "trimtab_controller.cli.stage:stage",

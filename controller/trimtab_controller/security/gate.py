@@ -1,0 +1,239 @@
+"""The one way in: every call of every service passes here, or is denied and remembered."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from trimtab_controller.refusals import InvalidRequest, answering, answering_async
+from trimtab_controller.security.callers import (
+    Caller,
+    Callers,
+    Context,
+    Denied,
+    Forbidden,
+    identity,
+    permit,
+)
+from trimtab_controller.security.denials import Denial, Denials
+from trimtab_controller.security.quotas import Quotas
+from trimtab_controller.security.roles import RULES, Envelopes, Rule
+
+SHOWN_SERVICE = 80
+
+Handler = Any  # grpc.RpcMethodHandler, whose eight fields have no types
+Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]
+Behaviour = Callable[[Any, Any], Any]
+
+# What stands for a message that is none: gRPC itself would answer with the parser's words.
+MALFORMED = object()
+
+MAKERS = {
+    (False, False): grpc.unary_unary_rpc_method_handler,
+    (False, True): grpc.unary_stream_rpc_method_handler,
+    (True, False): grpc.stream_unary_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
+}
+
+
+class Gate(grpc.aio.ServerInterceptor):
+    """Lets a call through when its caller is known, may do this, and does not do it too often.
+
+    Without ``callers`` there is nobody to tell apart, and anybody may do anything in the table.
+    """
+
+    def __init__(
+        self, callers: Callers | None, quotas: Quotas, denials: Denials, envelopes: Envelopes
+    ) -> None:
+        self.callers = callers
+        self.quotas = quotas
+        self.denials = denials
+        self.envelopes = envelopes
+        self._passages: dict[str, Handler] = {}
+
+    async def intercept_service(
+        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
+    ) -> Handler | None:
+        """Put a passage before the method, or a refusal in its place."""
+        handler, method = await continuation(handler_call_details), handler_call_details.method
+        if handler is None:
+            return None
+        try:
+            rule = self._look(method, handler_call_details.invocation_metadata)
+        except Denied as error:
+            return self._refusing(method, error)
+        if method not in self._passages:
+            self._passages[method] = Passage(self, method, rule, handler).handler()
+        return self._passages[method]
+
+    def _look(self, method: str, metadata: Any) -> Rule:
+        """Deny what can be denied before anything is read: a message costs memory to wait for."""
+        rule = RULES.get(method)
+        if rule is None:
+            raise Forbidden("nobody may call this: it is in no role's table")
+        if self.callers and rule.role is not None:
+            self.callers.by_token(metadata)
+        return rule
+
+    def _refusing(self, method: str, error: Denied) -> Handler:
+        async def refuse(_requests: object, context: Any) -> None:
+            async with answering_async(context), self.recorded_async(method, context):
+                raise error
+
+        return grpc.stream_unary_rpc_method_handler(refuse)
+
+    @contextmanager
+    def recorded(self, method: str, context: Context) -> Iterator[None]:
+        """Remember what is denied inside."""
+        try:
+            yield
+        except Denied as error:
+            self.denials.add(_denial(error, method, context))
+            raise
+
+    @asynccontextmanager
+    async def recorded_async(self, method: str, context: Context) -> AsyncIterator[None]:
+        """As `recorded`, in the event loop, where the disk must not be waited for."""
+        try:
+            yield
+        except Denied as error:
+            await asyncio.to_thread(self.denials.add, _denial(error, method, context))
+            raise
+
+
+class Passage:
+    """One method behind the gate. Streams must be coroutines, for each would keep a thread."""
+
+    def __init__(self, gate: Gate, method: str, rule: Rule, handler: Handler) -> None:
+        self._gate = gate
+        self._method = method
+        self._rule = rule
+        self._handler = handler
+        self._behave: Behaviour = (
+            handler.unary_unary
+            or handler.unary_stream
+            or handler.stream_unary
+            or handler.stream_stream
+        )
+
+    def handler(self) -> Handler:
+        """What serves the method instead."""
+        given = self._handler
+        make = MAKERS[given.request_streaming, given.response_streaming]
+        return make(self._answer(), self._message, given.response_serializer)
+
+    def _answer(self) -> Behaviour:
+        if inspect.isasyncgenfunction(self._behave):
+            return self._stream
+        return self._coroutine if inspect.iscoroutinefunction(self._behave) else self._function
+
+    def _message(self, raw: bytes) -> Any:
+        try:
+            return self._handler.request_deserializer(raw)
+        except DecodeError:
+            return MALFORMED
+
+    def _function(self, request: Any, context: Any) -> Any:
+        with answering(context):
+            with self._gate.recorded(self._method, context):
+                caller = self._enter(context)
+                request = self._permitted(caller, request)
+            with _known(caller):
+                return self._shown(caller, self._behave(request, context))
+
+    async def _coroutine(self, argument: Any, context: Any) -> Any:
+        async with answering_async(context):
+            async with self._gate.recorded_async(self._method, context):
+                caller = self._enter(context)
+                argument = self._argument(caller, argument, context)
+            with _known(caller):
+                return self._shown(caller, await self._behave(argument, context))
+
+    async def _stream(self, argument: Any, context: Any) -> AsyncIterator[Any]:
+        async with answering_async(context):
+            async with self._gate.recorded_async(self._method, context):
+                caller = self._enter(context)
+                argument = self._argument(caller, argument, context)
+            async with aclosing(self._behave(argument, context)) as replies:
+                async for reply in replies:
+                    async with self._gate.recorded_async(self._method, context):
+                        self._check_unchanged(caller, context)
+                    shown = self._shown(caller, reply)
+                    if shown is not None:
+                        yield shown
+
+    def _argument(self, caller: Caller | None, argument: Any, context: Any) -> Any:
+        """What the method is given: its request, or its stream of them; streams are counted."""
+        given = self._handler
+        if caller and (given.request_streaming or given.response_streaming):
+            context.add_done_callback(self._gate.quotas.open_stream(caller.name))
+        if given.request_streaming:
+            return self._each(caller, argument, context)
+        return self._permitted(caller, argument)
+
+    async def _each(
+        self, caller: Caller | None, requests: AsyncIterator[Any], context: Any
+    ) -> AsyncIterator[Any]:
+        async for request in requests:
+            async with answering_async(context), self._gate.recorded_async(self._method, context):
+                self._check_unchanged(caller, context)
+                if caller:
+                    self._gate.quotas.spend(caller.name)
+                request = self._permitted(caller, request)
+            yield request
+
+    def _check_unchanged(self, caller: Caller | None, context: Context) -> None:
+        """Streams outlive tokens: `Denied` as soon as theirs is revoked or has expired."""
+        if caller and self._gate.callers and self._gate.callers.identify(context) != caller:
+            raise Forbidden("what you may do has changed: call again", caller.name)
+
+    def _enter(self, context: Context) -> Caller | None:
+        """Who calls; ``None`` where that is nobody's business. Raises `Denied`."""
+        gate = self._gate
+        if gate.callers is None:
+            return None
+        if self._rule.role is None:
+            gate.quotas.spend(_origin(context))
+            return None
+        caller = gate.callers.identify(context)
+        gate.quotas.spend(caller.name)
+        return caller
+
+    def _permitted(self, caller: Caller | None, request: Any) -> Any:
+        """The request, signed by who is known to send it. Raises `Denied` or `InvalidRequest`."""
+        if request is MALFORMED:
+            raise InvalidRequest("message", f"is not one that {self._method} takes")
+        if caller:
+            permit(caller, self._rule, request, self._rule.subject(request, self._gate.envelopes))
+            if "who" in request.DESCRIPTOR.fields_by_name:
+                request.who = caller.name
+        return request
+
+    def _shown(self, caller: Caller | None, reply: Any) -> Any:
+        return self._rule.within(reply, caller.covers) if caller and caller.services else reply
+
+
+@contextmanager
+def _known(caller: Caller | None) -> Iterator[None]:
+    """Let whoever answers know who asks."""
+    before = identity.set(caller.name if caller else "")
+    try:
+        yield
+    finally:
+        identity.reset(before)
+
+
+def _denial(error: Denied, method: str, context: Context) -> Denial:
+    service = error.service[:SHOWN_SERVICE]
+    return Denial(error.caller, _origin(context), method, service, str(error))
+
+
+def _origin(context: Context) -> str:
+    """The caller's address, without the port, which is another one each time."""
+    return context.peer().rpartition(":")[0]
