@@ -55,10 +55,10 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
         """Decide for a reported state; changes nothing."""
         async with answering_async(context):
             question = self._recommenders.question(request, identity.get())
-            made = self._recommenders.standing(question)
-            if made is None:
-                made = await asyncio.to_thread(self._recommenders.answer, question)
-            return messages.recommendation(made)
+            reply = self._recommenders.standing(question)
+            if reply is None:
+                reply = await asyncio.to_thread(self._recommenders.answer, question)
+            return reply
 
     async def ReportMetrics(  # noqa: N802  # gRPC's name
         self,

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from trimtab_controller.approvals import Envelope
 from trimtab_controller.board import Status
-from trimtab_controller.recommend.recommender import Recommendation
 from trimtab_controller.refusals import InvalidRequest
 from trimtab_guard.model import State, Verdict, Want
 from trimtab_guard.modes import Change, Mode
@@ -26,26 +25,6 @@ def mode_of(number: int) -> Mode:
 def mode_name(mode: Mode) -> str:
     """A mode as messages name it."""
     return f"MODE_{mode.name}"
-
-
-def recommendation(made: Recommendation) -> pb.RecommendReply:
-    """The answer to `Recommend`."""
-    report = made.report
-    return pb.RecommendReply(
-        service=report.state.service,
-        policy=made.proposal.policy,
-        decision=_wants(made.verdict.backends),
-        proposal=_wants(made.proposal.backends),
-        reasons=_reasons(made.verdict),
-        why=made.why,
-        time_s=report.state.time_s,
-        missing=report.missing,
-        estimated=report.estimated,
-        trust=f"TRUST_{made.trust.name}",
-        memory_s=made.memory_s,
-        window_s=made.window_s,
-        next_s=made.next_s,
-    )
 
 
 def status(status: Status) -> pb.ServiceStatus:
@@ -72,11 +51,11 @@ def status(status: Status) -> pb.ServiceStatus:
         message.p95_ms = tick.state.p95_ms.value
         message.miss_share = tick.state.miss_share.value
     if tick.proposal:
-        message.proposal.extend(_wants(tick.proposal.backends))
+        message.proposal.extend(wants(tick.proposal.backends))
         message.why = tick.proposal.why
     if tick.verdict:
-        message.decision.extend(_wants(tick.verdict.backends))
-        message.reasons.extend(_reasons(tick.verdict))
+        message.decision.extend(wants(tick.verdict.backends))
+        message.reasons.extend(reasons(tick.verdict))
     return message
 
 
@@ -115,14 +94,16 @@ def _backends(state: State) -> Iterable[pb.BackendStatus]:
         )
 
 
-def _wants(wants: Iterable[Want]) -> list[pb.BackendDecision]:
+def wants(wants: Iterable[Want]) -> list[pb.BackendDecision]:
+    """What backends should have."""
     return [
         pb.BackendDecision(name=want.name, replicas=max(0, want.replicas), weight=want.weight)
         for want in wants
     ]
 
 
-def _reasons(verdict: Verdict) -> list[pb.GuardReason]:
+def reasons(verdict: Verdict) -> list[pb.GuardReason]:
+    """Why a proposal was changed."""
     return [
         pb.GuardReason(code=r.code, backend=r.backend, before=r.before, after=r.after)
         for r in verdict.reasons

@@ -10,7 +10,6 @@ import pytest
 
 from trimtab_agents.bundle import load as load_bundle
 from trimtab_agents.proposer import Proposer
-from trimtab_controller.messages import recommendation
 from trimtab_controller.protocols import PolicyError
 from trimtab_controller.recommend.ledger import Ledger
 from trimtab_controller.recommend.recommenders import Recommenders
@@ -43,8 +42,7 @@ class Desk:
 
     def ask(self, request: pb.RecommendRequest, identity: str = "") -> pb.RecommendReply:
         question = self.recommenders.question(request, identity)
-        made = self.recommenders.standing(question) or self.recommenders.answer(question)
-        return recommendation(made)
+        return self.recommenders.standing(question) or self.recommenders.answer(question)
 
     def ask_for(self, seconds: int, **changes: Any) -> pb.RecommendReply:
         """Once a second; returns the last answer."""

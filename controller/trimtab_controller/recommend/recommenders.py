@@ -13,10 +13,9 @@ from typing import NamedTuple
 from trimtab_controller.mandate import UnknownError
 from trimtab_controller.protocols import Clock, Policy
 from trimtab_controller.recommend.ledger import Ledger
-from trimtab_controller.recommend.recommender import Recommendation, Recommender
+from trimtab_controller.recommend.recommender import Recommender
 from trimtab_controller.recommend.report import Report, read
 from trimtab_controller.recommend.subject import Subject, described
-from trimtab_controller.records import pack
 from trimtab_controller.refusals import InvalidRequest
 from trimtab_proto.v1 import controller_pb2 as pb
 
@@ -79,24 +78,15 @@ class Recommenders:
         key = Key(identity, request.caller, request.service, sha256(description).digest())
         return Question(key, subject, read(request, subject, self._clock()))
 
-    def standing(self, question: Question) -> Recommendation | None:
+    def standing(self, question: Question) -> pb.RecommendReply | None:
         """The answer, if it needs no thought."""
         known = self._known.get(question.key)
-        return known.standing(question.report.state.time_s) if known else None
+        return known.standing(question.report) if known else None
 
-    def answer(self, question: Question) -> Recommendation:
+    def answer(self, question: Question) -> pb.RecommendReply:
         """Decide; raises `PolicyError` or `JournalError`."""
         recommender = self._recommender(question.key, question.subject)
-        made = recommender.recommend(question.report, question.subject)
-        self._ledger.note(
-            {
-                "caller": question.key.caller or question.key.identity,
-                "state": pack(made.report.state),
-                "proposal": pack(made.proposal),
-                "verdict": pack(made.verdict),
-            }
-        )
-        return made
+        return recommender.recommend(question.report, question.subject)
 
     def _subject(self, request: pb.RecommendRequest, description: bytes) -> Subject:
         if not request.service:
@@ -117,8 +107,9 @@ class Recommenders:
             if found:
                 self._known[key] = found
                 return found
-        new = Recommender(self._new_policy(subject), self._clock)
-        if not (key.identity or key.caller):
+        caller = key.caller or key.identity
+        new = Recommender(caller, self._new_policy(subject), self._ledger, self._clock)
+        if not caller:
             return new
         with self._lock:
             kept = self._known.setdefault(key, new)

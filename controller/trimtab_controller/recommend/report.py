@@ -63,10 +63,10 @@ def read(request: pb.RecommendRequest, subject: Subject, now_s: float) -> Report
 
 def number(path: str, value: float, most: float = math.inf) -> float:
     """``value``, or `InvalidRequest` when it is not a number from 0 to ``most``."""
-    if not 0.0 <= value <= most or math.isinf(value):
-        bounds = "0 or more" if math.isinf(most) else f"between 0 and {most:g}"
-        raise InvalidRequest(path, f"{value:g} must be a number, {bounds}")
-    return value
+    if 0.0 <= value <= most and value < math.inf:
+        return value
+    bounds = "0 or more" if math.isinf(most) else f"between 0 and {most:g}"
+    raise InvalidRequest(path, f"{value:g} must be a number, {bounds}")
 
 
 class _Fields:
@@ -80,9 +80,9 @@ class _Fields:
         self, message: Message, name: str, most: float = math.inf, otherwise: float = math.nan
     ) -> float:
         """A field, or what it is ``otherwise``: NaN when nobody can say."""
-        path = _path(message, name)
         if message.HasField(name):
-            return number(path, getattr(message, name), most)
+            return number(_path(message, name), getattr(message, name), most)
+        path = _path(message, name)
         if math.isfinite(otherwise):
             self.estimated.append(path)
         return self.lacking(path, otherwise)
