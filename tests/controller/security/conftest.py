@@ -122,6 +122,7 @@ def authority() -> Authority:
 @pytest.fixture
 def house(new_world: Callable[..., World], authority: Authority) -> Iterator[House]:
     """A world in approve that nobody is served yet."""
-    house = House(new_world(Mode.APPROVE), authority)
+    house = House(new_world(Mode.APPROVE, warm=False), authority)
+    house.world.tick()
     yield house
     house.close()

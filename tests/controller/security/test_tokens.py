@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 import pytest
 from click.testing import CliRunner, Result
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trimtab_controller.cli import main
@@ -56,6 +56,7 @@ def test_a_token_is_found_until_it_expires(tmp_path: Path) -> None:
     )
 
 
+@settings(deadline=None, max_examples=30)
 @given(at=st.integers(0, 81), by=st.characters(codec="ascii"))
 def test_no_other_text_is_that_token(
     tmp_path_factory: pytest.TempPathFactory, at: int, by: str
