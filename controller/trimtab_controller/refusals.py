@@ -67,6 +67,8 @@ MEANINGS: dict[type[Exception], Meaning] = {
     InDoubtError: Meaning(Code.UNAVAILABLE, "IN_DOUBT", retry_s=5.0),
     PolicyError: Meaning(Code.UNAVAILABLE, "POLICY_FAILED", retry_s=1.0),
     JournalError: Meaning(Code.UNAVAILABLE, "JOURNAL_FAILED", retry_s=1.0),
+    # What generated code raises for methods that gRPC's own servicers leave out.
+    NotImplementedError: Meaning(Code.UNIMPLEMENTED, "NOT_SERVED"),
     Unidentified: Meaning(Code.UNAUTHENTICATED, "UNIDENTIFIED"),
     Forbidden: Meaning(Code.PERMISSION_DENIED, "FORBIDDEN"),
     TooMany: Meaning(Code.RESOURCE_EXHAUSTED, "TOO_MANY", retry_s=1.0),

@@ -133,7 +133,9 @@ class Passage:
             return self._stream
         if not inspect.iscoroutinefunction(self._behave):
             return self._function
-        return self._coroutine if self._gate.callers else self._open_coroutine
+        if self._gate.callers or self._handler.request_streaming:
+            return self._coroutine
+        return self._open_coroutine
 
     def _message(self, raw: bytes) -> Any:
         try:
@@ -149,11 +151,11 @@ class Passage:
             with _known(caller):
                 return self._shown(caller, self._behave(request, context))
 
-    async def _open_coroutine(self, argument: Any, context: Any) -> Any:
+    async def _open_coroutine(self, request: Any, context: Any) -> Any:
         """As `_coroutine` where nobody has to be known, at a tenth of its cost."""
-        if argument is MALFORMED:
-            return await self._coroutine(argument, context)
-        return await self._behave(argument, context)
+        if request is MALFORMED:
+            return await self._coroutine(request, context)
+        return await self._behave(request, context)
 
     async def _coroutine(self, argument: Any, context: Any) -> Any:
         async with answering_async(context):
