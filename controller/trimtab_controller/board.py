@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from trimtab_controller.approvals import Approvals
+from trimtab_controller.config import ServiceConfig
 from trimtab_controller.mandate import Mandate
 from trimtab_controller.memory import TickRecord
 from trimtab_controller.protocols import Clock
@@ -66,6 +67,16 @@ class Board:
             self._count += 1
             self.lock.notify_all()
         self.bell()
+
+    @property
+    def configs(self) -> Mapping[str, ServiceConfig]:
+        """The services by name, as the configuration has them now."""
+        return self.mandate.configs
+
+    @property
+    def stopped(self) -> bool:
+        """Whether nothing may be written."""
+        return self.mandate.stopped
 
     def tick(self, service: str) -> TickRecord | None:
         """A service's latest tick; takes no lock, so that a hanging write keeps nobody from it."""

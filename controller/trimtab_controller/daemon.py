@@ -45,6 +45,7 @@ from trimtab_controller.server import Server
 from trimtab_controller.service import Service
 from trimtab_controller.signals import Inbox
 from trimtab_controller.stages.local import LocalStage
+from trimtab_controller.standby import wait_for_journal
 from trimtab_controller.worst_case import described
 from trimtab_guard.modes import Mode
 from trimtab_sim.schema import ConfigError
@@ -72,6 +73,7 @@ class Options:
     mode: str
     policy: Path | None
     stage_socket: str | None
+    standby: bool
 
 
 def serve(options: Options, inbox: Inbox) -> None:
@@ -80,7 +82,9 @@ def serve(options: Options, inbox: Inbox) -> None:
     for line in described(config):
         log.info("%s", line)
     with ExitStack() as parts:
-        journal = Journal.open(options.journal)
+        journal = _journal(options, config, inbox)
+        if journal is None:
+            return
         parts.callback(journal.close)
         parts.callback(Keeper(journal, config.journal, time.time).close)
         stages = {each.name: _stage(each, options, parts) for each in config.services}
@@ -137,6 +141,17 @@ def _ended(inbox: Inbox, due_s: float, reload: Callable[[], None]) -> bool:
         if number == signal.SIGHUP:
             reload()
     return False
+
+
+def _journal(options: Options, config: Config, inbox: Inbox) -> Journal | None:
+    """The journal to write; ``None`` when a signal ended the wait for it."""
+    if not options.standby:
+        return Journal.open(options.journal)
+
+    def ended(due_s: float) -> bool:
+        return _ended(inbox, due_s, lambda: None)
+
+    return wait_for_journal(options.journal, config, options.listen, ended)
 
 
 def _board(config: Config, journal: Journal, options: Options, newest: int) -> Board:
@@ -248,6 +263,12 @@ def _service(
     "--policy",
     type=click.Path(path_type=Path, file_okay=False),
     help="Policy bundle.  [default: the shipped one]",
+)
+@click.option(
+    "--standby",
+    is_flag=True,
+    help="While another daemon writes the journal, wait for its end instead of refusing to start, "
+    "and answer KEDA from its last decision.",
 )
 @click.option("--stage-socket", help="Unix socket of the stage, instead of the configured one.")
 def main(**options: Any) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -58,10 +58,17 @@ T = TypeVar("T")
 
 
 class Server:
-    """Serves all at one address until it is closed: both APIs, health and reflection."""
+    """Serves all at one address until it is closed: both APIs, health and reflection.
+
+    A standby has no ``controller``.
+    """
 
     def __init__(
-        self, controller: Controller, scaler: ExternalScaler, address: str, entrance: Entrance
+        self,
+        controller: Controller | None,
+        scaler: ExternalScaler,
+        address: str,
+        entrance: Entrance,
     ) -> None:
         check_address(address, entrance.spec)
         self._loop = asyncio.new_event_loop()
@@ -79,14 +86,20 @@ class Server:
         self._end()
 
     async def _serve(
-        self, controller: Controller, scaler: ExternalScaler, address: str, entrance: Entrance
+        self,
+        controller: Controller | None,
+        scaler: ExternalScaler,
+        address: str,
+        entrance: Entrance,
     ) -> str:
         threads, gate = ThreadPoolExecutor(THREADS, "api"), entrance.gate
         self._server = grpc.aio.server(threads, interceptors=[gate], options=LIMITS)
-        controller_pb2_grpc.add_ControllerServicer_to_server(controller, self._server)
+        if controller:
+            controller_pb2_grpc.add_ControllerServicer_to_server(controller, self._server)
         externalscaler_pb2_grpc.add_ExternalScalerServicer_to_server(scaler, self._server)
-        health_pb2_grpc.add_HealthServicer_to_server(await _healthy(), self._server)
-        names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        services = SERVICES if controller else (KEDA,)
+        health_pb2_grpc.add_HealthServicer_to_server(await _healthy(services), self._server)
+        names = (*services, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
         bound = self._bind(address, entrance.certificates)
         await self._server.start()
@@ -117,8 +130,8 @@ class Server:
         return f"{address.rpartition(':')[0]}:{port}"
 
 
-async def _healthy() -> Any:
+async def _healthy(services: Iterable[str]) -> Any:
     servicer = health.aio.HealthServicer()
-    for name in ("", *SERVICES):
+    for name in ("", *services):
         await servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
     return servicer

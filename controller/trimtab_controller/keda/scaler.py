@@ -8,8 +8,8 @@ from typing import Any
 
 import grpc
 
-from trimtab_controller.board import Board
 from trimtab_controller.keda.decision import replicas
+from trimtab_controller.keda.decisions import Decisions
 from trimtab_controller.keda.trigger import Trigger, read
 from trimtab_controller.protocols import Clock
 from trimtab_controller.refusals import InDoubtError, InvalidRequest, answering_async
@@ -23,10 +23,10 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class ExternalScaler(externalscaler_pb2_grpc.ExternalScalerServicer):  # type: ignore[misc]  # untyped stubs
-    """Answers from the board's last tick, in the event loop, without waiting for any lock."""
+    """Answers from the last decisions, in the event loop, without waiting for any lock."""
 
-    def __init__(self, board: Board, clock: Clock) -> None:
-        self._board = board
+    def __init__(self, decisions: Decisions, clock: Clock) -> None:
+        self._decisions = decisions
         self._clock = clock
 
     async def IsActive(  # noqa: N802  # gRPC's name
@@ -79,12 +79,12 @@ class ExternalScaler(externalscaler_pb2_grpc.ExternalScalerServicer):  # type: i
             return pb.GetMetricsResponse(metricValues=[value])
 
     def _trigger(self, ref: pb.ScaledObjectRef) -> Trigger:
-        return read(ref.scalerMetadata, self._board.mandate.configs)
+        return read(ref.scalerMetadata, self._decisions.configs)
 
     def _replicas(self, trigger: Trigger) -> int:
-        if self._board.mandate.stopped:
+        if self._decisions.stopped:
             raise InDoubtError("STOPPED", "trimtab is stopped: `trimtab resume` first")
-        return replicas(trigger, self._board.tick(trigger.service.name), self._clock())
+        return replicas(trigger, self._decisions.tick(trigger.service.name), self._clock())
 
     def _active(self, trigger: Trigger) -> bool:
         try:

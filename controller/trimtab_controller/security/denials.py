@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from trimtab_controller.journal import Journal, JournalError
+from trimtab_controller.journal import JournalError
 from trimtab_controller.protocols import Clock
 
 log = logging.getLogger(__name__)
@@ -36,10 +37,17 @@ class Denial:
 OTHERS = Denial("", "", "", "", f"others, for there were more than {KINDS} kinds")
 
 
+class Appendable(Protocol):
+    """A journal, as far as denials need one."""
+
+    def append(self, kind: str, body: Mapping[str, Any], time_s: float) -> int:
+        """As `Journal.append`."""
+
+
 class Denials:
     """The journal's record of denials; threads may share it."""
 
-    def __init__(self, journal: Journal, clock: Clock, window_s: float = WINDOW_S) -> None:
+    def __init__(self, journal: Appendable, clock: Clock, window_s: float = WINDOW_S) -> None:
         self._journal = journal
         self._clock = clock
         self._window_s = window_s

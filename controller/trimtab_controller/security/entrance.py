@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from trimtab_controller.journal import Journal
 from trimtab_controller.protocols import Clock
 from trimtab_controller.security.callers import Callers
 from trimtab_controller.security.certificates import Certificates
-from trimtab_controller.security.denials import Denials
+from trimtab_controller.security.denials import Appendable, Denials
 from trimtab_controller.security.gate import Gate
 from trimtab_controller.security.quotas import Quotas
 from trimtab_controller.security.roles import Envelopes
@@ -24,7 +23,7 @@ class Entrance:
         self,
         spec: SecuritySpec,
         envelopes: Envelopes,
-        journal: Journal,
+        journal: Appendable,
         clock: Clock,
         monotonic: Clock = time.monotonic,
     ) -> None:
