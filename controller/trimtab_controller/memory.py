@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 
-from trimtab_controller.journal import Entry, Journal
+from trimtab_controller.journal import Entry, Journal, Record
 from trimtab_controller.protocols import Intent
 from trimtab_controller.records import pack, unpack
 from trimtab_guard.history import History
@@ -182,17 +182,14 @@ def write_outcome(journal: Journal, outcome: OutcomeRecord) -> None:
     journal.append("outcome", {"service": pack(outcome)}, outcome.time_s)
 
 
-def write_limits(journal: Journal, limits: Limits, now_s: float, *, recalled: bool) -> None:
-    """Make durable which limits a service is judged by from now on.
+def limits_record(limits: Limits | ClusterLimits, *, recalled: bool) -> Record:
+    """Which limits a service, or all of them together, are judged by from now on.
 
     ``recalled``: just before, its memory was rebuilt from the journal.
     """
-    journal.append("limits", {"limits": asdict(limits), "recalled": recalled}, now_s)
-
-
-def write_cluster(journal: Journal, limits: ClusterLimits, now_s: float) -> None:
-    """Make durable what all services may do together from now on."""
-    journal.append("cluster", {"limits": asdict(limits)}, now_s)
+    if isinstance(limits, ClusterLimits):
+        return "cluster", {"limits": asdict(limits)}
+    return "limits", {"limits": asdict(limits), "recalled": recalled}
 
 
 def recall(journal: Journal, services: Iterable[str]) -> Recollection:

@@ -33,18 +33,25 @@ def _packer(kind: type) -> Callable[[Any], Any]:
     """How values of one class are packed: found out once, because every tick packs thousands."""
     if dataclasses.is_dataclass(kind):
         names = [field.name for field in dataclasses.fields(kind)]
-        return lambda value: _packed(getattr(value, name) for name in names)
+        return lambda value: _packed([getattr(value, name) for name in names])
     if issubclass(kind, enum.Enum):
         return attrgetter("name")
     if issubclass(kind, tuple):
         return _packed
     if issubclass(kind, float):
-        return lambda value: value if math.isfinite(value) else None
+        return _number
     return lambda value: value
 
 
 def _packed(values: Iterable[Any]) -> list[Any]:
-    return [value if type(value) in _PLAIN else pack(value) for value in values]
+    return [
+        value if type(value) in _PLAIN else _number(value) if type(value) is float else pack(value)
+        for value in values
+    ]
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def unpack(kind: type[T], packed: Any) -> T:
