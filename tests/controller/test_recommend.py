@@ -7,20 +7,29 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from trimtab_agents.bundle import load as load_bundle
 from trimtab_agents.proposer import Proposer
 from trimtab_controller.protocols import PolicyError
 from trimtab_controller.recommend.ledger import Ledger
 from trimtab_controller.recommend.recommenders import Recommenders
+from trimtab_controller.recommend.report import in_order, read
 from trimtab_controller.recommend.subject import Subject, configured
 from trimtab_controller.refusals import InvalidRequest
+from trimtab_guard.limits import BackendLimits, Limits
 from trimtab_guard.modes import Mode
 from trimtab_proto.v1 import controller_pb2 as pb
+from trimtab_sim.profile import BackendProfile, Profile
 
 World = Any  # the class in conftest.py, which cannot be imported from here
 
 ROOM = 3
+BACKENDS = tuple(BackendProfile(name) for name in "ab")
+SUBJECT = Subject(
+    Profile("web", BACKENDS), Limits("web", tuple(BackendLimits(n, 1, 9, 80.0) for n in "ab")), 50.0
+)
 COUNTS = {"wanted": 2, "starting": 0, "ready": 2, "draining": 0}
 READINGS = {"weight": 0.5, "rate_rps": 50.0, "in_flight": 2.0, "error_share": 0.0}
 WHOLE = {"p50_ms": 50.0, "p95_ms": 90.0, "miss_share": 0.0}
@@ -264,3 +273,42 @@ def test_every_answer_is_journalled_once_and_in_order(desk: Desk) -> None:
     assert len(times) == 5
     assert times == sorted(times)
     assert {answer["caller"] for answer in answers} == {"hpa"}
+
+
+numbers = st.floats(width=32) | st.sampled_from([0.0, 0.5, 1.0])
+readings = st.dictionaries(st.sampled_from(sorted(READINGS)), numbers)
+present = st.dictionaries(st.sampled_from(sorted(COUNTS)), st.integers(0, 9))
+wholes = st.dictionaries(st.sampled_from([*sorted(WHOLE), "time_s", "rate_rps"]), numbers)
+
+
+@given(names=st.sampled_from(["ab", "ba", "a", "abc", "aa"]), data=st.data(), whole=wholes)
+def test_what_is_in_order_at_a_glance_is_taken(
+    names: str, data: st.DataObject, whole: dict[str, float]
+) -> None:
+    backends = [
+        pb.BackendReport(name=name, **data.draw(readings), **data.draw(present)) for name in names
+    ]
+    request = pb.RecommendRequest(service="web", backends=backends, **whole)
+    if in_order(request, SUBJECT.backends, now_s=10.0):
+        assert read(request, SUBJECT, now_s=10.0).state.service == "web"
+
+
+@given(whole=wholes)
+def test_what_is_refused_is_out_of_order_at_a_glance(whole: dict[str, float]) -> None:
+    request = report(1.0)
+    request.MergeFrom(pb.RecommendRequest(**whole))
+    glanced = in_order(request, SUBJECT.backends, now_s=10.0)
+    try:
+        read(request, SUBJECT, now_s=10.0)
+    except InvalidRequest:
+        assert not glanced
+    else:
+        assert glanced
+
+
+def test_a_bad_report_is_refused_though_its_tick_has_an_answer(desk: Desk) -> None:
+    desk.ask_for(1)
+    request = report(desk.world.clock())
+    request.backends[0].rate_rps = -1.0
+    with pytest.raises(InvalidRequest, match=r"backends\[a\]\.rate_rps: -1 must be"):
+        desk.ask(request)

@@ -41,17 +41,17 @@ class Recommender:
         self._answer: Answer | None = None
         self._turn = threading.Lock()
 
-    def standing(self, report: Report) -> pb.RecommendReply | None:
-        """The answer, if it needs no thought."""
+    def standing(self, time_s: float) -> pb.RecommendReply | None:
+        """The answer to a report of that time, if it needs no thought."""
         answer = self._answer
         if answer is None or self._clock() >= answer.stale_s:
             return None
-        return answer.reply if report.state.time_s < answer.reply.next_s else None
+        return answer.reply if time_s < answer.reply.next_s else None
 
     def recommend(self, report: Report, subject: Subject) -> pb.RecommendReply:
         """Decide for what is reported; raises `PolicyError` or `JournalError`."""
         with self._turn:
-            reply = self.standing(report)
+            reply = self.standing(report.state.time_s)
             if reply is None:
                 reply = self._decide(report, subject)
                 self._answer = Answer(reply, reply.next_s + subject.limits.stale_s)

@@ -14,7 +14,7 @@ from trimtab_controller.mandate import UnknownError
 from trimtab_controller.protocols import Clock, Policy
 from trimtab_controller.recommend.ledger import Ledger
 from trimtab_controller.recommend.recommender import Recommender
-from trimtab_controller.recommend.report import Report, read
+from trimtab_controller.recommend.report import in_order, read
 from trimtab_controller.recommend.subject import Subject, described
 from trimtab_controller.refusals import InvalidRequest
 from trimtab_proto.v1 import controller_pb2 as pb
@@ -39,11 +39,11 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A request that makes sense: what it reports of whom, and whose memory answers it."""
+    """A request: about which service, and whose memory answers it."""
 
     key: Key
     subject: Subject
-    report: Report
+    request: pb.RecommendRequest
 
 
 class Recommenders:
@@ -67,26 +67,29 @@ class Recommenders:
         self._lock = threading.Lock()
 
     def question(self, request: pb.RecommendRequest, identity: str = "") -> Question:
-        """Read and check a request of somebody who proved an ``identity``.
+        """What somebody who proved an ``identity`` asks.
 
         Raises `InvalidRequest` or `UnknownError`.
         """
         if len(request.caller) > CALLER_CHARS_MAX:
             raise InvalidRequest("caller", f"must have at most {CALLER_CHARS_MAX} characters")
         description = request.description.SerializeToString(deterministic=True)
-        subject = self._subject(request, description)
-        key = Key(identity, request.caller, request.service, sha256(description).digest())
-        return Question(key, subject, read(request, subject, self._clock()))
+        digest = sha256(description).digest() if description else b""
+        key = Key(identity, request.caller, request.service, digest)
+        return Question(key, self._subject(request, description), request)
 
     def standing(self, question: Question) -> pb.RecommendReply | None:
-        """The answer, if it needs no thought."""
-        known = self._known.get(question.key)
-        return known.standing(question.report) if known else None
+        """The answer, if it needs no thought: this tick has one, and the report is in order."""
+        known, now_s, request = self._known.get(question.key), self._clock(), question.request
+        if known and in_order(request, question.subject.backends, now_s):
+            return known.standing(request.time_s or now_s)
+        return None
 
     def answer(self, question: Question) -> pb.RecommendReply:
-        """Decide; raises `PolicyError` or `JournalError`."""
+        """Decide; raises `InvalidRequest`, `PolicyError` or `JournalError`."""
+        report = read(question.request, question.subject, self._clock())
         recommender = self._recommender(question.key, question.subject)
-        return recommender.recommend(question.report, question.subject)
+        return recommender.recommend(report, question.subject)
 
     def _subject(self, request: pb.RecommendRequest, description: bytes) -> Subject:
         if not request.service:

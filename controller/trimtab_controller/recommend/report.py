@@ -30,6 +30,31 @@ class Report:
     estimated: tuple[str, ...]
 
 
+def in_order(request: pb.RecommendRequest, names: Sequence[str], now_s: float) -> bool:
+    """Whether `read` takes it, told at a glance. It takes some more: backends in another order.
+
+    What is not set reads as zero, which is in order.
+    """
+    service = (request.p50_ms, request.p95_ms, request.rate_rps)
+    return (
+        [one.name for one in request.backends] == [*names]
+        and all(map(_in_order, request.backends))
+        and 0.0 <= min(service) <= max(service) < math.inf
+        and 0.0 <= request.miss_share <= 1.0
+        and 0.0 <= request.time_s <= now_s + SKEW_S
+    )
+
+
+def _in_order(one: pb.BackendReport) -> bool:
+    return (
+        0.0 <= one.rate_rps < math.inf
+        and 0.0 <= one.in_flight < math.inf
+        and 0.0 <= one.weight <= 1.0
+        and 0.0 <= one.error_share <= 1.0
+        and bool(one.wanted or one.ready)
+    )
+
+
 def read(request: pb.RecommendRequest, subject: Subject, now_s: float) -> Report:
     """The report in ``request``, its backends in the order of ``subject``; `InvalidRequest`."""
     fields = _Fields()
@@ -165,6 +190,7 @@ def _rates(
     }
     others = [name for name in sent if name not in known]
     if not others:
+        number("rate_rps", request.rate_rps)
         return known
     rest_rps = fields.number(request, "rate_rps") - sum(known.values())
     if len(others) == 1 and rest_rps >= 0.0:
