@@ -115,7 +115,7 @@ def serve(options: Options, inbox: Inbox) -> None:
         log.info("policy %s steers %s", policy.name, ", ".join(each.name for each in services))
         log.info("listening at %s; journal %s", server.address, journal.name)
         reloader = Reloader(
-            options.config, config, board, services, recommenders, journal, time.time
+            options.config, config, board, services, recommenders, entrance, journal, time.time
         )
         beat(loop.tick, config.tick_s, inbox, reloader.reload)
 

@@ -15,6 +15,7 @@ from trimtab_controller.journal import Journal, JournalError
 from trimtab_controller.protocols import Clock
 from trimtab_controller.recommend.recommenders import Recommenders
 from trimtab_controller.recommend.subject import configured
+from trimtab_controller.security.entrance import Entrance
 from trimtab_controller.service import Service
 from trimtab_sim.schema import ConfigError
 
@@ -35,7 +36,7 @@ def reloaded(file: Path, running: Config) -> Config:
     if changed:
         raise ConfigError(
             f"{file}: restart needed: it changes {', '.join(changed)}; while trimtab runs, only "
-            "limits, ceilings, schedules and bounds of replicas can change"
+            "limits, ceilings, schedules, bounds of replicas and security.clients can change"
         )
     return config
 
@@ -50,6 +51,7 @@ class Reloader:
         board: Board,
         services: Sequence[Service],
         recommenders: Recommenders,
+        entrance: Entrance,
         journal: Journal,
         clock: Clock,
     ) -> None:
@@ -58,6 +60,7 @@ class Reloader:
         self._board = board
         self._services = services
         self._recommenders = recommenders
+        self._entrance = entrance
         self._journal = journal
         self._clock = clock
 
@@ -84,6 +87,7 @@ class Reloader:
         self._board.cluster = config.cluster
         self._board.config_error = ""
         self._recommenders.subjects = configured(config)
+        self._entrance.follow(config.security.clients)
         for service in self._services:
             service.config = config.by_name[service.name]
         log.info("%s: reloaded; its limits hold from the next tick on", self._file)
@@ -97,7 +101,9 @@ def _fixed(config: Config) -> dict[str, Any]:
     """What cannot change without a restart, by the name that a message gives it."""
     found: dict[str, Any] = {
         "tick_s": config.tick_s, "speed": config.speed,
-        "approval": config.approval, "journal": config.journal, "security": config.security,
+        "approval": config.approval, "journal": config.journal,
+        "security": replace(config.security, clients=()),
+        "whether callers must say who they are": config.security.authenticates,
     }  # fmt: skip
     for service in config.services:
         found[f"service {service.name}"] = True

@@ -259,7 +259,7 @@ class Served:
 
     def __init__(self, world: World, address: str, security: SecuritySpec) -> None:
         self.ledger = Ledger(world.journal, world.clock)
-        recommenders = Recommenders(
+        self.recommenders = Recommenders(
             configured(world.config),
             lambda _: Budgeted(world.policy, 0.2),
             self.ledger,
@@ -267,7 +267,7 @@ class Served:
         )
         sensor = world.sensor
         self.pushed = {"web": sensor} if isinstance(sensor, PushedSensor) else {}
-        controller = Controller(world.board, recommenders, self.pushed, world.clock)
+        controller = Controller(world.board, self.recommenders, self.pushed, world.clock)
         service_of = world.approvals.service_of
         self.entrance = Entrance(security, service_of, world.journal, world.clock)
         scaler = ExternalScaler(world.board, world.clock)

@@ -16,6 +16,8 @@ from trimtab_controller.recommend.ledger import Ledger
 from trimtab_controller.recommend.recommenders import Recommenders
 from trimtab_controller.recommend.subject import configured
 from trimtab_controller.reload import Reloader
+from trimtab_controller.security.entrance import Entrance
+from trimtab_controller.security.spec import SecuritySpec
 from trimtab_guard.modes import Mode
 
 World = Any  # the class in conftest.py, which cannot be imported from here
@@ -37,6 +39,7 @@ class Reloading:
             world.board,
             world.services,
             self.recommenders,
+            Entrance(SecuritySpec(), lambda _: "", world.journal, world.clock),
             world.journal,
             world.clock,
         )
@@ -103,6 +106,12 @@ ZONE = "ceiling: guarded\n    schedule: {zone: Mars/Base}"
         pytest.param("{name: b,", "{name: c,", "it changes web.backends;", id="backend"),
         pytest.param("{name: b,", "{name: b, price: 2,", "it changes web.backends;", id="price"),
         pytest.param("miss_price: 50", "miss_price: 60", "changes web.miss_price;", id="lambda"),
+        pytest.param(
+            "speed: 60",
+            "security: {tokens: t}\nspeed: 60",
+            "whether callers must say who",
+            id="tokens",
+        ),
         pytest.param("latency_s: 0.3", "latency_s: 0.4", "it changes web.slo;", id="slo"),
     ],
 )

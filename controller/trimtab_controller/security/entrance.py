@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from trimtab_controller.protocols import Clock
@@ -12,7 +13,7 @@ from trimtab_controller.security.denials import Appendable, Denials
 from trimtab_controller.security.gate import Gate
 from trimtab_controller.security.quotas import Quotas
 from trimtab_controller.security.roles import Envelopes
-from trimtab_controller.security.spec import SecuritySpec
+from trimtab_controller.security.spec import ClientSpec, SecuritySpec
 from trimtab_controller.security.tokens import Tokens, kept
 
 
@@ -33,6 +34,11 @@ class Entrance:
         self._denials = Denials(journal, clock)
         quotas = Quotas(spec.rate_rps, monotonic)
         self.gate = Gate(_callers(spec, clock), quotas, self._denials, envelopes)
+
+    def follow(self, clients: Sequence[ClientSpec]) -> None:
+        """Go by these from the next call, or message of a stream, on."""
+        if self.gate.callers:
+            self.gate.callers.clients = clients
 
     def close(self) -> None:
         """Write down what was denied and only counted."""
