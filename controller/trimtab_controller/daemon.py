@@ -274,8 +274,8 @@ def _service(
 def main(**options: Any) -> None:
     """Steer the services of a configuration until SIGTERM or Ctrl-C.
 
-    SIGUSR1 stops all writes. SIGHUP reads the configuration's limits, ceilings and schedules anew;
-    a file that is wrong or changes more changes nothing.
+    SIGUSR1 stops all writes. SIGHUP reads the configuration's limits, ceilings, schedules and
+    clients anew; a file that is wrong or changes more changes nothing.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:

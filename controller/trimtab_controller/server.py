@@ -22,7 +22,7 @@ from grpc_reflection.v1alpha import reflection
 
 from trimtab_controller.api import Controller
 from trimtab_controller.keda.scaler import ExternalScaler
-from trimtab_controller.security.addresses import AddressError, check_address
+from trimtab_controller.security.addresses import UNIX, AddressError, check_address
 from trimtab_controller.security.certificates import Certificates
 from trimtab_controller.security.entrance import Entrance
 from trimtab_proto.v1 import (
@@ -114,7 +114,9 @@ class Server:
         self._loop.close()
 
     def _bind(self, address: str, certificates: Certificates | None) -> str:
-        local = address.startswith("unix:")
+        local = address.startswith(UNIX)
+        # A socket is for its owner alone, from its first moment on.
+        before = os.umask(0o177)
         try:
             if certificates and not local:
                 port = self._server.add_secure_port(address, certificates.credentials())
@@ -124,10 +126,9 @@ class Server:
             raise AddressError(
                 f"cannot listen on {address}: is it in use? Choose another with --listen"
             ) from error
-        if local:
-            os.chmod(address.removeprefix("unix:"), 0o600)
-            return address
-        return f"{address.rpartition(':')[0]}:{port}"
+        finally:
+            os.umask(before)
+        return address if local else f"{address.rpartition(':')[0]}:{port}"
 
 
 async def _healthy(services: Iterable[str]) -> Any:

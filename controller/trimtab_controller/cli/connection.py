@@ -153,7 +153,7 @@ def _content(file: Path) -> bytes:
 
 def _explain(error: grpc.RpcError, address: str) -> str:
     code, details = error.code(), error.details() or ""
-    if code is Code.UNAVAILABLE and "handshake" in details:
+    if code is Code.UNAVAILABLE and "handshake" in details.lower():
         return (
             f"{address} and this command do not trust each other: is --ca the daemon's CA, does "
             f"its certificate name this host, and are --cert and --key what it wants? ({details})"

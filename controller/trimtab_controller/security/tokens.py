@@ -127,10 +127,12 @@ class Tokens:
     def find(self, text: str, now_s: float) -> Token:
         """The token that ``text`` is; raises `UnknownTokenError`."""
         form = FORM.fullmatch(text)
-        token = self._current().get(form[1]) if form else None
+        if form is None:
+            raise UnknownTokenError("this is not a token of trimtab")
+        token = self._current().get(form[1])
         # Compared in constant time: how long a refusal takes says nothing about the hash.
         if token is None or not hmac.compare_digest(token.sha256, _hashed(text)):
-            raise UnknownTokenError("the token is not known: it may have been revoked")
+            raise UnknownTokenError(f"token {form[1]} is not known: it may have been revoked")
         if now_s >= token.expires_s:
             raise UnknownTokenError(f"token {token.id} of {token.name} has expired: make a new one")
         return token
