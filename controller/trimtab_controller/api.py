@@ -15,7 +15,7 @@ from trimtab_controller import messages
 from trimtab_controller.approvals import Answer
 from trimtab_controller.board import Board
 from trimtab_controller.broadcast import Broadcast
-from trimtab_controller.mandate import ABORT_S, Refusal, UnknownError
+from trimtab_controller.mandate import ABORT_S, OURSELVES, Refusal, UnknownError
 from trimtab_controller.protocols import Clock
 from trimtab_controller.recommend.recommenders import NAMES_SHOWN, Recommenders
 from trimtab_controller.refusals import FullError, InvalidRequest, answering, answering_async
@@ -209,6 +209,8 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
 def _named(who: str) -> str:
     if not who:
         raise InvalidRequest("who", "is missing; every act of a human is journalled under a name")
+    if who == OURSELVES:
+        raise InvalidRequest("who", f"{who!r} is what trimtab itself acts under: give another name")
     return who
 
 

@@ -113,7 +113,8 @@ def serve(options: Options, inbox: Inbox) -> None:
         server = Server(controller, scaler, options.listen, entrance)
         parts.callback(server.close)
         log.info("policy %s steers %s", policy.name, ", ".join(each.name for each in services))
-        log.info("listening at %s; journal %s", server.address, journal.name)
+        audience = config.security.audience
+        log.info("listening at %s for %s; journal %s", server.address, audience, journal.name)
         reloader = Reloader(
             options.config, config, board, services, recommenders, entrance, journal, time.time
         )

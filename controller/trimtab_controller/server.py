@@ -49,6 +49,8 @@ LIMITS = (
     # Who opens a connection must say something soon, go on saying something, and be there.
     ("grpc.server_handshake_timeout_ms", 10_000),
     ("grpc.max_connection_idle_ms", 300_000),
+    # A client's CA that was replaced counts for all within the hour.
+    ("grpc.max_connection_age_ms", 3_600_000),
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),

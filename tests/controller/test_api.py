@@ -147,6 +147,12 @@ def test_modes_stop_and_resume(client: Client) -> None:
     ("method", "request_", "code", "message"),
     [
         ("SetMode", mode(pb.MODE_GUARDED, who=""), Code.INVALID_ARGUMENT, "who: is missing"),
+        (
+            "SetMode",
+            mode(pb.MODE_ASSIST, who="trimtab"),
+            Code.INVALID_ARGUMENT,
+            "give another name",
+        ),
         ("SetMode", mode(pb.MODE_UNSPECIFIED), Code.INVALID_ARGUMENT, "mode: must be MODE_SHADOW"),
         ("SetMode", mode(99), Code.INVALID_ARGUMENT, "mode: must be MODE_SHADOW"),
         ("SetMode", mode(pb.MODE_SHADOW, service="api"), Code.NOT_FOUND, "has web"),

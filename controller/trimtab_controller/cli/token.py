@@ -63,7 +63,7 @@ def create(
 ) -> None:
     """Make a token for NAME, under which the journal will have what is done with it.
 
-    viewer: sees everything, and is given recommendations. operator: reports metrics, stops, aborts,
+    viewer: sees everything. operator: reports metrics, asks for recommendations, stops, aborts,
     rejects, revokes, sets shadow. approver: approves and renews. admin: sets modes, resumes.
     """
     from trimtab_controller.security.roles import Role

@@ -21,9 +21,9 @@ EVERY = "*"
 class Role(IntEnum):
     """What a caller may do; each role includes those before it."""
 
-    # Looks, and asks for advice.
+    # Looks; nothing that it does is remembered.
     VIEWER = 1
-    # Reports metrics, and takes authority away.
+    # Reports what it measures, asks for advice, and takes authority away.
     OPERATOR = 2
     # Answers what trimtab asks, and renews what was entrusted to it.
     APPROVER = 3
@@ -99,11 +99,12 @@ def _own_envelopes(reply: pb.ListPendingReply, covers: Covers) -> pb.ListPending
 
 
 RULES: Mapping[str, Rule] = {
-    f"{CONTROLLER}Recommend": Rule(Role.VIEWER, _named),
-    # Who lies to it about the load moves replicas.
-    f"{CONTROLLER}ReportMetrics": Rule(Role.OPERATOR, _named),
     f"{CONTROLLER}WatchDecisions": Rule(Role.VIEWER, _named, within=_own_status),
     f"{CONTROLLER}ListPending": Rule(Role.VIEWER, _nothing, within=_own_envelopes),
+    # Every answer is journalled and adds to a memory.
+    f"{CONTROLLER}Recommend": Rule(Role.OPERATOR, _named),
+    # Who lies to it about the load moves replicas.
+    f"{CONTROLLER}ReportMetrics": Rule(Role.OPERATOR, _named),
     # Whoever may stop one service may stop them all: there is only one stop, and it does no harm.
     f"{CONTROLLER}Stop": Rule(Role.OPERATOR, _nothing),
     f"{CONTROLLER}Abort": Rule(Role.OPERATOR, _every),

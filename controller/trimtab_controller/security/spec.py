@@ -59,6 +59,13 @@ class SecuritySpec:
         """Whether callers must say who they are."""
         return bool(self.tokens or self.clients)
 
+    @property
+    def audience(self) -> str:
+        """Who may call, in a few words."""
+        known = [("tokens", self.tokens), ("client certificates", self.clients)]
+        shown = " or ".join(name for name, given in known if given)
+        return f"those with {shown}" if shown else "anybody on this machine"
+
     def check_services(self, known: Collection[str]) -> None:
         """``ValueError`` names a service of a client that does not exist."""
         for client in self.clients:

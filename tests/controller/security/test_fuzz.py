@@ -60,14 +60,15 @@ TAKEN = taken()
 
 def values(field: FieldDescriptor) -> st.SearchStrategy[Any]:
     """What a field may hold, once or often."""
+    if field.message_type and field.message_type.GetOptions().map_entry:
+        held = field.message_type.fields_by_name["value"]
+        return st.dictionaries(NAMES, values(held), max_size=4)
     if field.type == FieldDescriptor.TYPE_BYTES:
         one: st.SearchStrategy[Any] = st.binary(max_size=99)
-    elif field.cpp_type == FieldDescriptor.CPPTYPE_MESSAGE:
+    elif field.message_type:
         one = messages(field.message_type)
     else:
         one = SCALARS[field.cpp_type]
-    if field.message_type and field.message_type.GetOptions().map_entry:
-        return st.dictionaries(NAMES, NAMES, max_size=4)
     return st.lists(one, max_size=3) if field.is_repeated else one
 
 

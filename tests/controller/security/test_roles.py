@@ -24,7 +24,7 @@ Code = grpc.StatusCode
 # What is said to those whom the gate lets in is not its concern.
 SHUT = {Code.PERMISSION_DENIED, Code.UNAUTHENTICATED}
 LEAST = {
-    "Recommend": Role.VIEWER,
+    "Recommend": Role.OPERATOR,
     "WatchDecisions": Role.VIEWER,
     "ListPending": Role.VIEWER,
     "Stop": Role.OPERATOR,
