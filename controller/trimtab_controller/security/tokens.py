@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
+from stat import S_IMODE
 from typing import Any
 
 import yaml
@@ -97,17 +98,23 @@ def kept(file: Path) -> tuple[Token, ...]:
 
 @contextmanager
 def changing(file: Path) -> Iterator[list[Token]]:
-    """The tokens in ``file`` as a list to change, alone; it is written whole, and for us only.
+    """The tokens in ``file`` as a list to change, alone; it is written whole.
 
-    A file that is missing is made. Raises `ConfigError` or ``OSError``, and then nothing changes.
+    A file that is missing is made for its owner only; one that is there keeps owner and mode, or
+    the daemon might not be able to read it any more. Raises `ConfigError` or ``OSError``, and then
+    nothing changes.
     """
     folder = os.open(file.parent, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
-        tokens = list(kept(file)) if file.exists() else []
+        before = file.stat() if file.exists() else None
+        tokens = list(kept(file)) if before else []
         yield tokens
-        with whole_file(file) as out:  # made for its owner alone (0600)
+        with whole_file(file) as out:  # a new one has mode 0600
             yaml.safe_dump(_plain(tokens), out, sort_keys=False)
+            if before:
+                os.fchown(out.fileno(), before.st_uid, before.st_gid)
+                os.fchmod(out.fileno(), S_IMODE(before.st_mode))
     finally:
         os.close(folder)
 

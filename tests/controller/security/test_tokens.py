@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -77,6 +78,22 @@ def test_only_its_hash_is_kept_and_only_for_its_owner(tmp_path: Path) -> None:
     assert text.rpartition("_")[2] not in file.read_text()
     assert file.stat().st_mode & 0o777 == 0o600
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_file_that_is_there_keeps_owner_and_mode(tmp_path: Path) -> None:
+    """The daemon may read it as its group, or be another user than who makes tokens."""
+    file = tmp_path / "tokens.yaml"
+    made(file)
+    file.chmod(0o640)
+    if os.geteuid() == 0:
+        os.chown(file, 12345, 54321)
+    before = file.stat()
+    made(file, "bob")
+    after = file.stat()
+    assert len(kept(file)) == 2
+    assert (after.st_mode & 0o777, after.st_uid, after.st_gid) == (
+        0o640, before.st_uid, before.st_gid,
+    )  # fmt: skip
 
 
 def test_tokens_do_not_repeat(tmp_path: Path) -> None:
