@@ -12,9 +12,9 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Coroutine, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -36,6 +36,7 @@ SERVICE = controller_pb2.DESCRIPTOR.services_by_name["Controller"].full_name
 KEDA = externalscaler_pb2.DESCRIPTOR.services_by_name["ExternalScaler"].full_name
 SERVICES = (SERVICE, KEDA)
 THREADS = 16
+GRACE_S = 0.5
 MESSAGE_BYTES_MAX = 2**20
 LIMITS = (
     # A second daemon at the same port fails instead of sharing it.
@@ -56,8 +57,6 @@ LIMITS = (
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
 )
 
-T = TypeVar("T")
-
 
 class Server:
     """Serves all at one address until it is closed: both APIs, health and reflection.
@@ -73,19 +72,28 @@ class Server:
         entrance: Entrance,
     ) -> None:
         check_address(address, entrance.spec)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="api", daemon=True)
+        bound: Future[str] = Future()
+        life = self._live(bound, controller, scaler, address, entrance)
+        self._thread = threading.Thread(target=asyncio.run, args=(life,), name="api", daemon=True)
         self._thread.start()
-        try:
-            self.address = self._run(self._serve(controller, scaler, address, entrance))
-        except BaseException:
-            self._end()
-            raise
+        self.address = bound.result()
 
     def close(self) -> None:
         """Take no more calls, and give those under way a moment."""
-        self._run(self._server.stop(grace=0.5))
-        self._end()
+        self._loop.call_soon_threadsafe(self._closing.set)
+        self._thread.join()
+
+    async def _live(self, bound: Future[str], *parts: Any) -> None:
+        """Serve from ``bound`` on until it is time to close; `asyncio.run` ends what is left."""
+        self._loop, self._closing = asyncio.get_running_loop(), asyncio.Event()
+        try:
+            address = await self._serve(*parts)
+        except Exception as error:  # whoever waits for the address raises it
+            bound.set_exception(error)
+            return
+        bound.set_result(address)
+        await self._closing.wait()
+        await self._server.stop(GRACE_S)
 
     async def _serve(
         self,
@@ -106,14 +114,6 @@ class Server:
         bound = self._bind(address, entrance.certificates)
         await self._server.start()
         return bound
-
-    def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
-    def _end(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
 
     def _bind(self, address: str, certificates: Certificates | None) -> str:
         local = address.startswith(UNIX)

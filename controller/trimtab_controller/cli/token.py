@@ -41,7 +41,7 @@ def token() -> None:
 
 @token.command()
 @click.argument("name")
-@click.option("--role", type=click.Choice(ROLES), required=True, help="Each includes those before.")
+@click.option("--role", type=click.Choice(ROLES), required=True)
 @click.option("--service", "services", multiple=True, help="Only this service; may be repeated.")
 @click.option(
     "--days", type=click.FloatRange(min=0.0, min_open=True), default=90.0, show_default=True,
@@ -61,7 +61,9 @@ def create(
     output: Path | None,
     config_file: Path,
 ) -> None:
-    """Make a token for NAME, under which the journal will have what is done with it.
+    """Make a token for NAME.
+
+    The journal will have what is done with it under that name. Each role includes those before it.
 
     viewer: sees everything. operator: reports metrics, asks for recommendations, stops, aborts,
     rejects, revokes, sets shadow. approver: approves and renews. admin: sets modes, resumes.
@@ -99,7 +101,10 @@ def list_(config_file: Path) -> None:
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
 @config_option
 def revoke(ids: tuple[str, ...], config_file: Path) -> None:
-    """Take the tokens with these IDs back: the next call, or message of a stream, is denied."""
+    """Take tokens back by their IDs.
+
+    The next call with one, or the next message of a stream, is denied.
+    """
     from trimtab_controller.security.tokens import changing
 
     with explained(), changing(_file(_loaded(config_file), config_file)) as tokens:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -83,28 +83,21 @@ class Gate(grpc.aio.ServerInterceptor):
 
     def _refusing(self, method: str, error: Denied) -> Handler:
         async def refuse(_requests: object, context: Any) -> None:
-            async with answering_async(context), self.recorded_async(method, context):
-                raise error
+            await self.refuse(error, method, context)
 
         return grpc.stream_unary_rpc_method_handler(refuse)
 
-    @contextmanager
-    def recorded(self, method: str, context: Context) -> Iterator[None]:
-        """Remember what is denied inside."""
-        try:
-            yield
-        except Denied as error:
-            self.denials.add(_denial(error, method, context))
-            raise
+    async def refuse(self, error: Exception, method: str, context: Any) -> None:
+        """Answer what raised ``error``; the disk is waited for beside the event loop."""
+        await asyncio.to_thread(self.remember, error, method, context)
+        async with answering_async(context):
+            raise error
 
-    @asynccontextmanager
-    async def recorded_async(self, method: str, context: Context) -> AsyncIterator[None]:
-        """As `recorded`, in the event loop, where the disk must not be waited for."""
-        try:
-            yield
-        except Denied as error:
-            await asyncio.to_thread(self.denials.add, _denial(error, method, context))
-            raise
+    def remember(self, error: Exception, method: str, context: Context) -> None:
+        """Keep what was denied."""
+        if isinstance(error, Denied):
+            service, peer = error.service[:SHOWN_SERVICE], _origin(context)
+            self.denials.add(Denial(error.caller, peer, method, service, str(error)))
 
 
 class Passage:
@@ -131,11 +124,8 @@ class Passage:
     def _answer(self) -> Behaviour:
         if inspect.isasyncgenfunction(self._behave):
             return self._stream
-        if not inspect.iscoroutinefunction(self._behave):
-            return self._function
-        if self._gate.callers or self._handler.request_streaming:
-            return self._coroutine
-        return self._open_coroutine
+        coroutine = inspect.iscoroutinefunction(self._behave)
+        return self._coroutine if coroutine else self._function
 
     def _message(self, raw: bytes) -> Any:
         try:
@@ -144,42 +134,34 @@ class Passage:
             return MALFORMED
 
     def _function(self, request: Any, context: Any) -> Any:
-        with answering(context):
-            with self._gate.recorded(self._method, context):
-                caller = self._enter(context)
-                request = self._permitted(caller, request)
-            with _known(caller):
-                return self._shown(caller, self._behave(request, context))
-
-    async def _open_coroutine(self, request: Any, context: Any) -> Any:
-        """As `_coroutine` where nobody has to be known, at a tenth of its cost."""
         try:
-            return await self._behave(self._permitted(None, request), context)
-        except Exception as error:  # `answering` knows what each means, and costs only then
-            async with answering_async(context):
+            caller = self._enter(context)
+            return self._shown(caller, self._behave(self._permitted(caller, request), context))
+        except Exception as error:  # `answering` knows what each means
+            self._gate.remember(error, self._method, context)
+            with answering(context):
                 raise error
 
     async def _coroutine(self, argument: Any, context: Any) -> Any:
-        async with answering_async(context):
-            async with self._gate.recorded_async(self._method, context):
-                caller = self._enter(context)
-                argument = self._argument(caller, argument, context)
-            with _known(caller):
-                return self._shown(caller, await self._behave(argument, context))
+        try:
+            caller = self._enter(context)
+            argument = self._argument(caller, argument, context)
+            return self._shown(caller, await self._behave(argument, context))
+        except Exception as error:  # as there
+            await self._gate.refuse(error, self._method, context)
 
     async def _stream(self, argument: Any, context: Any) -> AsyncIterator[Any]:
-        async with answering_async(context):
-            async with self._gate.recorded_async(self._method, context):
-                caller = self._enter(context)
-                argument = self._argument(caller, argument, context)
+        try:
+            caller = self._enter(context)
+            argument = self._argument(caller, argument, context)
             async with aclosing(self._behave(argument, context)) as replies:
                 async for reply in replies:
-                    if caller:
-                        async with self._gate.recorded_async(self._method, context):
-                            self._check_unchanged(caller, context)
+                    self._check_unchanged(caller, context)
                     shown = self._shown(caller, reply)
                     if shown is not None:
                         yield shown
+        except Exception as error:  # as there
+            await self._gate.refuse(error, self._method, context)
 
     def _argument(self, caller: Caller | None, argument: Any, context: Any) -> Any:
         """What the method is given: its request, or its stream of them; streams are counted."""
@@ -191,23 +173,27 @@ class Passage:
         return self._permitted(caller, argument)
 
     async def _each(
-        self, caller: Caller | None, requests: AsyncIterator[Any], context: Any
+        self, caller: Caller | None, requests: AsyncIterator[Any], context: Context
     ) -> AsyncIterator[Any]:
         async for request in requests:
-            async with answering_async(context), self._gate.recorded_async(self._method, context):
-                if caller:
-                    self._check_unchanged(caller, context)
-                    self._gate.quotas.spend(caller.name)
-                request = self._permitted(caller, request)
-            yield request
+            self._check_unchanged(caller, context)
+            if caller:
+                self._gate.quotas.spend(caller.name)
+            yield self._permitted(caller, request)
 
-    def _check_unchanged(self, caller: Caller, context: Context) -> None:
+    def _check_unchanged(self, caller: Caller | None, context: Context) -> None:
         """Streams outlive tokens: `Denied` as soon as theirs is revoked or has expired."""
-        if self._gate.callers and self._gate.callers.identify(context) != caller:
+        if caller and self._gate.callers and self._gate.callers.identify(context) != caller:
             raise Forbidden("what you may do has changed: call again", caller.name)
 
     def _enter(self, context: Context) -> Caller | None:
-        """Who calls; ``None`` where that is nobody's business. Raises `Denied`."""
+        """Who calls, for us and for whoever answers; ``None`` where that is nobody's business."""
+        caller = self._identified(context)
+        # Every call sets it: what was set in a thread before never outlives this.
+        identity.set(caller.name if caller else "")
+        return caller
+
+    def _identified(self, context: Context) -> Caller | None:
         gate = self._gate
         if gate.callers is None:
             return None
@@ -230,21 +216,6 @@ class Passage:
 
     def _shown(self, caller: Caller | None, reply: Any) -> Any:
         return self._rule.within(reply, caller.covers) if caller and caller.services else reply
-
-
-@contextmanager
-def _known(caller: Caller | None) -> Iterator[None]:
-    """Let whoever answers know who asks."""
-    before = identity.set(caller.name if caller else "")
-    try:
-        yield
-    finally:
-        identity.reset(before)
-
-
-def _denial(error: Denied, method: str, context: Context) -> Denial:
-    service = error.service[:SHOWN_SERVICE]
-    return Denial(error.caller, _origin(context), method, service, str(error))
 
 
 def _origin(context: Context) -> str:

@@ -33,7 +33,8 @@ log = logging.getLogger(__name__)
 
 SECRET_BYTES, ID_BYTES = 32, 4
 # `trimtab_` lets scanners for leaked secrets know one when they see it.
-FORM = re.compile(r"trimtab_([0-9a-f]{8})_([0-9a-f]{64})", re.ASCII)
+FORM = re.compile(r"trimtab_([0-9a-f]{8})_[0-9a-f]{64}")
+ID, HASH = re.compile(r"[0-9a-f]{8}"), re.compile(r"[0-9a-f]{64}")
 NAME = re.compile(r"[\w.@+-]{1,80}")
 OTHERS_MAY_WRITE = 0o022
 
@@ -55,10 +56,13 @@ class Token:
     services: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not NAME.fullmatch(self.name):
-            raise ValueError(
-                f"name {self.name!r}: use up to 80 letters, digits and any of . _ @ + -"
-            )
+        for field, form, advice in (
+            ("id", ID, "must be 8 hexadecimal digits"),
+            ("name", NAME, "use up to 80 letters, digits and any of . _ @ + -"),
+            ("sha256", HASH, "must be 64 hexadecimal digits"),
+        ):
+            if not form.fullmatch(getattr(self, field)):
+                raise ValueError(f"{field} {getattr(self, field)!r}: {advice}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -248,3 +248,18 @@ def test_watchers_that_vanish_are_forgotten(house: House) -> None:
     assert until(lambda: counted()[0] <= before[0])
     house.world.tick()
     assert alive(house)
+
+
+def test_a_server_that_is_closed_leaves_nothing(house: House) -> None:
+    def life() -> tuple[int, int]:
+        served = house.world.serve("127.0.0.1:0", SecuritySpec())
+        house.address = served.server.address
+        with grpc.insecure_channel(house.address) as channel:
+            watch = controller_pb2_grpc.ControllerStub(channel).WatchDecisions
+            next(watch(pb.WatchDecisionsRequest(), timeout=PATIENCE_S))
+            served.close()
+        return counted()
+
+    files, threads = life()
+    assert until(lambda: (found := life())[0] <= files and found[1] <= threads)
+    assert counted()[1] <= threads

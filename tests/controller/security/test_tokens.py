@@ -148,6 +148,11 @@ def test_a_file_that_cannot_be_trusted_grants_nothing(
     [
         pytest.param("tokens: []", "tokens.yaml:1: tokens: must be a list with at", id="empty"),
         pytest.param("tokens: [{id: a}]", "'name' is missing", id="incomplete"),
+        pytest.param(
+            "tokens: [{id: abcdef12, name: a, role: admin, sha256: ä, created_s: 0, expires_s: 9}]",
+            "sha256 'ä': must be 64",
+            id="hash",
+        ),
         pytest.param("token: 1", "unknown key: did you mean 'tokens'", id="key"),
     ],
 )
