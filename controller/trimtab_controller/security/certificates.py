@@ -44,7 +44,7 @@ class Certificates:
         except ConfigError as error:
             log.error("the certificate is not replaced, the last good one stays: %s", error)
             return None
-        log.info("%s: replaced; new connections get this certificate", self._spec.certificate)
+        log.info("%s: replaced: new connections get this certificate", self._spec.certificate)
         return configuration
 
     def _read(self) -> grpc.ServerCertificateConfiguration:
@@ -55,14 +55,15 @@ class Certificates:
             roots = Path(spec.client_ca).read_bytes() if spec.client_ca else None
         except OSError as error:
             raise ConfigError(f"{error.filename}: {error.strerror}") from error
-        _check(spec)
+        log.info("%s: holds until %s", spec.certificate, _check(spec))
         return grpc.ssl_server_certificate_configuration(pair, roots)
 
     def _stamps(self) -> list[Stamp | None]:
         return [stamp(file) for file in self._files]
 
 
-def _check(spec: TlsSpec) -> None:
+def _check(spec: TlsSpec) -> str:
+    """Until when the certificate holds; `ConfigError` says what is wrong with the files."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         context.load_cert_chain(spec.certificate, spec.key, password=_no_password)
@@ -71,6 +72,7 @@ def _check(spec: TlsSpec) -> None:
             f"{spec.certificate} and {spec.key}: not a PEM certificate chain and its unencrypted "
             f"key: {_named(error)}"
         ) from error
+    until = _rehearsed(context, spec.certificate)
     try:
         if spec.client_ca:
             context.load_verify_locations(spec.client_ca)
@@ -78,6 +80,37 @@ def _check(spec: TlsSpec) -> None:
         raise ConfigError(
             f"{spec.client_ca}: not the PEM certificate of a CA: {_named(error)}"
         ) from error
+    return until
+
+
+def _rehearsed(server: ssl.SSLContext, certificate: str) -> str:
+    """The end of a certificate that a client would accept, as a handshake in memory shows.
+
+    A daemon whose certificate has expired could not be commanded by anybody who looks at it.
+    """
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname = False
+    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # it is trusted here, whoever signed it
+    client.load_verify_locations(certificate)
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    sides = (client.wrap_bio(back, there), server.wrap_bio(there, back, server_side=True))
+    done = [False]
+    try:
+        while not all(done):
+            done = [_went_on(side) for side in sides]
+    except ssl.SSLError as error:
+        reason = getattr(error, "verify_message", "") or _named(error)
+        raise ConfigError(f"{certificate}: {reason}: renew it") from error
+    return str((sides[0].getpeercert() or {})["notAfter"])
+
+
+def _went_on(side: ssl.SSLObject) -> bool:
+    """Take a handshake as far as it goes; whether that is its end."""
+    try:
+        side.do_handshake()
+    except ssl.SSLWantReadError:
+        return False
+    return True
 
 
 def _no_password() -> str:

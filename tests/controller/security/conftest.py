@@ -21,7 +21,7 @@ from trimtab_proto.v1 import controller_pb2_grpc
 World = Any  # the class in the conftest.py above, which cannot be imported from here
 NOW_S = 1_800_000_000.0
 DAY_S = 86_400.0
-FAR = datetime(2099, 1, 1, tzinfo=UTC)
+LONG_AGO, FAR = datetime(2001, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,10 @@ class Authority:
         self._ca = trustme.CA()
         self.pem = self._ca.cert_pem.bytes()
 
-    def pair(self, *names: str, common_name: str | None = None) -> Pair:
-        made = self._ca.issue_cert(*names, common_name=common_name, not_after=FAR)
+    def pair(self, *names: str, common_name: str | None = None, not_after: datetime = FAR) -> Pair:
+        made = self._ca.issue_cert(
+            *names, common_name=common_name, not_before=LONG_AGO, not_after=not_after
+        )
         chain = b"".join(blob.bytes() for blob in made.cert_chain_pems)
         return Pair(chain, made.private_key_pem.bytes())
 

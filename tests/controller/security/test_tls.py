@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import grpc
@@ -96,9 +97,12 @@ def test_a_rotation_is_followed_while_a_watch_goes_on(
     assert second != first
     (house.folder / "s.crt").write_text("half a certifi")
     assert [subject(house), subject(house)] == [second, second]
+    expired(house)
+    assert [subject(house), subject(house)] == [second, second]
     told = [r.getMessage() for r in caplog.records if "the last good one stays" in r.getMessage()]
-    assert len(told) == 1
+    assert len(told) == 2
     assert "s.crt" in told[0]
+    assert "expired" in told[1]
     house.install(house.authority.pair("localhost"))
     assert subject(house) not in (first, second)
     house.world.tick()
@@ -129,6 +133,10 @@ def empty(house: House) -> None:
     (house.folder / "s.crt").write_text("")
 
 
+def expired(house: House) -> None:
+    house.install(house.authority.pair("localhost", not_after=datetime(2020, 1, 1, tzinfo=UTC)))
+
+
 def foreign_ca(house: House) -> None:
     (house.folder / "ca.crt").write_text("no CA")
 
@@ -139,6 +147,7 @@ def foreign_ca(house: House) -> None:
         pytest.param(missing, r"s\.key: No such file", id="missing"),
         pytest.param(swapped, r"s\.crt and .*s\.key: .*KEY_VALUES_MISMATCH", id="another key"),
         pytest.param(empty, r"s\.crt and .*s\.key: not a PEM", id="empty"),
+        pytest.param(expired, r"s\.crt: certificate has expired: renew it", id="expired"),
         pytest.param(foreign_ca, r"ca\.crt: not the PEM certificate of a CA", id="no CA"),
     ],
 )
