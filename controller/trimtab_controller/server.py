@@ -14,6 +14,7 @@ import os
 import threading
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit, setrlimit
 from typing import Any
 
 import grpc
@@ -37,6 +38,10 @@ KEDA = externalscaler_pb2.DESCRIPTOR.services_by_name["ExternalScaler"].full_nam
 SERVICES = (SERVICE, KEDA)
 THREADS = 16
 GRACE_S = 0.5
+# Every watcher may come with a connection of its own, or all with one.
+CONNECTIONS = 2000
+# What the rest of the daemon may have open: its journal, stages, sensors.
+OTHER_FILES = 500
 MESSAGE_BYTES_MAX = 2**20
 LIMITS = (
     # A second daemon at the same port fails instead of sharing it.
@@ -44,8 +49,6 @@ LIMITS = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_metadata_size", 2**13),
     ("grpc.absolute_max_metadata_size", 2**14),
-    # Every watcher may come with a connection of its own, or all with one.
-    ("grpc.max_allowed_incoming_connections", 2000),
     ("grpc.max_concurrent_streams", 1000),
     # Who opens a connection must say something soon, go on saying something, and be there.
     ("grpc.server_handshake_timeout_ms", 10_000),
@@ -103,7 +106,8 @@ class Server:
         entrance: Entrance,
     ) -> str:
         threads, gate = ThreadPoolExecutor(THREADS, "api"), entrance.gate
-        self._server = grpc.aio.server(threads, interceptors=[gate], options=LIMITS)
+        most = ("grpc.max_allowed_incoming_connections", room_for(CONNECTIONS))
+        self._server = grpc.aio.server(threads, interceptors=[gate], options=(*LIMITS, most))
         if controller:
             controller_pb2_grpc.add_ControllerServicer_to_server(controller, self._server)
         externalscaler_pb2_grpc.add_ExternalScalerServicer_to_server(scaler, self._server)
@@ -131,6 +135,19 @@ class Server:
         finally:
             os.umask(before)
         return address if local else f"{address.rpartition(':')[0]}:{port}"
+
+
+def room_for(connections: int) -> int:
+    """How many of them there may be, so that the loop always gets at its journal and stages.
+
+    The process is allowed as many open files as that takes, or as many as it can be.
+    """
+    soft, hard = getrlimit(RLIMIT_NOFILE)
+    wanted = connections + OTHER_FILES
+    if soft != RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == RLIM_INFINITY else min(wanted, hard)
+        setrlimit(RLIMIT_NOFILE, (soft, hard))
+    return connections if soft == RLIM_INFINITY else max(1, min(connections, soft - OTHER_FILES))
 
 
 async def _healthy(services: Iterable[str]) -> Any:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -86,13 +88,11 @@ MALFORMED = {
 @pytest.fixture
 def house(house: House, monkeypatch: pytest.MonkeyPatch) -> House:
     """A house that loses patience sooner, so that this test may have some."""
-    short = {
-        "grpc.server_handshake_timeout_ms": round(1e3 * HANDSHAKE_S),
-        "grpc.max_allowed_incoming_connections": CONNECTIONS,
-    }
+    short = {"grpc.server_handshake_timeout_ms": round(1e3 * HANDSHAKE_S)}
     limits = dict(server.LIMITS)
     assert short.keys() <= limits.keys()
     monkeypatch.setattr(server, "LIMITS", tuple((limits | short).items()))
+    monkeypatch.setattr(server, "CONNECTIONS", CONNECTIONS)
     return house
 
 
@@ -202,6 +202,26 @@ def test_connections_are_counted_and_given_back(house: House) -> None:
         assert until(lambda: counted()[0] - before - ours <= CONNECTIONS)
     assert until(lambda: counted()[0] <= before)
     assert alive(house)
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "room", "then"),
+    [
+        pytest.param(256, 4096, 2000, 2500, id="raised"),
+        pytest.param(4000, 4096, 2000, 4000, id="enough"),
+        pytest.param(256, 1024, 524, 1024, id="not enough for all"),
+        pytest.param(256, 300, 1, 300, id="hardly any"),
+    ],
+)
+def test_connections_leave_the_loop_its_files(soft: int, hard: int, room: int, then: int) -> None:
+    program = (
+        "import resource, sys\n"
+        "from trimtab_controller.server import CONNECTIONS, room_for\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]), int(sys.argv[2])))\n"
+        "print(room_for(CONNECTIONS), resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
+    )
+    command = [sys.executable, "-c", program, str(soft), str(hard)]
+    assert subprocess.check_output(command, text=True).split() == [str(room), str(then)]
 
 
 def test_calls_without_a_message_keep_nobody_from_stopping(house: House) -> None:

@@ -54,6 +54,6 @@ def test_the_numbers_are_the_code_s() -> None:
         f"no more than {KINDS} kinds a minute",
         f"They expire ({days:g} days)",
         f"hung up on after {limits['grpc.server_handshake_timeout_ms'] / 1e3:g} s",
-        f"all {limits['grpc.max_allowed_incoming_connections']:,} connections",
+        f"all {server.CONNECTIONS:,} connections",
     ):
         assert said in PAGE
