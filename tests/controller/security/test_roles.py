@@ -229,6 +229,18 @@ def test_an_approval_is_signed_by_whoever_was_authenticated(house: House) -> Non
     assert granted.who == "ann@example.org"
 
 
+def test_nobody_is_given_the_memory_of_another(house: House) -> None:
+    """Whatever name a request has for its caller, it is one below whoever proved theirs."""
+    tokens = [house.token(name, Role.OPERATOR) for name in ("ann", "bob")]
+    house.serve()
+    backends = [pb.BackendReport(name=name, wanted=2, ready=2, weight=0.5) for name in "ab"]
+    request = pb.RecommendRequest(service="web", caller="keda", backends=backends)
+    for token in tokens:
+        house.stub(token).Recommend(request, timeout=5.0)
+    known = house.served.recommenders._known
+    assert {(key.identity, key.caller) for key in known} == {("ann", "keda"), ("bob", "keda")}
+
+
 def test_on_this_machine_alone_nothing_is_asked_unless_it_is_configured(house: House) -> None:
     house.serve(type(house.mutual())(), f"unix:{house.folder}/d.sock")
     with grpc.insecure_channel(house.address) as channel:
