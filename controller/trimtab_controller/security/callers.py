@@ -44,6 +44,7 @@ class Denied(Exception):  # noqa: N818  # the answer to a call, not an error of 
         super().__init__(reason)
         self.caller = caller
         self.service = service
+        self.remembered = False
 
 
 class Unidentified(Denied):

@@ -94,8 +94,9 @@ class Gate(grpc.aio.ServerInterceptor):
             raise error
 
     def remember(self, error: Exception, method: str, context: Context) -> None:
-        """Keep what was denied."""
-        if isinstance(error, Denied):
+        """Keep what was denied, once."""
+        if isinstance(error, Denied) and not error.remembered:
+            error.remembered = True
             service, peer = error.service[:SHOWN_SERVICE], _origin(context)
             self.denials.add(Denial(error.caller, peer, method, service, str(error)))
 
@@ -176,10 +177,15 @@ class Passage:
         self, caller: Caller | None, requests: AsyncIterator[Any], context: Context
     ) -> AsyncIterator[Any]:
         async for request in requests:
-            self._check_unchanged(caller, context)
-            if caller:
-                self._gate.quotas.spend(caller.name)
-            yield self._permitted(caller, request)
+            try:
+                self._check_unchanged(caller, context)
+                if caller:
+                    self._gate.quotas.spend(caller.name)
+                permitted = self._permitted(caller, request)
+            except Denied as error:  # whoever reads the stream may answer it themselves
+                await asyncio.to_thread(self._gate.remember, error, self._method, context)
+                raise
+            yield permitted
 
     def _check_unchanged(self, caller: Caller | None, context: Context) -> None:
         """Streams outlive tokens: `Denied` as soon as theirs is revoked or has expired."""

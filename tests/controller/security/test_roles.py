@@ -182,6 +182,7 @@ def test_who_has_one_service_has_nothing_to_do_with_another(house: House) -> Non
     for method in of_services:
         code = status(channel, method, requests[name(method)].SerializeToString())
         assert code is Code.PERMISSION_DENIED, method
+    assert sorted(body["method"] for body in house.denials()) == sorted(of_services)
     reasons = {body["reason"] for body in house.denials()}
     assert reasons == {"ann may only have to do with api"}
     assert house.world.approvals.pending(house.world.clock())[0].id == envelope
