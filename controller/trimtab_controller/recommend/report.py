@@ -39,7 +39,7 @@ def in_order(request: pb.RecommendRequest, names: Sequence[str], now_s: float) -
     return (
         [one.name for one in request.backends] == [*names]
         and all(map(_in_order, request.backends))
-        and 0.0 <= min(service) <= max(service) < math.inf
+        and all(0.0 <= value < math.inf for value in service)
         and 0.0 <= request.miss_share <= 1.0
         and 0.0 <= request.time_s <= now_s + SKEW_S
     )
