@@ -18,7 +18,7 @@ from trimtab_controller.broadcast import Broadcast
 from trimtab_controller.mandate import ABORT_S, OURSELVES, Refusal, UnknownError
 from trimtab_controller.protocols import Clock
 from trimtab_controller.recommend.recommenders import NAMES_SHOWN, Recommenders
-from trimtab_controller.refusals import FullError, InvalidRequest, answering, answering_async
+from trimtab_controller.refusals import FullError, InvalidRequest
 from trimtab_controller.security.callers import identity
 from trimtab_controller.sensors.pushed import PushedSensor, event_time_s, measured
 from trimtab_proto.v1 import controller_pb2 as pb
@@ -32,7 +32,7 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
     """Answers from the board. A command that has returned is obeyed by every later write.
 
     Streams are coroutines of the server's event loop and must never wait there; all else runs in
-    its threads.
+    its threads. What is raised becomes a status at the gate (`refusals`).
     """
 
     def __init__(
@@ -49,50 +49,45 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
         self._clock = clock
         self._broadcast = Broadcast(board)
 
-    async def Recommend(  # noqa: N802  # gRPC's name
+    async def Recommend(
         self, request: pb.RecommendRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> pb.RecommendReply:
         """Decide for a reported state; changes nothing."""
-        async with answering_async(context):
-            question = self._recommenders.question(request, identity.get())
-            reply = self._recommenders.standing(question)
-            if reply is None:
-                reply = await asyncio.to_thread(self._recommenders.answer, question)
-            return reply
+        question = self._recommenders.question(request, identity.get())
+        reply = self._recommenders.standing(question)
+        if reply is None:
+            reply = await asyncio.to_thread(self._recommenders.answer, question)
+        return reply
 
-    async def ReportMetrics(  # noqa: N802  # gRPC's name
+    async def ReportMetrics(
         self,
         request_iterator: AsyncIterator[pb.MetricsReport],
         context: grpc.aio.ServicerContext[Any, Any],
     ) -> pb.ReportMetricsReply:
         """Take in what is pushed, at the caller's pace."""
         service, taken = "", Counter[bool]()
-        async with answering_async(context):
-            async for report in request_iterator:
-                service = self._same(service, report.service)
-                values = measured(report, self._recommenders.subjects[service].backends)
-                time_s = event_time_s(report, self._clock())
-                taken[self._pushed[service].push(values, time_s)] += 1
+        async for report in request_iterator:
+            service = self._same(service, report.service)
+            values = measured(report, self._recommenders.subjects[service].backends)
+            time_s = event_time_s(report, self._clock())
+            taken[self._pushed[service].push(values, time_s)] += 1
         return pb.ReportMetricsReply(taken=taken[True], ignored=taken[False])
 
-    async def WatchDecisions(  # noqa: N802  # gRPC's name
+    async def WatchDecisions(
         self, request: pb.WatchDecisionsRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[pb.ServiceStatus]:
         """Stream the latest tick at once, and then every one."""
-        async with answering_async(context):
-            service = self._listed(request.service) if request.service else ""
-            if self._broadcast.watching >= WATCHERS:
-                raise FullError(f"{WATCHERS} watch already: end one of them")
+        service = self._listed(request.service) if request.service else ""
+        if self._broadcast.watching >= WATCHERS:
+            raise FullError(f"{WATCHERS} watch already: end one of them")
         async with aclosing(self._broadcast.statuses(service)) as ticks:
             async for statuses in ticks:
                 for status in statuses:
                     yield status
 
-    def SetMode(  # noqa: N802  # gRPC's name
-        self, request: pb.SetModeRequest, context: grpc.ServicerContext
-    ) -> pb.SetModeReply:
+    def SetMode(self, request: pb.SetModeRequest, context: grpc.ServicerContext) -> pb.SetModeReply:
         """Set a service's mode, never above its ceiling."""
-        with answering(context), self._board.lock:
+        with self._board.lock:
             service, mode = self._listed(request.service), messages.mode_of(request.mode)
             mandate, now_s = self._board.mandate, self._clock()
             mandate.set_mode(service, mode, _named(request.who), now_s)
@@ -101,46 +96,38 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
                 lease_until_s=mandate.lease(service).until_s,
             )
 
-    def Renew(  # noqa: N802  # gRPC's name
-        self, request: pb.RenewRequest, context: grpc.ServicerContext
-    ) -> pb.RenewReply:
+    def Renew(self, request: pb.RenewRequest, context: grpc.ServicerContext) -> pb.RenewReply:
         """Start a service's lease anew, before it has ended."""
-        with answering(context), self._board.lock:
+        with self._board.lock:
             service, mandate = self._listed(request.service), self._board.mandate
             mandate.renew(service, _named(request.who), self._clock())
             return pb.RenewReply(lease_until_s=mandate.lease(service).until_s)
 
-    def Stop(  # noqa: N802  # gRPC's name
-        self, request: pb.StopRequest, context: grpc.ServicerContext
-    ) -> pb.StopReply:
+    def Stop(self, request: pb.StopRequest, context: grpc.ServicerContext) -> pb.StopReply:
         """Stop all writes; even a caller without a name may."""
         self._board.mandate.halt(request.who, request.why)
-        with answering(context), self._board.lock:
+        with self._board.lock:
             self._board.mandate.stop(request.who, request.why, self._clock())
             return pb.StopReply()
 
-    def Abort(  # noqa: N802  # gRPC's name
-        self, request: pb.AbortRequest, context: grpc.ServicerContext
-    ) -> pb.AbortReply:
+    def Abort(self, request: pb.AbortRequest, context: grpc.ServicerContext) -> pb.AbortReply:
         """Undo what is running, and stop; answers when it has."""
         mandate = self._board.mandate
-        with answering(context), self._board.lock:
+        with self._board.lock:
             mandate.abort(_named(request.who), request.why, self._clock())
             self._board.lock.wait_for(lambda: mandate.stopped, _patience_s(context))
             return pb.AbortReply(stopped=mandate.stopped, not_undone=mandate.not_undone)
 
-    def Resume(  # noqa: N802  # gRPC's name
-        self, request: pb.ResumeRequest, context: grpc.ServicerContext
-    ) -> pb.ResumeReply:
+    def Resume(self, request: pb.ResumeRequest, context: grpc.ServicerContext) -> pb.ResumeReply:
         """Undo the stop; services come back in shadow."""
-        with answering(context), self._board.lock:
+        with self._board.lock:
             self._board.mandate.resume(_named(request.who), self._clock())
             return pb.ResumeReply()
 
-    def ListPending(  # noqa: N802  # gRPC's name
+    def ListPending(
         self,
-        request: pb.ListPendingRequest,  # noqa: ARG002  # it has no fields
-        context: grpc.ServicerContext,  # noqa: ARG002  # nothing can go wrong
+        request: pb.ListPendingRequest,
+        context: grpc.ServicerContext,
     ) -> pb.ListPendingReply:
         """List the envelopes that wait for a human, and those that were granted."""
         with self._board.lock:
@@ -150,25 +137,19 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
             pending=map(messages.envelope, pending), granted=map(messages.envelope, granted)
         )
 
-    def Approve(  # noqa: N802  # gRPC's name
-        self, request: pb.ApproveRequest, context: grpc.ServicerContext
-    ) -> pb.ApproveReply:
+    def Approve(self, request: pb.ApproveRequest, context: grpc.ServicerContext) -> pb.ApproveReply:
         """Grant an envelope."""
         envelope = self._answer(request, Answer.GRANTED, context)
         return pb.ApproveReply(envelope=envelope)
 
-    def Reject(  # noqa: N802  # gRPC's name
-        self, request: pb.RejectRequest, context: grpc.ServicerContext
-    ) -> pb.RejectReply:
+    def Reject(self, request: pb.RejectRequest, context: grpc.ServicerContext) -> pb.RejectReply:
         """Refuse an envelope."""
         self._answer(request, Answer.REJECTED, context)
         return pb.RejectReply()
 
-    def Revoke(  # noqa: N802  # gRPC's name
-        self, request: pb.RevokeRequest, context: grpc.ServicerContext
-    ) -> pb.RevokeReply:
+    def Revoke(self, request: pb.RevokeRequest, context: grpc.ServicerContext) -> pb.RevokeReply:
         """Take a grant back."""
-        with answering(context), self._board.lock:
+        with self._board.lock:
             who, now_s = _named(request.who), self._clock()
             self._board.approvals.revoke(request.id, who, request.why, now_s)
             return pb.RevokeReply()
@@ -179,7 +160,7 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
         answer: Answer,
         context: grpc.ServicerContext,
     ) -> pb.Envelope:
-        with answering(context), self._board.lock:
+        with self._board.lock:
             who = _named(request.who)
             envelope = self._board.approvals.answer(
                 request.id, answer, who, request.why, self._clock()

@@ -12,7 +12,7 @@ from trimtab_controller.keda.decision import replicas
 from trimtab_controller.keda.decisions import Decisions
 from trimtab_controller.keda.trigger import Trigger, read
 from trimtab_controller.protocols import Clock
-from trimtab_controller.refusals import InDoubtError, InvalidRequest, answering_async
+from trimtab_controller.refusals import InDoubtError, InvalidRequest
 from trimtab_proto.v1 import externalscaler_pb2 as pb
 from trimtab_proto.v1 import externalscaler_pb2_grpc
 
@@ -29,54 +29,47 @@ class ExternalScaler(externalscaler_pb2_grpc.ExternalScalerServicer):  # type: i
         self._decisions = decisions
         self._clock = clock
 
-    async def IsActive(  # noqa: N802  # gRPC's name
-        self, request: pb.ScaledObjectRef, context: Context
-    ) -> pb.IsActiveResponse:
+    async def IsActive(self, request: pb.ScaledObjectRef, context: Context) -> pb.IsActiveResponse:
         """Whether there should be any replica at all."""
-        async with answering_async(context):
-            return pb.IsActiveResponse(result=self._active(self._trigger(request)))
+        return pb.IsActiveResponse(result=self._active(self._trigger(request)))
 
-    async def StreamIsActive(  # noqa: N802  # gRPC's name
+    async def StreamIsActive(
         self, request: pb.ScaledObjectRef, context: Context
     ) -> AsyncIterator[pb.IsActiveResponse]:
         """The same now, and whenever it changes."""
         told: bool | None = None
         while True:
-            async with answering_async(context):
-                active = self._active(self._trigger(request))
+            active = self._active(self._trigger(request))
             if active != told:
                 told = active
                 yield pb.IsActiveResponse(result=active)
             await asyncio.sleep(LOOK_S)
 
-    async def GetMetricSpec(  # noqa: N802  # gRPC's name
+    async def GetMetricSpec(
         self, request: pb.ScaledObjectRef, context: Context
     ) -> pb.GetMetricSpecResponse:
         """Name and target of the metric, once the metadata makes sense."""
-        async with answering_async(context):
-            return _spec(self._trigger(request))
+        return _spec(self._trigger(request))
 
-    async def StreamMetricSpec(  # noqa: N802  # gRPC's name
+    async def StreamMetricSpec(
         self, request: pb.ScaledObjectRef, context: Context
     ) -> AsyncIterator[pb.GetMetricSpecResponse]:
         """The same, on a stream that stays open."""
-        async with answering_async(context):
-            spec = _spec(self._trigger(request))
+        spec = _spec(self._trigger(request))
         yield spec
         await asyncio.get_running_loop().create_future()
 
-    async def GetMetrics(  # noqa: N802  # gRPC's name
+    async def GetMetrics(
         self, request: pb.GetMetricsRequest, context: Context
     ) -> pb.GetMetricsResponse:
         """The number of the last decision."""
-        async with answering_async(context):
-            trigger = self._trigger(request.scaledObjectRef)
-            name = trigger.metric_name
-            if request.metricName != name:
-                raise InvalidRequest("metricName", f"{request.metricName!r} must be {name!r}")
-            count = self._replicas(trigger)
-            value = pb.MetricValue(metricName=name, metricValue=count, metricValueFloat=count)
-            return pb.GetMetricsResponse(metricValues=[value])
+        trigger = self._trigger(request.scaledObjectRef)
+        name = trigger.metric_name
+        if request.metricName != name:
+            raise InvalidRequest("metricName", f"{request.metricName!r} must be {name!r}")
+        count = self._replicas(trigger)
+        value = pb.MetricValue(metricName=name, metricValue=count, metricValueFloat=count)
+        return pb.GetMetricsResponse(metricValues=[value])
 
     def _trigger(self, ref: pb.ScaledObjectRef) -> Trigger:
         return read(ref.scalerMetadata, self._decisions.configs)
