@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import math
 import os
@@ -58,6 +59,8 @@ POLICY_SHARE = 0.5
 ANSWER_S = 1.0
 # How much of the past a policy watches again after a restart.
 REWATCHED_TICKS = 1000
+# What the garbage collector waits for: new objects, and collections of each younger generation.
+COLLECTED_AFTER = 100_000, 20, 50
 ENDINGS = (signal.SIGTERM, signal.SIGINT)
 REFUSALS = (ConfigError, BundleError, JournalError, AddressError)
 
@@ -118,7 +121,17 @@ def serve(options: Options, inbox: Inbox) -> None:
         reloader = Reloader(
             options.config, config, board, services, recommenders, entrance, journal, time.time
         )
+        collect_seldom()
         beat(loop.tick, config.tick_s, inbox, reloader.reload)
+
+
+def collect_seldom() -> None:
+    """Spare ticks the search for garbage cycles: what they make is freed without it.
+
+    With thousands of services it took a fifth of each tick.
+    """
+    gc.freeze()
+    gc.set_threshold(*COLLECTED_AFTER)
 
 
 def next_due(due_s: float, now_s: float, tick_s: float) -> float:
