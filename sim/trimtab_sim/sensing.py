@@ -54,7 +54,8 @@ class Metrics:
         grow = int(self._lag.max()) + 1 - len(self._past)
         if grow > 0:
             past = np.roll(self._past, -self._head - 1, axis=0)
-            self._past = np.concatenate([np.zeros((grow, *past.shape[1:])), past])
+            # Before the oldest sample that is known it was no other.
+            self._past = np.concatenate([np.repeat(past[:1], grow, axis=0), past])
             self._head = len(self._past) - 1
 
     def restart(self, rows: NDArray[np.bool_]) -> None:

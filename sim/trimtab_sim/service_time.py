@@ -21,7 +21,8 @@ _SERIES_TERMS = 60
 _RATE_SCALE = 4.0
 # Beyond, cells are wider than the service time's density, which no longer matters there.
 _MOST_SERVICES = 40.0
-_LEAST_SCV = 0.05
+# Steadier service times are taken as this steady.
+LEAST_SCV = 0.05
 _log_gamma = np.vectorize(lgamma, otypes=[float])
 
 
@@ -81,7 +82,7 @@ class LateShare:
 
     def fill(self, rows: NDArray[np.intp], slo_over_mean: Floats, scv: Floats) -> None:
         """Tabulate the backends at flat index ``rows``; other arguments have its length."""
-        mass = gamma_cells(np.minimum(slo_over_mean, _MOST_SERVICES), np.maximum(scv, _LEAST_SCV))
+        mass = gamma_cells(np.minimum(slo_over_mean, _MOST_SERVICES), np.maximum(scv, LEAST_SCV))
         below = np.concatenate([np.zeros((len(rows), 1)), np.cumsum(mass, axis=1)], axis=1)
         tail = np.maximum(1.0 - below[:, ::-1], 0.0)
         steps = (tail[:, 1:] + tail[:, :-1]) / (2 * CELLS)

@@ -52,6 +52,7 @@ class Simulator:
     def __init__(self, profiles: Profiles, tick_s: float, rng: np.random.Generator) -> None:
         if not tick_s > 0.0:
             raise ValueError(f"tick_s must be above 0, got {tick_s}")
+        profiles.check()
         # Own copies, because rows are replaced when a service restarts with another profile.
         self._profiles = _copy(profiles)
         self._tick_s = tick_s
@@ -84,10 +85,11 @@ class Simulator:
 
         ``rows`` ``[B]`` restarts only these; ``profiles``, of the same shape, replaces the
         profiles of the restarted rows. Rows that do not restart ignore all arguments.
-        Metrics are NaN until the first measurement arrives, one tick and the lag later.
+        Metrics are NaN until the first sample has been taken, and is as old as the lag.
         """
         rows = np.ones(len(self._ticks), dtype=np.bool_) if rows is None else rows
         if profiles is not None:
+            profiles.check()
             self._adopt(profiles, rows)
         self._replicas.restart(rows, np.asarray(replicas, dtype=np.float64))
         self._queues.restart(rows)
@@ -202,7 +204,7 @@ class Simulator:
         again = made[1:].sum(axis=0)[:, None] * weight
         arrived, offered = arrived + again, offered + again / self._tick_s
         missed, late = self._queue(arrived, offered, answered, ready)
-        self._metrics.record(arrived, arrived * (1.0 - answered), self.in_flight, missed)
+        self._metrics.record(arrived, arrived * (1.0 - answered), self.in_flight, missed + lost)
         impatient = queues.impatient(before, queues.waiting, ready)
         retries.settle(made, early, (impatient * weight * answered) @ self._ones)
         late = late / np.maximum((arrived * answered) @ self._ones, 1e-9)

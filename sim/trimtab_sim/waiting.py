@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from trimtab_sim.balancers import Balancer, blind_wait
 from trimtab_sim.profile import Floats
+from trimtab_sim.service_time import LEAST_SCV
 
 REPLICA_NODES = 9
 UTILISATION_NODES = 33
@@ -153,7 +154,8 @@ class Waiting:
         """Describe the backends at flat index ``rows``; other arguments have its length."""
         blind = balancer > 0.0
         # Those of least-of-two are for any scv; of others there are tables a tenth apart.
-        nearest = np.where(blind, 1.1 ** np.rint(np.log(scv) / np.log(1.1)), 1.0)
+        tenths = np.rint(np.log(np.maximum(scv, LEAST_SCV)) / np.log(1.1))
+        nearest = np.where(blind, 1.1**tenths, 1.0)
         keys = list(zip(slots.astype(int), balancer.astype(int), nearest, strict=True))
         self._first.ravel()[rows] = [self._table(*key) for key in keys]
         half = (1.0 + scv) / 2.0
