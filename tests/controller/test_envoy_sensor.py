@@ -143,6 +143,8 @@ def test_an_idle_service_has_a_rate_but_no_latency(tmp_path: Path) -> None:
         pytest.param(made_up(10), made_up(50, failed=10), 0.25, id="first-ones"),
         pytest.param(made_up(10, failed=4), made_up(50, failed=6), 0.05, id="more"),
         pytest.param(made_up(10, failed=4), made_up(11, failed=9), 1.0, id="late-answers"),
+        pytest.param(made_up(10), made_up(50, failed=12, timeouts=8), 0.1, id="timed-out"),
+        pytest.param(made_up(10), made_up(50, failed=2, timeouts=8), 0.0, id="only-timed-out"),
     ],
 )
 def test_errors_are_told_of_the_backend_that_gave_them(

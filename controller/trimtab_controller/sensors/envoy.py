@@ -135,7 +135,7 @@ class EnvoySensor:
         for cluster in self._clusters:
             values["rate_rps", cluster] = delta.requests[cluster] / delta.time_s
             values["in_flight", cluster] = delta.active[cluster]
-            values["error_share", cluster] = _share(delta.failed[cluster], delta.requests[cluster])
+            values["error_share", cluster] = _error_share(delta, cluster)
         if any(delta.latency_ms.values()):
             values["p50_ms", ""] = quantile(delta.latency_ms, 0.50)
             values["p95_ms", ""] = quantile(delta.latency_ms, 0.95)
@@ -143,9 +143,10 @@ class EnvoySensor:
         return {signal: Reading(value, now_s) for signal, value in values.items()}
 
 
-def _share(failed: int, requests: int) -> float:
-    """Errors may answer requests of the time before."""
-    return min(failed / max(requests, 1), 1.0)
+def _error_share(delta: Counters, cluster: str) -> float:
+    """Errors may answer requests of the time before; what the route timed out was only slow."""
+    errors = max(0, delta.failed[cluster] - delta.timeouts[cluster])
+    return min(errors / max(delta.requests[cluster], 1), 1.0)
 
 
 def quantile(counts: Mapping[Bin, int], q: float) -> float:
