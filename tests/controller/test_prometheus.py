@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -24,6 +21,8 @@ from trimtab_agents.fit.recording import read_recordings
 from trimtab_controller.cli.record import record
 from trimtab_controller.prometheus import PrometheusError, Queries, read_queries, recordings
 from trimtab_sim.schema import ConfigError
+
+from .answers import http, web_server
 
 SCRAPE_S, SCRAPES, STEP_S, RPS = 15, 120, 60, 20
 SHARES = {"0.05": 0.4, "0.1": 0.7, "0.25": 0.9, "0.5": 0.95, "+Inf": 1.0}
@@ -171,26 +170,8 @@ def test_nobody_there(tmp_path: Path, url: str) -> None:
         recordings(queries, 0.0, 60.0)
 
 
-@contextmanager
-def server(*answers: bytes) -> Iterator[str]:
-    """The address of a server that gives these answers, one per connection."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-
-        def serve() -> None:
-            for answer in answers:
-                connection, _ = listening.accept()
-                with connection:
-                    connection.recv(65536)
-                    connection.sendall(answer)
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        thread.join(5.0)
-
-
-def http(result: Any) -> bytes:
-    return b"HTTP/1.1 200 OK\r\n\r\n" + json.dumps({"data": {"result": result}}).encode()
+def series(*found: Any) -> bytes:
+    return http({"data": {"result": found}})
 
 
 NO_ANSWER = "no answer of a Prometheus"
@@ -204,13 +185,13 @@ NO_ANSWER = "no answer of a Prometheus"
         (b"HTTP/1.1 200 OK\r\n\r\n<html>", NO_ANSWER),
         (b"HTTP/1.1 503 No\r\n\r\n[1]", "HTTP 503 No"),
         (b"HTTP/1.1 503 No\r\nContent-Length: 9\r\n\r\n{}", "HTTP 503 No"),
-        (http(7), NO_ANSWER),
-        (http([5]), NO_ANSWER),
-        (http(["values"]), NO_ANSWER),
-        (http([{"metric": [], "values": 5}]), NO_ANSWER),
-        (http([{"metric": {}, "values": [[60, "abc"]]}]), NO_ANSWER),
-        (http([{"metric": {}, "values": [["abc", "1"]]}]), NO_ANSWER),
-        (http([{"metric": {}, "histograms": [[60, {}]]}]), "native histograms: query classic"),
+        (http({"data": {"result": 7}}), NO_ANSWER),
+        (series(5), NO_ANSWER),
+        (series("values"), NO_ANSWER),
+        (series({"metric": [], "values": 5}), NO_ANSWER),
+        (series({"metric": {}, "values": [[60, "abc"]]}), NO_ANSWER),
+        (series({"metric": {}, "values": [["abc", "1"]]}), NO_ANSWER),
+        (series({"metric": {}, "histograms": [[60, {}]]}), "native histograms: query classic"),
     ],
     ids=[
         "not http", "cut off", "not json", "busy", "busy and cut off", "no list", "no series",
@@ -218,7 +199,7 @@ NO_ANSWER = "no answer of a Prometheus"
     ],
 )  # fmt: skip
 def test_an_answer_that_is_none(tmp_path: Path, answer: bytes, message: str) -> None:
-    with server(answer) as url:
+    with web_server(answer) as url:
         queries = read_queries(write(tmp_path, GOOD.replace("URL", url)))
         with pytest.raises(PrometheusError, match=rf"{url}: web\.wanted: .*{message}"):
             recordings(queries, 0.0, 60.0)
@@ -229,9 +210,9 @@ def test_moments_without_a_finite_number_are_left_out(tmp_path: Path) -> None:
     times = range(60, 720, 60)
     one = [[time_s, "1"] for time_s in times]
     rate = [[60, "+Inf"], [120, "NaN"], *one[2:]]
-    gauges = [http([{"metric": {}, "values": values}]) for values in (one, one, rate, one)]
-    buckets = http([{"metric": {"le": le}, "values": one} for le in SHARES])
-    with server(*gauges, buckets) as url:
+    gauges = [series({"metric": {}, "values": values}) for values in (one, one, rate, one)]
+    buckets = series(*({"metric": {"le": le}, "values": one} for le in SHARES))
+    with web_server(*gauges, buckets) as url:
         queries = read_queries(write(tmp_path, GOOD.replace("URL", url)))
         (found,) = recordings(queries, 60.0, 660.0)
     assert list(found.time_s) == list(times)[2:]
