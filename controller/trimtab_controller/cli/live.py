@@ -15,7 +15,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
 from trimtab_agents.bundle import BundleError
-from trimtab_controller.cli.up import Number, Refused, check_folder_of
+from trimtab_controller.cli.number import Number
+from trimtab_controller.cli.up import Refused, check_folder_of
 from trimtab_controller.live_bench.bench import HPA_TARGET, TRACE, Begin, Choices, bench
 from trimtab_controller.live_bench.watch import Interrupted
 from trimtab_controller.up.folder import FolderError, default_path
