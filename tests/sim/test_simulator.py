@@ -255,3 +255,9 @@ def test_profiles_of_another_shape_are_refused() -> None:
 def test_a_tick_without_length_is_refused() -> None:
     with pytest.raises(ValueError, match="tick_s must be above 0"):
         Simulator(Profiles.stack([Profile("api", (BACKEND,))]), 0.0, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(("rate", "wanted"), [(np.nan, 1.0), (1.0, np.nan)])
+def test_what_is_no_number_is_refused(rate: float, wanted: float) -> None:
+    with pytest.raises(ValueError, match="rate_rps and wanted must be numbers"):
+        start().step(np.array([rate]), np.array([[wanted]]), np.ones((1, 1)))
