@@ -272,3 +272,9 @@ def test_a_profile_that_means_nothing_is_refused(wrong: dict[str, float], messag
     profiles = Profiles.stack([Profile("web", (backend,))])
     with pytest.raises(ValueError, match=message):
         Simulator(profiles, 5.0, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(("rate", "wanted"), [(np.nan, 1.0), (1.0, np.nan)])
+def test_what_is_no_number_is_refused(rate: float, wanted: float) -> None:
+    with pytest.raises(ValueError, match="rate_rps and wanted must be numbers"):
+        start().step(np.array([rate]), np.array([[wanted]]), np.ones((1, 1)))
