@@ -12,8 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from trimtab_envs.minutes import Bools, Floats
-from trimtab_sim.profile import Profiles
-from trimtab_sim.service_time import LEAST_SCV
+from trimtab_sim.profile import LEAST_SCV, Profiles
 from trimtab_sim.signals import Sensed
 
 # Seconds for which a measured pace counts, and the requests that weigh as much as the profile's

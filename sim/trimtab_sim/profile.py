@@ -13,6 +13,9 @@ from trimtab_sim.balancers import Balancer
 
 Floats = NDArray[np.float64]
 
+# Steadier service times are taken as this steady.
+LEAST_SCV = 0.05
+
 
 @dataclass(frozen=True, slots=True)
 class BackendProfile:

@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimtab_sim.compiled import compiled
-
-Floats = NDArray[np.float64]
+from trimtab_sim.profile import LEAST_SCV, Floats
 
 CELLS = 64
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(6)
@@ -23,8 +22,6 @@ _SERIES_TERMS = 60
 _RATE_SCALE = 4.0
 # Beyond, cells are wider than the service time's density, which no longer matters there.
 _MOST_SERVICES = 40.0
-# Steadier service times are taken as this steady.
-LEAST_SCV = 0.05
 _log_gamma = np.vectorize(lgamma, otypes=[float])
 
 

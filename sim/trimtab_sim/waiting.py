@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 
 from trimtab_sim.balancers import Balancer, blind_wait
 from trimtab_sim.compiled import compiled
-from trimtab_sim.profile import Floats
-from trimtab_sim.service_time import LEAST_SCV
+from trimtab_sim.profile import LEAST_SCV, Floats
 
 REPLICA_NODES = 9
 UTILISATION_NODES = 33
