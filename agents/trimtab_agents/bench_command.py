@@ -24,6 +24,7 @@ from trimtab_agents.bench.routing import Crossing, crossings, route_calibrations
 from trimtab_agents.bench.verdict import LEARNER
 from trimtab_agents.bench.work import Arrays, Job, Spread, finished, here, over_processes, over_ray
 from trimtab_agents.bundle import load
+from trimtab_agents.outputs import OutputFile, OutputFolder
 from trimtab_agents.training.config import TRAIN_TRACES
 from trimtab_sim.traces import Trace
 
@@ -51,9 +52,9 @@ def bench() -> None:
 @quick_option
 @traces_option
 @click.option("--policy", help="Folder of a policy bundle, or none; default: the shipped one.")
-@click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--json", "json_path", type=OutputFile())
 @click.option(
-    "--out", type=click.Path(file_okay=False, path_type=Path),
+    "--out", type=OutputFolder(),
     help="Folder for report.md, report.json and plots; a run that was interrupted goes on there.",
 )  # fmt: skip
 @workers_option
@@ -88,7 +89,7 @@ def control(
 @bench.command(name="calibrate")
 @quick_option
 @click.option(
-    "--out", type=click.Path(file_okay=False, path_type=Path),
+    "--out", type=OutputFolder(),
     help="Folder for what is found on the way; a search that was interrupted goes on there.",
 )  # fmt: skip
 @workers_option
@@ -113,9 +114,9 @@ def calibrate_rules(quick: bool, out: Path | None, workers: int, on_ray: bool) -
 
 @bench.command(name="fit")
 @click.option("--runs", type=click.IntRange(1), default=100, show_default=True)
-@click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--json", "json_path", type=OutputFile())
 @click.option(
-    "--out", type=click.Path(file_okay=False, path_type=Path),
+    "--out", type=OutputFolder(),
     help="Folder for the runs that are done; one that was interrupted goes on there.",
 )  # fmt: skip
 @workers_option
@@ -182,7 +183,6 @@ def _finished(jobs: Sequence[Job], spread: Spread, folder: Path | None = None) -
 
 
 def _write(out: Path, page: str, data: str, contest: Contest) -> None:
-    out.mkdir(parents=True, exist_ok=True)
     (out / "report.md").write_text(page)
     (out / "report.json").write_text(data)
     if find_spec("matplotlib") is None:

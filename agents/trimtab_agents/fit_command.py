@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,10 @@ Given = dict[tuple[str, str], Any]
     "--set", "given", multiple=True, metavar="[BACKEND.]KEY=NUMBER",
     help="What you know: slo_latency_s, price, max_replicas, or what the recording cannot tell.",
 )  # fmt: skip
-@click.option("--seed", default=0, show_default=True, help="Of the bootstrap behind the intervals.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True,
+    help="Of the bootstrap behind the intervals.",
+)  # fmt: skip
 def fit(recording: Path, name: str, output: Path | None, given: tuple[str, ...], seed: int) -> None:
     """Estimate a service profile from RECORDING, with 90 % intervals.
 
@@ -91,6 +95,8 @@ def parsed(given: Sequence[str], backends: Sequence[str]) -> Given:
             value = float(number)
         except ValueError:
             raise click.UsageError(f"--set {text}: {number!r} is not a number") from None
+        if not 0.0 <= value < inf:
+            raise click.UsageError(f"--set {text}: must be 0 or more, and finite")
         known |= {(each, key): int(value) if value.is_integer() else value for each in of}
     return known
 

@@ -14,8 +14,9 @@ from trimtab_agents.bench.fidelity.changes import change_rows, pairs
 from trimtab_agents.bench.fidelity.report import data, table
 from trimtab_agents.bench.fidelity.steady import steady_rows
 from trimtab_agents.bench.speed import RUNS, event_model, paces, pieces, speed_data, speed_table
+from trimtab_agents.outputs import OutputFile, OutputFolder
 
-json_option = click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path))
+json_option = click.option("--json", "json_path", type=OutputFile())
 
 
 @click.group()
@@ -29,9 +30,7 @@ def bench() -> None:
     show_default=True, help="Seconds per tick of the simulator; must divide 5.",
 )  # fmt: skip
 @json_option
-@click.option(
-    "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for two pictures."
-)
+@click.option("--out", type=OutputFolder(), help="Folder for two pictures.")
 @click.pass_context
 def fidelity(ctx: click.Context, tick_s: float, json_path: Path | None, out: Path | None) -> None:
     """Compare the simulator with queueing theory and a request-level event model.
@@ -39,7 +38,7 @@ def fidelity(ctx: click.Context, tick_s: float, json_path: Path | None, out: Pat
     Waits may be off by 5 % or 1 % of the service time, shares late by 5 % or half a point,
     beyond the confidence intervals of both sides. Exits with 1 when any is off by more.
     """
-    if abs(round(5.0 / tick_s) * tick_s - 5.0) > 1e-9:
+    if not tick_s > 0.0 or abs(round(5.0 / tick_s) * tick_s - 5.0) > 1e-9:
         raise click.BadParameter(f"5 is not a multiple of {tick_s:g}", param_hint="--tick")
     if out and find_spec("matplotlib") is None:
         raise click.ClickException("--out needs matplotlib: pip install 'trimtab[train]'")
@@ -51,7 +50,6 @@ def fidelity(ctx: click.Context, tick_s: float, json_path: Path | None, out: Pat
     if out:
         from trimtab_agents.bench.fidelity.plots import draw  # matplotlib is an extra
 
-        out.mkdir(parents=True, exist_ok=True)
         for path in draw(steady, changes, out):
             click.echo(path, err=True)
     if not all(row.is_within for row in rows):
@@ -63,7 +61,7 @@ def fidelity(ctx: click.Context, tick_s: float, json_path: Path | None, out: Pat
 def speed(json_path: Path | None) -> None:
     """Time simulator, environment and training beside a plain event model.
 
-    About two minutes of one core. Each number is the median over runs; its spread is that of
+    About a minute of one core. Each number is the median over runs; its spread is that of
     the middle half of them.
     """
     with Progress(console=Console(stderr=True)) as progress:

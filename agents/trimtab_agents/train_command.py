@@ -6,7 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
+from trimtab_agents.outputs import OutputFolder
 from trimtab_agents.training.config import PRESETS
 
 file_path = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -15,11 +17,11 @@ file_path = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.command()
 @click.option("--preset", type=click.Choice(sorted(PRESETS)), default="shipped", show_default=True)
 @click.option(
-    "--dir", "folder", type=click.Path(path_type=Path), default=Path("runs/shipped"),
+    "--dir", "folder", type=OutputFolder(), default=Path("runs/shipped"),
     show_default=True, help="Checkpoint, TensorBoard log and bundle; resumes what lies there.",
 )  # fmt: skip
 @click.option(
-    "--decisions", type=click.IntRange(1), help="Length of the run; default: the preset's."
+    "--decisions", type=click.IntRange(1), help="Length of the PPO part; default: the preset's."
 )
 @click.option("--seed", type=click.IntRange(0), help="Default: the preset's, or 0.")
 @click.option("--progress/--no-progress", default=True, show_default=True)
@@ -49,10 +51,11 @@ def train(
     miss_price: float,
     out: Path | None,
 ) -> None:
-    """Train a policy by PPO in the simulator and export its bundle to DIR/bundle.
+    """Train a policy in the simulator and export its bundle to DIR/bundle.
 
-    Interrupt it whenever you like: the same command goes on from the last checkpoint, or
-    begins anew when the pretraining of about half an hour was not over.
+    First by gradient descent on the simulator's fluid twin, then by PPO. Interrupt it whenever
+    you like: the same command goes on from the last checkpoint, or begins anew when the descent
+    was not over (it takes most of the hour).
     Watch it with `tensorboard --logdir DIR`.
 
     With --service and --history it tunes a bundle on that service's past instead, within minutes.
@@ -61,8 +64,8 @@ def train(
     better than the old one; otherwise nothing is written, and the exit code is 3.
     """
     if service and history:
-        if decisions is not None:
-            raise click.UsageError("tuning takes as long as its --preset; leave out --decisions")
+        _leave_out("tuning takes as long as its --preset", "decisions")
+        _leave_out("tuning writes to --out", "folder")
         from trimtab_agents.training.tune import PRESETS as TUNE_PRESETS
         from trimtab_agents.training.tune_command import tune_bundle
 
@@ -71,6 +74,7 @@ def train(
         return
     if parent or service or history or out:
         raise click.UsageError("tuning a bundle takes both --service and --history")
+    _leave_out("a new policy is trained for every price of a miss", "miss_price")
     from trimtab_agents.training.export import export  # torch loads only when training
     from trimtab_agents.training.run import train as run
 
@@ -79,9 +83,20 @@ def train(
         config = replace(config, decisions=decisions)
     if seed is not None:
         config = replace(config, seed=seed)
-    model = run(config, folder, progress=progress)
+    try:
+        model = run(config, folder, progress=progress)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
     export(model, config, folder / "bundle", name=f"ppo-{preset}")
-    click.echo(f"{folder / 'bundle'}: trained for {model.num_timesteps} decisions")
+    click.echo(f"{folder / 'bundle'}: trained")
+
+
+def _leave_out(why: str, name: str) -> None:
+    """An option that would do nothing is refused."""
+    ctx = click.get_current_context()
+    if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+        (option,) = (param.opts[0] for param in ctx.command.params if param.name == name)
+        raise click.UsageError(f"{why}: leave out {option}")
 
 
 if __name__ == "__main__":

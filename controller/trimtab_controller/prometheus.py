@@ -19,18 +19,20 @@ The step should be four scrape intervals or more: ``increase`` needs two scrapes
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from math import inf
+from http.client import HTTPException
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.parse import urlencode, urlsplit
 from urllib.request import urlopen
 
 import numpy as np
 
 from trimtab_agents.fit.recording import Recording
-from trimtab_sim.schema import Positive, read_file
+from trimtab_sim.schema import Positive, check_unique, read_file
 
 DEADLINE_S = 30.0
 GAUGES = ("wanted", "ready", "rate_rps", "in_flight")
@@ -63,6 +65,7 @@ class Queries:
     def __post_init__(self) -> None:
         if urlsplit(self.url).scheme not in ("http", "https"):
             raise ValueError(f"url {self.url!r} must begin with http:// or https://")
+        check_unique("backend", [backend.name for backend in self.backends])
 
 
 def read_queries(file: Path) -> Queries:
@@ -91,17 +94,13 @@ def _recording(
     place = f"{queries.url}: {backend.name}"
 
     def answer(name: str) -> list[Series]:
-        query = getattr(backend, name).replace("$step", f"{queries.step_s:g}s")
+        query = getattr(backend, name).replace("$step", f"{round(queries.step_s * 1e3)}ms")
         window = {"start": start_s, "end": end_s, "step": queries.step_s}
         return _series(queries.url, f"{place}.{name}", {"query": query, **window})
 
     columns = [_single(f"{place}.{name}", answer(name)) for name in GAUGES]
-    buckets = sorted(
-        (_bound_s(f"{place}.latency", series), series.values) for series in answer("latency")
-    )
-    if buckets[-1][0] != inf:
-        raise PrometheusError(f'{place}.latency: no series has the label le="+Inf"')
-    columns += [values for _, values in buckets]
+    buckets = _buckets(f"{place}.latency", answer("latency"))
+    columns += buckets.values()
     moments = sorted(set.intersection(*map(set, columns)))
     if not moments:
         raise PrometheusError(f"{place}: there is no moment at which all queries have a value")
@@ -111,7 +110,7 @@ def _recording(
         backend=backend.name,
         time_s=np.array(moments),
         **dict(zip(GAUGES, gauges.T, strict=True)),
-        bounds_s=np.array([bound_s for bound_s, _ in buckets[:-1]]),
+        bounds_s=np.array(list(buckets)[:-1]),
         # Extrapolation may leave a bucket a hair below the one before.
         answers=np.maximum(np.diff(counts, axis=1, prepend=0.0), 0.0),
     )
@@ -119,7 +118,7 @@ def _recording(
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One series: its labels, and values by time."""
+    """One series: its labels, and values by time, where they are numbers."""
 
     labels: dict[str, str]
     values: dict[float, float]
@@ -131,10 +130,10 @@ def _series(url: str, place: str, parameters: dict[str, Any]) -> list[Series]:
         # The scheme was checked when the file was read.
         address = f"{url.rstrip('/')}/api/v1/query_range?{urlencode(parameters)}"
         with urlopen(address, timeout=DEADLINE_S) as response:  # noqa: S310 # http(s) only
-            found = json.load(response)["data"]["result"]
+            found = [_parsed(place, one) for one in json.load(response)["data"]["result"]]
     except HTTPError as error:
         raise PrometheusError(f"{place}: {_reason(error)}") from error
-    except (URLError, OSError, ValueError, LookupError, TypeError) as error:
+    except (OSError, HTTPException, ValueError, LookupError, TypeError) as error:
         raise PrometheusError(
             f"{place}: no answer of a Prometheus ({error}): correct `url`"
         ) from error
@@ -142,17 +141,23 @@ def _series(url: str, place: str, parameters: dict[str, Any]) -> list[Series]:
         raise PrometheusError(
             f"{place}: the query gives nothing in this time: try it in Prometheus' own page"
         )
-    return [
-        Series(one["metric"], {time_s: float(v) for time_s, v in one["values"] if v != "NaN"})
-        for one in found
-    ]
+    return found
+
+
+def _parsed(place: str, one: Mapping[str, Any]) -> Series:
+    if "histograms" in one:
+        raise PrometheusError(
+            f"{place}: the query gives native histograms: query classic buckets, …_bucket"
+        )
+    values = ((float(time_s), float(value)) for time_s, value in one["values"])
+    return Series(dict(one["metric"]), {t: value for t, value in values if isfinite(value)})
 
 
 def _reason(error: HTTPError) -> str:
     """Prometheus' own words for what is wrong with a query."""
     try:
         return str(json.load(error)["error"])
-    except (ValueError, LookupError, TypeError):
+    except (OSError, HTTPException, ValueError, LookupError, TypeError):
         return f"HTTP {error.code} {error.reason}"
 
 
@@ -162,6 +167,16 @@ def _single(place: str, found: list[Series]) -> dict[float, float]:
             f"{place}: the query gives {len(found)} series: make one of them, as with sum(…)"
         )
     return found[0].values
+
+
+def _buckets(place: str, found: list[Series]) -> dict[float, dict[float, float]]:
+    """Values by time for each bound, in order; the last bound is infinity."""
+    buckets = {_bound_s(place, series): series.values for series in found}
+    if len(buckets) < len(found):
+        raise PrometheusError(f"{place}: several series have one label le: sum by (le) (…)")
+    if inf not in buckets:
+        raise PrometheusError(f'{place}: no series has the label le="+Inf"')
+    return dict(sorted(buckets.items()))
 
 
 def _bound_s(place: str, series: Series) -> float:

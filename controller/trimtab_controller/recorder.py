@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
@@ -43,40 +43,43 @@ class Totals:
         return found
 
 
-class Recorder:
-    """Appends rows of every backend to ``out``, which gets its header at once."""
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the stage says at one moment, and its Envoy of each backend."""
 
-    def __init__(self, out: IO[str]) -> None:
+    status: stage_pb2.StageStatus
+    totals: Mapping[str, Totals]
+
+    @classmethod
+    def at(cls, status: stage_pb2.StageStatus) -> Look:
+        """Ask Envoy as well; `SensorError` when it does not answer."""
+        names = [backend.name for backend in status.backends]
+        return cls(status, totals(status.envoy_admin_socket, names))
+
+
+class Recorder:
+    """Appends rows of every backend since ``first`` to ``out``, which gets its header at once."""
+
+    def __init__(self, out: IO[str], first: Look) -> None:
         self._out = out
-        self._before: tuple[float, dict[str, Totals]] | None = None
+        self._before = first
         write_header(out, (BOUNDS_MS / 1e3).tolist())
 
-    def see(self, status: stage_pb2.StageStatus) -> None:
-        """Ask Envoy, and write what happened since the last time.
+    def see(self, now: Look) -> None:
+        """Write what happened since the last look; nothing when Envoy was started anew."""
+        step_s = now.status.time_s - self._before.status.time_s
+        if step_s > 0.0:
+            self._write(now, self._before, step_s)
+        self._before = now
 
-        `SensorError` when Envoy does not answer. After Envoy was started anew nothing is
-        written, once.
-        """
-        names = [backend.name for backend in status.backends]
-        now_s, now = status.time_s, totals(status.envoy_admin_socket, names)
-        if self._before is not None and now_s > self._before[0]:
-            self._write(status, now_s - self._before[0], now, self._before[1])
-        self._before = now_s, now
-
-    def _write(
-        self,
-        status: stage_pb2.StageStatus,
-        step_s: float,
-        now: Mapping[str, Totals],
-        before: Mapping[str, Totals],
-    ) -> None:
-        for backend in status.backends:
-            after, earlier = now[backend.name], before[backend.name]
+    def _write(self, now: Look, before: Look, step_s: float) -> None:
+        for backend in now.status.backends:
+            after, earlier = now.totals[backend.name], before.totals[backend.name]
             answers = after.answers(earlier)
             if after.requests < earlier.requests or answers.min() < 0.0:
                 continue
             rate_rps = (after.requests - earlier.requests) / step_s
-            numbers = (status.time_s, backend.wanted, backend.ready, rate_rps, after.active)
+            numbers = (now.status.time_s, backend.wanted, backend.ready, rate_rps, after.active)
             write_row(self._out, backend.name, numbers, answers)
         self._out.flush()
 
@@ -85,20 +88,11 @@ def totals(admin_socket: str, clusters: Sequence[str]) -> dict[str, Totals]:
     """Of each cluster, from Envoy's admin socket; `SensorError`."""
     names = "|".join(map(re.escape, clusters))
     stats = fetch_stats(admin_socket, rf"^cluster\.({names})\.upstream_rq_(total|active|time)$")
-    values = {stat["name"]: stat["value"] for stat in stats["stats"] if "name" in stat}
-    bins = {one["name"]: one["totals"] for one in _histograms(stats)}
     return {
         name: Totals(
-            values.get(f"cluster.{name}.upstream_rq_total", 0),
-            values.get(f"cluster.{name}.upstream_rq_active", 0),
-            {
-                (each["lower_bound"], each["width"]): each["count"]
-                for each in bins.get(f"cluster.{name}.upstream_rq_time", ())
-            },
+            stats.value(f"cluster.{name}.upstream_rq_total"),
+            stats.value(f"cluster.{name}.upstream_rq_active"),
+            stats.bins.get(f"cluster.{name}.upstream_rq_time", {}),
         )
         for name in clusters
     }
-
-
-def _histograms(stats: Mapping[str, Any]) -> list[Any]:
-    return [h for s in stats["stats"] for h in s.get("histograms", {}).get("details", ())]

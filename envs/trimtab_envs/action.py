@@ -120,6 +120,7 @@ class Rule:
         ahead: Floats,
         backlog: Floats,
         wanted: Floats,
+        ready: Floats,
         known: Bools,
     ) -> tuple[Floats, Floats]:
         """Whole replicas ``[B, K]`` and the demand in rps ``[B, K]`` that they are sized for.
@@ -129,7 +130,7 @@ class Rule:
         ``[E, B, K]`` and ``present`` ``[B, K]`` of the whole service's load;
         ``ahead`` ``[B, K]`` whether it may jump before new replicas serve; ``backlog`` ``[B, K]``
         requests waiting; ``wanted`` what is asked for at present, which stays while the load
-        is not ``known`` ``[B, 1]``.
+        is not ``known`` ``[B, 1]``; ``ready`` what serves, which stays until others serve instead.
         """
         profiles = self.profiles
         demand = mixed(estimates, setting) * share
@@ -140,13 +141,23 @@ class Rule:
             setting.hold_s > 0.0, np.exp(-self._tick_s / np.maximum(setting.hold_s, 1e-9)), 0.0
         )
         self.held = np.maximum(target, target + keep * (self.held - target))
-        bare = self._replicas(BARE * present * share)
+        bare = self._replicas(self._covered(BARE * present * share, share, soon))
         part = 1.0 - setting.wait * (1.0 - ahead)
         need = np.where(self.held > bare, bare + part * (self.held - bare), self.held)
+        need = self._relieved(need, ready, soon)
         up, down = np.ceil(need - 1e-9), np.ceil(need + DEADBAND)
         moved = np.where(up > wanted, up, np.minimum(wanted, down))
         replicas = np.where(known, moved, wanted)
         return np.clip(replicas, profiles.min_replicas, profiles.max_replicas), demand
+
+    def _relieved(self, need: Floats, ready: Floats, soon: Floats) -> Floats:
+        """What is needed, and what has to stay until replicas elsewhere have taken over."""
+        replica_rps = self.profiles.replica_rps
+        coming = np.maximum(np.minimum(need, soon) - ready, 0.0)
+        lacking_rps = (coming * replica_rps).sum(1, keepdims=True)
+        over_rps = np.maximum(ready - need, 0.0) * replica_rps
+        stays = np.minimum(lacking_rps / np.maximum(over_rps.sum(1, keepdims=True), TINY), 1.0)
+        return np.asarray(need + stays * over_rps / replica_rps)
 
     def _covered(self, work_rps: Floats, share: Floats, soon: Floats) -> Floats:
         """The work, and beside it with others what a backend cannot have the replicas for."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from trimtab_envs.arbiter import Arbiter
 from trimtab_envs.clusters import ClusterEpisodes, ClusterSource
+from trimtab_envs.episodes import SHORTEST_S
 from trimtab_envs.forms import WorldEnv, WorldVectorEnv
 from trimtab_envs.minutes import Bools, Floats
 from trimtab_envs.world import Step, World
@@ -84,7 +85,7 @@ class ClusterWorld(World):
     def score(self, ticks: Sequence[Tick]) -> Step:
         """Per cluster: all bills over all that had to be spent, and the mean of the miss shares."""
         each = super().score(ticks)
-        least = (self.episodes.mean_rps * self.least_price).reshape(self._shape)
+        least = (self.episodes.mean_rps * self.profiles.least_price).reshape(self._shape)
         self.by_service = {
             name: getattr(each, name).reshape(self._shape) for name in ("fleet", "miss")
         }
@@ -118,9 +119,9 @@ class ClusterWorlds:
     tick_s: float
 
     def __post_init__(self) -> None:
-        if self.services < 1 or self.backends < 1 or not self.tick_s > 0:
+        if self.services < 1 or self.backends < 1 or not 0 < self.tick_s <= SHORTEST_S:
             raise ValueError(
-                "need services >= 1, backends >= 1 and tick_s > 0, "
+                f"need services >= 1, backends >= 1 and tick_s > 0, at most {SHORTEST_S:g}, "
                 f"got {self.services}, {self.backends} and {self.tick_s}"
             )
 

@@ -17,6 +17,7 @@ from trimtab_envs.memory import Memory
 from trimtab_envs.merit import Merit
 from trimtab_envs.minutes import Bools, Floats
 from trimtab_envs.observation import FEATURES, Scene, encode
+from trimtab_envs.scarcity import Scarcity
 from trimtab_guard.model import Reading, State
 from trimtab_guard.senses import LARGEST, WHOLE_SHARE
 from trimtab_sim.profile import Profiles
@@ -45,6 +46,7 @@ class Codec:
         self.miss_price = miss_price.copy()
         self.memory = Memory(profiles.startup_mean_s.ravel(), self._row_lag(profiles), tick_s)
         self.merit = Merit(profiles, miss_price, tick_s)
+        self.scarcity = Scarcity(profiles, tick_s)
         self.rule = Rule(profiles, tick_s)
         self.choice = np.tile(one_hot(np.array(NEUTRAL)), (*profiles.shape, 1))
         self._misses = np.zeros((2, profiles.shape[0]))
@@ -65,6 +67,7 @@ class Codec:
         rows = np.repeat(services, profiles.shape[1])
         self.memory.reset(rows, profiles.startup_mean_s.ravel(), self._row_lag(profiles))
         self.merit.reset(services, profiles, self.miss_price)
+        self.scarcity.reset(services, profiles)
         self.rule.reset(services, profiles)
         self._misses[:, services] = 0.0
         self.choice[services] = one_hot(np.array(NEUTRAL))
@@ -80,6 +83,7 @@ class Codec:
         miss = np.where(np.isfinite(sensed.miss_share), sensed.miss_share, self._misses)
         self._misses += gain * (miss - self._misses)
         self.merit.update(sensed)
+        self.scarcity.update(sensed)
         self._sensed = sensed
 
     def observe(self) -> NDArray[np.float32]:
@@ -101,7 +105,7 @@ class Codec:
     def choose(self, choice: Floats) -> None:
         """Glide towards a choice ``[B, K, CHOICES]``; called once per decision."""
         self.choice += GLIDE * (choice - self.choice)
-        self.setting = self._decoded()
+        self.setting = self.scarcity.tempered(self._decoded(), self.miss_price)
 
     def want(self, share: Floats | None = None) -> Wanted:
         """What the present setting wants this tick.
@@ -123,8 +127,10 @@ class Codec:
             ahead,
             self.backlog,
             sensed.wanted,
+            sensed.ready,
             known,
         )
+        self.scarcity.ask(replicas)
         load_rps = present.max(1, keepdims=True)
         weight = self.merit.routed(self.setting.tilt, sensed.ready, load_rps, sensed.weight)
         return Wanted(replicas=replicas, weight=weight, demand_rps=demand)

@@ -57,7 +57,7 @@ def random_profiles(
 
     service_time = same(0.05, _log_uniform(rng, 0.01, 1.0, one))
     slo = np.where(typical[:, 0], 6.0, _log_uniform(rng, 3.0, 20.0, services)) * service_time[:, 0]
-    alike = (place == 0) | (rng.random(all_) < ALIKE_SHARE)
+    alike = (place == 0) | (rng.random(all_) < ALIKE_SHARE) | ~present
     return Profiles(
         slo_latency_s=slo,
         slo_share=np.full(services, 0.99),
@@ -68,7 +68,7 @@ def random_profiles(
         service_scv=same(1.0, _log_uniform(rng, 0.25, 4.0, one)),
         startup_mean_s=_log_uniform(rng, 5.0, 300.0, all_),
         startup_cv=np.full(all_, 0.2),
-        price=np.where(place == 0, 1.0, rng.uniform(0.3, 1.2, all_)),
+        price=np.where((place == 0) | ~present, 1.0, rng.uniform(0.3, 1.2, all_)),
         min_replicas=np.where(present, 1.0, 0.0),
         max_replicas=np.where(present, 400.0, 0.0),
         present=present,

@@ -46,7 +46,7 @@ def spaces(rows: int) -> tuple[gym.Space[Observation], gym.Space[Actions]]:
 def _choices(world: World, actions: Actions, space: gym.Space[Actions]) -> Floats:
     actions = np.asarray(actions)
     if not space.contains(actions):
-        found = f"{actions.dtype} {actions.shape} from {actions.min()} to {actions.max()}"
+        found = f"{actions.dtype} {actions.shape}"
         raise ValueError(f"actions are {found}; they must be in the action space, {space}")
     return one_hot(actions.reshape(*world.profiles.shape, len(ACTION_DIMS)))
 

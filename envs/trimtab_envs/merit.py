@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from trimtab_envs.minutes import Bools, Floats
-from trimtab_sim.profile import Profiles
+from trimtab_sim.profile import LEAST_SCV, Profiles
 from trimtab_sim.signals import Sensed
 
 # Seconds for which a measured pace counts, and the requests that weigh as much as the profile's
@@ -69,10 +69,9 @@ class Merit:
     def reset(self, services: Bools, profiles: Profiles, miss_price: Floats) -> None:
         """Forget the masked services ``[B]``; profiles and prices replace those of all."""
         self._profiles, self._miss_price = profiles, miss_price
-        dearness = profiles.price / profiles.replica_rps
-        least = np.where(profiles.present, dearness, np.inf).min(1, keepdims=True)
-        self._dearness = dearness / least
-        self._lately[:, services] = self._in_flight[services] = self._waited_s[services] = 0.0
+        self._dearness = profiles.price / profiles.replica_rps / profiles.least_price[:, None]
+        self._lately[:, services] = self._in_flight[services] = 0.0
+        self._ready[services] = self._waited_s[services] = 0.0
         self.soon[services] = np.inf
         self._judge()
 
@@ -142,7 +141,7 @@ def tail(times_mean: Floats, scv: Floats) -> Floats:
 
     The cube root is nearly normal (Wilson and Hilferty 1931), and the normal tail nearly logistic.
     """
-    variance = scv / 9.0
+    variance = np.maximum(scv, LEAST_SCV) / 9.0
     deviations = (np.cbrt(times_mean) - (1.0 - variance)) / np.sqrt(variance)
     return np.asarray(1.0 / (1.0 + np.exp(1.5976 * deviations + 0.07056 * deviations**3)))
 

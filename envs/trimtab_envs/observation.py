@@ -54,7 +54,7 @@ FEATURES = (
 
 
 def schema_hash() -> str:
-    """SHA-256 over everything that a trained network silently depends on."""
+    """SHA-256 over features, actions, and the numbers that actions are carried out with."""
     tables = [
         array.tolist() for array in (HEADROOMS, HOLD_SECONDS, HOLD_STARTUPS, LEANS, TILTS, WAITS)
     ]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trimtab_envs.episodes import EpisodeSource
+from trimtab_envs.episodes import SHORTEST_S, EpisodeSource
 from trimtab_envs.forms import WorldEnv, WorldVectorEnv
 from trimtab_envs.world import World
 
@@ -19,9 +19,10 @@ class ServiceWorlds:
     tick_s: float
 
     def __post_init__(self) -> None:
-        if self.backends < 1 or not self.tick_s > 0:
+        if self.backends < 1 or not 0 < self.tick_s <= SHORTEST_S:
             raise ValueError(
-                f"need backends >= 1 and tick_s > 0, got {self.backends} and {self.tick_s}"
+                f"need backends >= 1 and tick_s > 0, at most {SHORTEST_S:g}, "
+                f"got {self.backends} and {self.tick_s}"
             )
 
     @property

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from trimtab_envs.codec import Codec
 from trimtab_envs.episodes import Episodes, EpisodeSource
 from trimtab_envs.minutes import Bools, Floats
-from trimtab_sim.profile import Profiles
+from trimtab_sim.profile import Profiles, merged
 from trimtab_sim.signals import Sensed, Wanted
 from trimtab_sim.simulator import Simulator, Tick
 
@@ -66,13 +65,6 @@ class World:
     def profiles(self) -> Profiles:
         """The profiles of the episodes now under way."""
         return self.episodes.profiles
-
-    @property
-    def least_price(self) -> Floats:
-        """What a request costs at least, in the price of a replica-second, ``[B]``."""
-        profiles = self.profiles
-        prices = np.where(profiles.present, profiles.price / profiles.replica_rps, np.inf)
-        return np.asarray(prices.min(1))
 
     def reset(self, ended: Bools) -> None:
         """Begin new episodes for the masked environments."""
@@ -151,7 +143,7 @@ class World:
         billed = sum((tick.billed_s * self.profiles.price).sum(1) for tick in ticks)
         misses = sum(tick.misses for tick in ticks)
         requests = episodes.mean_rps * self.tick_s * len(ticks)
-        fleet = np.asarray(billed / (requests * self.least_price))
+        fleet = np.asarray(billed / (requests * self.profiles.least_price))
         miss = np.asarray(misses / requests)
         return Step(
             fleet=fleet,
@@ -163,10 +155,5 @@ class World:
 
 def renewed(old: Episodes, services: Bools, new: Episodes) -> Episodes:
     """``old`` with the masked services ``[B]`` taken from ``new``."""
-
-    def merged(name: str) -> Any:
-        mine, fresh = getattr(old, name), getattr(new, name)
-        return np.where(services.reshape(-1, *[1] * (mine.ndim - 1)), fresh, mine)
-
-    values = {field.name: merged(field.name) for field in fields(Episodes)[1:]}
+    values = merged(old, services, new, fields(Episodes)[1:])
     return Episodes(profiles=old.profiles.replaced(services, new.profiles), **values)

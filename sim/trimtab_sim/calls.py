@@ -104,7 +104,8 @@ class CallGraph:
 
     def __init__(self, calls: Floats) -> None:
         calls = np.asarray(calls, dtype=np.float64)
-        if calls.ndim != 3 or np.tril(calls).any() or not (calls >= 0.0).all():
+        square = calls.ndim == 3 and calls.shape[1] == calls.shape[2]
+        if not square or np.tril(calls).any() or not (calls >= 0.0).all():
             raise ValueError("calls must be [C, S, S], not negative, and go to later services only")
         self.calls = calls
         self._order = range(calls.shape[1])

@@ -51,6 +51,10 @@ class Cluster:
             raise ValueError(
                 f"{profiles.shape[0]} profiles for {clusters} clusters of {services} services"
             )
+        kinds = (clusters, services * profiles.shape[1])
+        if shared.pools.replica_cpu.shape != kinds:
+            found = shared.pools.replica_cpu.shape
+            raise ValueError(f"pools are for replicas {found}; the profiles have {kinds}")
         physics, provisioning = rng.spawn(2)
         self._tick_s = tick_s
         self._profiles = profiles
@@ -77,7 +81,10 @@ class Cluster:
         ``replicas`` is pending.
         """
         rows = np.ones(len(self._profiles.present), dtype=np.bool_) if rows is None else rows
-        clusters = np.asarray(rows.reshape(self._wait_s.shape).all(1))
+        by_cluster = rows.reshape(self._wait_s.shape)
+        clusters = np.asarray(by_cluster.all(1))
+        if (by_cluster.any(1) != clusters).any():
+            raise ValueError("rows must be those of whole clusters")
         if shared is not None:
             self._shared = self._shared.replaced(clusters, shared)
             self._graph = CallGraph(self._shared.calls)
@@ -109,7 +116,7 @@ class Cluster:
         flow = self._flow(rate_rps, replace(self._seen, ready=ready))
         tick = self._simulator.step(flow.rate_rps.ravel(), granted, weight)
         self._look(tick, flow)
-        misses = tick.misses + flow.failing.ravel() * (tick.requests - tick.misses)
+        misses = tick.misses + flow.failing.ravel() * np.maximum(tick.requests - tick.misses, 0.0)
         return replace(tick, misses=misses, sensed=self._with_pending(tick.sensed))
 
     def _with_pending(self, sensed: Sensed) -> Sensed:

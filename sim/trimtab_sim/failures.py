@@ -70,10 +70,11 @@ class Failures:
 
     def _spread(self, number: int, mean: Floats) -> Floats:
         """Which backends ``number`` events hit, in proportion to their means."""
+        counts = np.zeros_like(mean)
         until = np.cumsum(mean)
         hit = np.searchsorted(until, self._rng.random(number) * until[-1], side="right")
-        counts = np.bincount(np.minimum(hit, mean.size - 1), minlength=mean.size)
-        return counts.reshape(mean.shape).astype(np.float64)
+        np.add.at(counts.ravel(), np.minimum(hit, mean.size - 1), 1.0)
+        return counts
 
     def crash(self, count: Floats) -> None:
         """``count`` of the ready replicas crash."""
@@ -92,9 +93,8 @@ class Failures:
         pace_rps = gone.ravel()[rows] * self._replica_rps.ravel()[rows]
         unfinished = np.maximum(waiting + served - pace_rps * notice_s, 0.0)
         self._failed.ravel()[rows] += unfinished * fresh
-        hold_s = self._queues.residual_s.copy()
-        hold_s.ravel()[rows] = np.minimum(hold_s.ravel()[rows] + waiting / pace_rps, notice_s)
-        self._replicas.drain(gone, hold_s)
+        hold_s = np.minimum(self._queues.residual_s(rows) + waiting / pace_rps, notice_s)
+        self._replicas.drain(rows, gone.ravel()[rows], hold_s)
 
     def lose_zone(self, seconds: Floats) -> None:
         """Backends where ``seconds`` are above 0 are gone for so long."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from trimtab_sim.profile import Floats
+from trimtab_sim.profile import Floats, merged
 
 Rows = NDArray[np.bool_]
 # A tenth of a CPU ten times over is one.
@@ -48,12 +48,7 @@ class NodePools:
 
     def replaced(self, rows: Rows, other: NodePools) -> NodePools:
         """These pools with the masked clusters ``[C]`` taken from ``other``."""
-
-        def merge(name: str) -> Floats:
-            mine, theirs = getattr(self, name), getattr(other, name)
-            return np.asarray(np.where(rows.reshape(-1, *[1] * (mine.ndim - 1)), theirs, mine))
-
-        return NodePools(**{field.name: merge(field.name) for field in fields(NodePools)})
+        return NodePools(**merged(self, rows, other, fields(NodePools)))
 
 
 class Nodes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import Field, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from trimtab_sim.balancers import Balancer
 
 Floats = NDArray[np.float64]
+
+# Steadier service times are taken as this steady.
+LEAST_SCV = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,22 @@ class Profile:
 _DEFAULT: Any = None
 
 
+_ABOVE_0 = {"slo_latency_s", "timeout_s", "concurrency", "service_time_s", "price"}
+_SHARES = {"slo_share", "dropout_share", "error_share", "slow_share"}
+
+
+def merged(
+    mine: Any, rows: NDArray[np.bool_], theirs: Any, among: Sequence[Field[Any]]
+) -> dict[str, Any]:
+    """Some fields' arrays, their first axis' masked ``rows`` taken from ``theirs``."""
+
+    def merge(name: str) -> Any:
+        old, new = getattr(mine, name), getattr(theirs, name)
+        return np.where(rows.reshape(-1, *[1] * (old.ndim - 1)), new, old)
+
+    return {field.name: merge(field.name) for field in among}
+
+
 @dataclass(frozen=True, slots=True)
 class Profiles:
     """B profiles as arrays: per service ``[B]``, per backend ``[B, K]``.
@@ -133,6 +152,22 @@ class Profiles:
         batch, backends = self.present.shape
         return batch, backends
 
+    def check(self) -> None:
+        """``ValueError`` names a field with a value that means nothing."""
+        for field in fields(Profiles):
+            values = np.asarray(getattr(self, field.name), dtype=np.float64)
+            above, most = field.name in _ABOVE_0, 1.0 if field.name in _SHARES else np.inf
+            right = (values > 0.0 if above else values >= 0.0) & (values <= most)
+            if not right.all():
+                bounds = "above 0" if above else f"from 0 to {most:g}"
+                raise ValueError(f"{field.name} is {values[~right][0]:g}; it must be {bounds}")
+
+    @property
+    def least_price(self) -> Floats:
+        """What a request costs at least, in the price of a replica-second, ``[B]``."""
+        prices = np.where(self.present, self.price / self.replica_rps, np.inf)
+        return np.asarray(prices.min(1))
+
     @property
     def replica_rps(self) -> Floats:
         """Requests per second that one ready replica carries at full utilisation, ``[B, K]``."""
@@ -141,11 +176,7 @@ class Profiles:
     def replaced(self, rows: NDArray[np.bool_], other: Profiles) -> Profiles:
         """These profiles with the masked rows ``[B]`` taken from ``other`` of the same shape."""
 
-        def merge(name: str) -> Any:
-            mine, theirs = getattr(self, name), getattr(other, name)
-            return np.where(rows.reshape(-1, *[1] * (mine.ndim - 1)), theirs, mine)
-
-        return Profiles(**{field.name: merge(field.name) for field in fields(Profiles)})
+        return Profiles(**merged(self, rows, other, fields(Profiles)))
 
     @classmethod
     def stack(cls, profiles: Sequence[Profile]) -> Profiles:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
+from trimtab_sim.compiled import compiled, record
 from trimtab_sim.profile import Floats, Profiles
 
 # Start-ups beyond this many standard deviations (of the log) are cut there: one in 30,000.
 _SIGMAS = 4.0
+_BACKEND = record("least", "most", "startup_ticks", "log_variance")
 
 
 class Replicas:
@@ -25,6 +30,7 @@ class Replicas:
         self._tick_s = tick_s
         self._rng = rng
         self._head = 0
+        self._backends = np.zeros(self.ready.size, _BACKEND)
         self._landing = np.zeros((1, self.ready.size))
         self._unready = np.zeros((1, self.ready.size))
         self.adopt(profiles)
@@ -32,14 +38,16 @@ class Replicas:
     def adopt(self, profiles: Profiles) -> None:
         """Take over start-up times and limits; grows the ring where they are longer."""
         self._profiles = profiles
-        self._log_var = np.log1p(profiles.startup_cv**2).ravel()
-        self._startup_ticks = profiles.startup_mean_s.ravel() / self._tick_s
-        longest = self._startup_ticks * np.exp(_SIGMAS * np.sqrt(self._log_var))
+        log_variance = np.log1p(profiles.startup_cv**2)
+        startup_ticks = profiles.startup_mean_s / self._tick_s
+        columns = profiles.min_replicas, profiles.max_replicas, startup_ticks, log_variance
+        for name, column in zip(_BACKEND.names or (), columns, strict=True):
+            self._backends[name] = column.ravel()
+        longest = startup_ticks * np.exp(_SIGMAS * np.sqrt(log_variance))
         grow = int(longest.max()) + 2 - len(self._landing)
         if grow > 0:
-            pad = np.zeros((grow, self.ready.size))
-            self._landing = np.concatenate([np.roll(self._landing, -self._head, axis=0), pad])
-            self._unready = np.concatenate([np.roll(self._unready, -self._head, axis=0), pad])
+            rings = (np.roll(ring, -self._head, axis=0) for ring in (self._landing, self._unready))
+            self._landing, self._unready = (np.pad(ring, ((0, grow), (0, 0))) for ring in rings)
             self._head = 0
 
     def restart(self, rows: NDArray[np.bool_], replicas: Floats) -> None:
@@ -59,70 +67,129 @@ class Replicas:
 
     def scale(self, wanted: Floats) -> Floats:
         """Start or cancel replicas towards ``wanted``; returns how many ready ones to drain."""
-        limits = self._profiles
-        whole = np.rint(wanted)
-        self.wanted = np.minimum(np.maximum(whole, limits.min_replicas), limits.max_replicas)
-        change = self.wanted - self.starting - self.ready
-        if not np.count_nonzero(change):
-            return change
-        self._start(np.maximum(change, 0.0) * self.open)
-        surplus = np.maximum(-change, 0.0)
-        cancelled = np.minimum(surplus, self.starting)
-        self._cancel(cancelled)
-        return surplus - cancelled
+        wanted = np.asarray(wanted, dtype=np.float64)
+        starts, leaving = np.zeros((2, *self.ready.shape))
+        ring = self._head, self._landing, self._unready
+        counts = self.starting.ravel(), self.ready.ravel(), self.wanted.ravel(), self.open.ravel()
+        number = _aim(
+            self._backends, *ring, *counts, wanted.ravel(), starts.ravel(), leaving.ravel()
+        )
+        if number:
+            noise = self._rng.standard_normal(number)
+            _start(self._backends, *ring, starts.ravel(), noise)
+            self.starting += starts
+        return leaving
 
-    def _start(self, count: Floats) -> None:
-        each = np.repeat(np.arange(count.size), count.ravel().astype(np.intp))
-        if not len(each):
-            return
-        var = self._log_var[each]
-        noise = np.sqrt(var) * self._rng.standard_normal(len(each))
-        ticks = self._startup_ticks[each] * np.exp(noise - 0.5 * var)
-        ticks = np.minimum(ticks, len(self._landing) - 1.0)
-        whole = ticks.astype(np.intp)
-        slot = (self._head + whole) % len(self._landing)
-        np.add.at(self._landing, (slot, each), 1.0)
-        np.add.at(self._unready, (slot, each), ticks - whole)
-        self.starting += count
-
-    def _cancel(self, count: Floats) -> None:
-        """Cancel starting replicas, the latest to land first."""
-        column = np.flatnonzero(count)
-        if not len(column):
-            return
-        order = (self._head + np.arange(len(self._landing))) % len(self._landing)
-        cells = np.ix_(order, column)
-        landing = self._landing[cells]
-        keep = self.starting.ravel()[column] - count.ravel()[column]
-        earlier = np.cumsum(landing, axis=0) - landing
-        kept = np.clip(keep - earlier, 0.0, landing)
-        self._unready[cells] *= kept / np.maximum(landing, 1.0)
-        self._landing[cells] = kept
-        self.starting -= count
-
-    def drain(self, count: Floats, hold_s: Floats) -> None:
-        """Take ``count`` ready replicas out; each still works for ``hold_s``."""
-        self.ready -= count
-        self.draining += count
-        self._drain_s += count * hold_s
+    def drain(self, rows: NDArray[np.intp], count: Floats, hold_s: Floats) -> None:
+        """Take ``count`` ready replicas out of the backends ``rows``; each works for ``hold_s``."""
+        self.ready.ravel()[rows] -= count
+        self.draining.ravel()[rows] += count
+        self._drain_s.ravel()[rows] += count * hold_s
 
     def tick(self) -> tuple[Floats, Floats, Floats]:
         """Let one tick pass: replicas that landed, how much of it they missed, billed seconds."""
-        live = (self.starting + self.ready) * self._tick_s
-        slot = self._head
-        self._head = (slot + 1) % len(self._landing)
-        landed = self._landing[slot].reshape(self.ready.shape).copy()
-        missed = self._unready[slot].reshape(self.ready.shape).copy()
-        if landed.max() > 0.0:
-            self.starting -= landed
-            self.ready += landed
-            self._landing[slot] = self._unready[slot] = 0.0
-        if self.draining.max() > 0.0:
-            live += self._bill_draining()
-        return landed, missed, live
+        landed, missed, billed_s = np.empty((3, *self.ready.shape))
+        _tick(
+            self._landing[self._head],
+            self._unready[self._head],
+            self.starting.ravel(),
+            self.ready.ravel(),
+            self.draining.ravel(),
+            self._drain_s.ravel(),
+            self._tick_s,
+            landed.ravel(),
+            missed.ravel(),
+            billed_s.ravel(),
+        )
+        self._head = (self._head + 1) % len(self._landing)
+        return landed, missed, billed_s
 
-    def _bill_draining(self) -> Floats:
-        billed = np.minimum(self._drain_s, self.draining * self._tick_s)
-        self._drain_s -= billed
-        self.draining = np.minimum(self.draining, np.ceil(self._drain_s / self._tick_s))
-        return billed
+
+@compiled
+def _aim(
+    backends: Any,
+    head: int,
+    landing: Floats,
+    unready: Floats,
+    starting: Floats,
+    ready: Floats,
+    wanted: Floats,
+    is_open: Floats,
+    asked: Floats,
+    starts: Floats,
+    leaving: Floats,
+) -> int:
+    """Set what is wanted, cancel what is not, and say how many replicas start in all."""
+    number = 0
+    for i in range(len(backends)):
+        wanted[i] = min(max(np.rint(asked[i]), backends[i].least), backends[i].most)
+        change = wanted[i] - starting[i] - ready[i]
+        if change > 0.0:
+            starts[i] = change * is_open[i]
+            number += int(starts[i])
+        elif change < 0.0:
+            cancelled = min(-change, starting[i])
+            if cancelled > 0.0:
+                _cancel(head, landing, unready, i, starting[i], starting[i] - cancelled)
+                starting[i] -= cancelled
+            leaving[i] = -change - cancelled
+    return number
+
+
+@compiled
+def _cancel(
+    head: int, landing: Floats, unready: Floats, i: int, starting: float, keep: float
+) -> None:
+    """``keep`` those of the ``starting`` replicas of a backend that land first."""
+    seen = 0.0
+    for ahead in range(head, head + len(landing)):
+        slot = ahead if ahead < len(landing) else ahead - len(landing)
+        lands = landing[slot, i]
+        if lands > 0.0:
+            landing[slot, i] = min(max(keep - seen, 0.0), lands)
+            unready[slot, i] *= landing[slot, i] / lands
+            seen += lands
+            if seen >= starting:
+                break
+
+
+@compiled
+def _start(
+    backends: Any, head: int, landing: Floats, unready: Floats, starts: Floats, noise: Floats
+) -> None:
+    """Each replica's start-up takes a log-normal time, by its own normal ``noise``."""
+    number = 0
+    for i in range(len(backends)):
+        sigma = math.sqrt(backends[i].log_variance)
+        for _ in range(int(starts[i])):
+            factor = math.exp(sigma * (noise[number] - 0.5 * sigma))
+            ticks = min(backends[i].startup_ticks * factor, len(landing) - 1.0)
+            slot = head + int(ticks)
+            slot = slot if slot < len(landing) else slot - len(landing)
+            landing[slot, i] += 1.0
+            unready[slot, i] += ticks - int(ticks)
+            number += 1
+
+
+@compiled
+def _tick(
+    landing: Floats,
+    unready: Floats,
+    starting: Floats,
+    ready: Floats,
+    draining: Floats,
+    drain_s: Floats,
+    tick_s: float,
+    landed: Floats,
+    missed: Floats,
+    billed_s: Floats,
+) -> None:
+    for i in range(len(ready)):
+        drained_s = min(drain_s[i], draining[i] * tick_s)
+        billed_s[i] = (starting[i] + ready[i]) * tick_s + drained_s
+        drain_s[i] -= drained_s
+        draining[i] = min(draining[i], math.ceil(drain_s[i] / tick_s))
+        landed[i], missed[i] = landing[i], unready[i]
+        landing[i] = unready[i] = 0.0
+        starting[i] -= landed[i]
+        ready[i] += landed[i]

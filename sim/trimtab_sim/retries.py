@@ -9,10 +9,14 @@ patience is missed anyway. Attempts are expected numbers, not whole.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
+from trimtab_sim.compiled import compiled
 from trimtab_sim.profile import Floats, Profiles
+from trimtab_sim.queues import Queues, impatient
 
 
 class Retries:
@@ -31,8 +35,6 @@ class Retries:
         whole = np.floor(delay).astype(np.intp)
         # Patience as a part of the tick, and what of the impatient comes a tick after the rest.
         self._delay = np.minimum(delay, 1.0)
-        # Whether any impatient attempt may come again within its own tick.
-        self.hurried = bool((delay < 1.0).any())
         self._tardy = np.where(whole == 0, 0.0, delay - whole)
         self._after = np.maximum(whole, 1)
         ticks, most, batch = self._due.shape
@@ -41,53 +43,163 @@ class Retries:
         due = np.zeros((max(ticks, int(whole.max()) + 2), most, batch))
         due[:ticks, : self._due.shape[1]] = np.roll(self._due, -self._head, axis=0)
         self._due, self._head = due, 0
+        # Of this tick, by service: attempts by number, shares of them that fail and that come
+        # again impatient within it.
+        self._made = np.zeros((most + 1, batch))
+        self._failing, self._early = np.zeros((2, batch))
 
     @property
     def active(self) -> bool:
         """Whether any client tries again."""
         return self._due.shape[1] > 0
 
-    def early(self, impatient: Floats, rising: NDArray[np.bool_]) -> Floats:
-        """Share of attempts that come again, impatient, within their own tick, ``[B, K]``.
-
-        The ``impatient`` share are the tick's last where the queue is ``rising``, else its first.
-        """
-        delay = self._delay[:, None]
-        late = np.maximum(impatient - delay, 0.0)
-        return np.where(rising, late, np.minimum(impatient, 1.0 - delay))
-
     def restart(self, rows: NDArray[np.bool_]) -> None:
         """Nobody waits to try again in ``rows``."""
         self._due[:, :, rows] = 0.0
 
-    def attempts(self, requests: Floats, lost: Floats, failing: Floats, early: Floats) -> Floats:
-        """Attempts of this tick, ``[N + 1, B]``: ``requests``, and those that come again.
+    def come(
+        self, requests: Floats, lost: Floats, sent: Floats, ready: Floats, queues: Queues
+    ) -> Floats:
+        """Begin a tick: of ``requests`` and earlier ones, how many come again in it, ``[B]``.
 
-        lost: requests that failed with their replica; failing, early: shares of attempts that
-        fail, and that come again impatient. All ``[B]``.
+        lost: requests that failed with their replica, ``[B]``; sent: share of all attempts that
+        each backend's ``ready`` replicas get and will not fail, ``[B, K]``.
         """
-        made = np.concatenate([requests[None], self._due[self._head]])
-        made[1] += lost * self._may[0]
-        again = failing + early
-        for number, may in enumerate(self._may):
-            made[number + 1] += made[number] * again * may
-        return made
+        _come(
+            self._made,
+            self._due[self._head],
+            self._may,
+            requests,
+            lost,
+            self._failing,
+            self._early,
+            self._delay,
+            sent,
+            ready,
+            queues.queues,
+            queues.backends,
+            self._tick_s,
+        )
+        return np.asarray(self._made[1:].sum(axis=0))
 
-    def settle(self, made: Floats, early: Floats, impatient: Floats) -> None:
-        """End a tick with ``made`` attempts, the share ``impatient`` of which is, ``[B]``.
+    def settle(
+        self, late: Floats, lost: Floats, sent: Floats, ready: Floats, queues: Queues
+    ) -> Floats:
+        """End a tick of which the share ``late`` ``[B]`` is: requests that are missed, ``[B]``."""
+        misses = np.empty_like(late)
+        _settle(
+            self._due,
+            self._head,
+            self._after,
+            self._tardy,
+            self._made,
+            self._may,
+            self._failing,
+            self._early,
+            self._tries,
+            late,
+            lost,
+            sent,
+            ready,
+            queues.queues,
+            queues.backends,
+            misses,
+        )
+        self._head = (self._head + 1) % len(self._due)
+        return misses
 
-        The share ``early`` has been made again in this tick.
-        """
-        self._due[self._head] = 0.0
-        later = np.maximum(impatient - early, 0.0) * made[:-1] * self._may
-        rows = np.flatnonzero(later.any(axis=0))
-        later, ticks = later[:, rows], len(self._due)
-        for ahead, part in ((0, 1.0 - self._tardy[rows]), (1, self._tardy[rows])):
-            slot = (self._head + self._after[rows] + ahead) % ticks
-            self._due[slot, :, rows] += (later * part).T
-        self._head = (self._head + 1) % ticks
 
-    def missed(self, failing: Floats, late: Floats, spent: int = 0) -> Floats:
-        """Share of requests missed, after ``spent`` attempts: all others fail, or one is late."""
-        all_fail = np.power(failing, np.maximum(self._tries - spent, 0.0))
-        return np.asarray(all_fail + (1.0 - all_fail) * late)
+@compiled
+def _come(
+    made: Floats,
+    due: Floats,
+    may: Floats,
+    requests: Floats,
+    lost: Floats,
+    failing: Floats,
+    early: Floats,
+    delay: Floats,
+    sent: Floats,
+    ready: Floats,
+    queues: Any,
+    backends: Any,
+    tick_s: float,
+) -> None:
+    """Count the attempts ``made``: new ones, those ``due``, and what follows on them at once."""
+    for b in range(len(delay)):
+        failing[b], early[b] = 1.0 - sent[b].sum(), 0.0
+        made[0, b] = requests[b]
+        attempts = _follow(made, due, may, lost[b], b, failing[b])
+        if delay[b] < 1.0:
+            # How many come again within the tick depends on the queue, and the queue on them.
+            for k in range(sent.shape[1]):
+                row = b * sent.shape[1] + k
+                before, work = (
+                    max(queues[row].level, 0.0),
+                    ready[b, k] * backends[row].replica_rps * tick_s,
+                )
+                after = max(before + attempts * sent[b, k] - work, 0.0)
+                share = impatient(queues[row], backends[row], before, after, ready[b, k])
+                # They are the tick's last where the queue rises, else its first.
+                share = max(share - delay[b], 0.0) if after > before else min(share, 1.0 - delay[b])
+                early[b] += share * sent[b, k]
+            _follow(made, due, may, lost[b], b, failing[b] + early[b])
+
+
+@compiled
+def _follow(made: Floats, due: Floats, may: Floats, lost: float, b: int, share: float) -> float:
+    """Each attempt is followed by the ``share`` of another one, and those lost by a whole one.
+
+    Returns how many there are in all.
+    """
+    attempts = made[0, b]
+    for number in range(len(may)):
+        follow = made[number, b] * share + (lost if number == 0 else 0.0)
+        made[number + 1, b] = due[number, b] + follow * may[number, b]
+        attempts += made[number + 1, b]
+    return float(attempts)
+
+
+@compiled
+def _settle(
+    due: Floats,
+    head: int,
+    after: NDArray[np.intp],
+    tardy: Floats,
+    made: Floats,
+    may: Floats,
+    failing: Floats,
+    early: Floats,
+    tries: Floats,
+    late: Floats,
+    lost: Floats,
+    sent: Floats,
+    ready: Floats,
+    queues: Any,
+    backends: Any,
+    misses: Floats,
+) -> None:
+    for b in range(len(misses)):
+        share = 0.0
+        for k in range(sent.shape[1]):
+            row = b * sent.shape[1] + k
+            queue = queues[row]
+            after_it = max(queue.level, 0.0)
+            leaving = impatient(queue, backends[row], queue.before, after_it, ready[b, k])
+            share += leaving * sent[b, k]
+        later = max(share - early[b], 0.0)
+        first, second = (head + after[b]) % len(due), (head + after[b] + 1) % len(due)
+        for number in range(len(may)):
+            due[head, number, b] = 0.0
+            again = later * made[number, b] * may[number, b]
+            due[first, number, b] += again * (1.0 - tardy[b])
+            due[second, number, b] += again * tardy[b]
+        misses[b] = made[0, b] * _missed(failing[b], late[b], tries[b])
+        misses[b] += lost[b] * _missed(failing[b], late[b], max(tries[b] - 1.0, 0.0))
+
+
+@compiled
+def _missed(failing: float, late: float, tries: float) -> float:
+    """Share of requests missed with so many tries left: all others fail, or one is late."""
+    all_fail = failing**tries
+    return float(all_fail + (1.0 - all_fail) * late)

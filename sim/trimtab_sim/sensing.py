@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from trimtab_sim.compiled import compiled
 from trimtab_sim.profile import Floats, Profiles
 
 _HOUR_S = 3600.0
@@ -25,9 +26,8 @@ class Metrics:
         self._tick_s = tick_s
         self._rng = rng
         self._head = 0
-        batch, self._backends = profiles.shape
+        batch, backends = profiles.shape
         self._batch = np.arange(batch)
-        self._ones = np.ones(self._backends)
         self._ticks = 0.0
         # Ticks until a sample is due, ticks and counts since the last, and until when spans last.
         self._due_in = np.zeros(batch)
@@ -37,7 +37,7 @@ class Metrics:
         self._until = np.zeros((2, batch))
         # Rates, requests in flight and share of errors per backend, share of misses, and ticks
         # since it was taken.
-        self._held = np.zeros((batch, 3 * self._backends + 2))
+        self._held = np.zeros((batch, 3 * backends + 2))
         self._past = np.zeros((1, *self._held.shape))
         self.adopt(profiles)
 
@@ -54,7 +54,8 @@ class Metrics:
         grow = int(self._lag.max()) + 1 - len(self._past)
         if grow > 0:
             past = np.roll(self._past, -self._head - 1, axis=0)
-            self._past = np.concatenate([np.zeros((grow, *past.shape[1:])), past])
+            # Before the oldest sample that is known it was no other.
+            self._past = np.concatenate([np.repeat(past[:1], grow, axis=0), past])
             self._head = len(self._past) - 1
 
     def restart(self, rows: NDArray[np.bool_]) -> None:
@@ -70,51 +71,104 @@ class Metrics:
     def record(self, arrived: Floats, errors: Floats, in_flight: Floats, misses: Floats) -> None:
         """Count one tick: requests, errors and those now in flight ``[B, K]``, misses ``[B]``."""
         self._ticks += 1.0
+        self._since += 1.0
         self._requests += arrived
         self._errors += errors
         self._misses += misses
-        self._since += 1.0
-        self._held[:, -1] += 1.0
-        self._due_in -= 1.0
-        due = self._due_in <= 0.0
-        self._due_in += due * self._period
-        if self._faulty:
-            due = self._spared(due)
-        self._take(due, in_flight)
         self._head = (self._head + 1) % len(self._past)
+        chance = self._begin_spans() if self._faulty else self._lost_share
+        _sample(
+            self._held,
+            self._due_in,
+            self._period,
+            self._until > self._ticks,
+            chance < self._lost_share,
+            self._since,
+            self._requests,
+            self._errors,
+            self._misses,
+            in_flight,
+            self._tick_s,
+        )
         self._past[self._head] = self._held
 
-    def _spared(self, due: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Which of the samples that are ``due`` arrive."""
-        begins = np.nonzero(self._rng.random(self._onset.shape) < self._onset)
-        if len(begins[0]):
+    def _begin_spans(self) -> Floats:
+        """Begin to stall and to freeze here and there; draws which of the samples are lost."""
+        begin = self._rng.random(self._onset.shape) < self._onset
+        if begin.any():
+            begins = np.nonzero(begin)
             spans = self._rng.exponential(self._span_ticks[begins[1]])
             self._until[begins] = np.maximum(self._until[begins], self._ticks + spans)
-        lasts = self._until > self._ticks
-        due = due & ~lasts[_STALL]
-        lost = due & (self._rng.random(len(due)) < self._lost_share)
-        self._held[lost, :-1] = np.nan
-        frozen = due & lasts[_FREEZE] & ~lost
-        self._held[frozen, -1] = 0.0
-        return np.asarray(due & ~(lost | frozen))
-
-    def _take(self, due: NDArray[np.bool_], in_flight: Floats) -> None:
-        sample = np.zeros_like(self._held)
-        sample[:, : self._backends] = self._requests / (self._since * self._tick_s)[:, None]
-        sample[:, self._backends : 2 * self._backends] = in_flight
-        sample[:, 2 * self._backends : -2] = self._errors / np.maximum(self._requests, 1.0)
-        requests = self._requests @ self._ones
-        sample[:, -2] = np.minimum(self._misses / np.maximum(requests, 1.0), 1.0)
-        np.copyto(self._held, sample, where=due[:, None])
-        since = ~due
-        self._requests *= since[:, None]
-        self._errors *= since[:, None]
-        self._misses *= since
-        self._since *= since
+        return self._rng.random(len(self._since))
 
     def read(self) -> tuple[Floats, Floats, Floats, Floats, Floats]:
         """Rate, requests in flight and share of errors ``[B, K]``, of misses ``[B]``, age in s."""
-        seen = self._past[(self._head - self._lag) % len(self._past), self._batch]
-        rate_rps, in_flight, error_share = np.split(seen[:, :-2], 3, axis=1)
-        age_s = self._lag_s + seen[:, -1] * self._tick_s
-        return rate_rps, in_flight, error_share, seen[:, -2], age_s
+        seen = np.empty((3, *self._requests.shape))
+        miss_share, age_s = np.empty((2, len(self._held)))
+        _read(self._past, (self._head - self._lag) % len(self._past), seen, miss_share, age_s)
+        return *seen, miss_share, self._lag_s + age_s * self._tick_s
+
+
+@compiled
+def _read(
+    past: Floats, slot: NDArray[np.intp], seen: Floats, miss_share: Floats, age: Floats
+) -> None:
+    backends = seen.shape[2]
+    for b in range(len(age)):
+        at = slot[b]
+        for kind in range(3):
+            for k in range(backends):
+                seen[kind, b, k] = past[at, b, kind * backends + k]
+        miss_share[b], age[b] = past[at, b, -2], past[at, b, -1]
+
+
+@compiled
+def _sample(
+    held: Floats,
+    due_in: Floats,
+    period: Floats,
+    spans: NDArray[np.bool_],
+    is_lost: NDArray[np.bool_],
+    since: Floats,
+    requests: Floats,
+    errors: Floats,
+    misses: Floats,
+    in_flight: Floats,
+    tick_s: float,
+) -> None:
+    """Let one tick pass in every pipeline, and take the samples that are due and arrive."""
+    for b in range(len(held)):
+        held[b, -1] += 1.0
+        due_in[b] -= 1.0
+        if due_in[b] > 0.0:
+            continue
+        due_in[b] += period[b]
+        if spans[_STALL, b]:
+            continue
+        if is_lost[b]:
+            held[b, :-1] = np.nan
+        elif spans[_FREEZE, b]:
+            held[b, -1] = 0.0
+        else:
+            seconds = since[b] * tick_s
+            _take(held[b], seconds, requests[b], errors[b], misses[b], in_flight[b])
+            requests[b] = errors[b] = 0.0
+            misses[b] = since[b] = 0.0
+
+
+@compiled
+def _take(
+    held: Floats,
+    seconds: float,
+    requests: Floats,
+    errors: Floats,
+    misses: float,
+    in_flight: Floats,
+) -> None:
+    backends = len(requests)
+    for k in range(backends):
+        held[k] = requests[k] / seconds
+        held[backends + k] = in_flight[k]
+        held[2 * backends + k] = errors[k] / max(requests[k], 1.0)
+    held[-2] = min(misses / max(requests.sum(), 1.0), 1.0)
+    held[-1] = 0.0

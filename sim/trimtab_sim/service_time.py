@@ -13,7 +13,8 @@ from math import lgamma
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from trimtab_sim.compiled import compiled
+from trimtab_sim.profile import LEAST_SCV, Floats
 
 CELLS = 64
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(6)
@@ -21,7 +22,6 @@ _SERIES_TERMS = 60
 _RATE_SCALE = 4.0
 # Beyond, cells are wider than the service time's density, which no longer matters there.
 _MOST_SERVICES = 40.0
-_LEAST_SCV = 0.05
 _log_gamma = np.vectorize(lgamma, otypes=[float])
 
 
@@ -67,62 +67,56 @@ _EXPONENTIAL_KERNEL = _exponential_kernel()
 
 
 class LateShare:
-    """Tables for ``shape`` backends, updated one by one when their profile changes."""
+    """Tables for ``backends``, updated one by one when their profile changes."""
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self._first = np.arange(np.prod(shape)).reshape(shape) * (CELLS + 1)
-        # Per node of the wait, 0 to 1 SLO: P(late).
-        self._tail = np.ones(self._first.size * (CELLS + 1))
-        # The same per cell, together because they are looked up together: P(late) at both ends,
-        # and the integral up to it.
-        self._cells = np.ones((self._first.size * (CELLS + 1), 3))
+    def __init__(self, backends: int) -> None:
+        # Per node of the wait, 0 to 1 SLO: P(late), and its integral from 0, together because they
+        # are looked up together.
+        self.tail = np.ones((backends, CELLS + 1, 2))
         # Per node of v: P(late | exponential wait) - P(late | no wait).
-        self._exponential = np.zeros_like(self._tail)
+        self.exponential = np.ones((backends, CELLS + 1))
 
     def fill(self, rows: NDArray[np.intp], slo_over_mean: Floats, scv: Floats) -> None:
-        """Tabulate the backends at flat index ``rows``; other arguments have its length."""
-        mass = gamma_cells(np.minimum(slo_over_mean, _MOST_SERVICES), np.maximum(scv, _LEAST_SCV))
+        """Tabulate the backends ``rows``; other arguments have its length."""
+        mass = gamma_cells(np.minimum(slo_over_mean, _MOST_SERVICES), np.maximum(scv, LEAST_SCV))
         below = np.concatenate([np.zeros((len(rows), 1)), np.cumsum(mass, axis=1)], axis=1)
         tail = np.maximum(1.0 - below[:, ::-1], 0.0)
         steps = (tail[:, 1:] + tail[:, :-1]) / (2 * CELLS)
-        self._tail.reshape(-1, CELLS + 1)[rows] = tail
-        cells = self._cells.reshape(-1, CELLS + 1, 3)
-        cells[rows, :-1, 0], cells[rows, :-1, 1] = tail[:, :-1], tail[:, 1:]
-        cells[rows, 0, 2], cells[rows, 1:, 2] = 0.0, np.cumsum(steps, axis=1)
-        self._exponential.reshape(-1, CELLS + 1)[rows] = mass @ _EXPONENTIAL_KERNEL
+        self.tail[rows, :, 0] = tail
+        self.tail[rows, 0, 1], self.tail[rows, 1:, 1] = 0.0, np.cumsum(steps, axis=1)
+        self.exponential[rows] = mass @ _EXPONENTIAL_KERNEL
 
-    def along(self, start: Floats, end: Floats, rows: NDArray[np.intp]) -> Floats:
-        """Share late of arrivals whose waits spread evenly from ``start`` to ``end`` >= start.
 
-        Waits in units of the SLO, for the backends at flat index ``rows``.
-        """
-        travel = np.maximum(end - start, 1e-4)
-        first = self._first.ravel()[rows]
-        until_end = self._until(start + travel, first)
-        return np.asarray((until_end - self._until(start, first)) / travel)
+@compiled
+def late_along(tail: Floats, row: int, start: float, end: float) -> float:
+    """Share late of arrivals whose waits spread evenly from ``start`` to ``end`` >= start.
 
-    def _until(self, wait: Floats, first: NDArray[np.intp]) -> Floats:
-        """Integral of P(late) over waits from 0, quadratic within a cell."""
-        inside = np.minimum(wait, 1.0)
-        position = inside * CELLS
-        cell = np.minimum(position.astype(np.intp), CELLS - 1)
-        part = position - cell
-        index = first + cell
-        low, high, before = self._cells.take(index, axis=0).T
-        area = (low + 0.5 * part * (high - low)) * part / CELLS
-        return np.asarray(before + area + (wait - inside))
+    Waits in units of the SLO, for the backend ``row`` of ``tail``.
+    """
+    travel = max(end - start, 1e-4)
+    return (_until(tail, row, start + travel) - _until(tail, row, start)) / travel
 
-    def when_exponential(
-        self, chance: Floats, rate: Floats, rows: NDArray[np.intp] | None = None
-    ) -> Floats:
-        """Share late when with ``chance`` a request waits an exponential time of ``rate`` per SLO.
 
-        Others do not wait. Of all backends, or those at flat index ``rows``.
-        """
-        first = self._first if rows is None else self._first.ravel()[rows]
-        position = CELLS / (1.0 + rate / _RATE_SCALE)
-        cell = np.minimum(position.astype(np.intp), CELLS - 1)
-        index = first + cell
-        low, high = self._exponential.take(index), self._exponential.take(index + 1)
-        longer = low + (position - cell) * (high - low)
-        return np.asarray(self._tail.take(first) + chance * longer)
+@compiled
+def _until(tail: Floats, row: int, wait: float) -> float:
+    """Integral of P(late) over waits from 0, quadratic within a cell."""
+    inside = min(wait, 1.0)
+    position = inside * CELLS
+    cell = min(int(position), CELLS - 1)
+    part = position - cell
+    low, high, before = tail[row, cell, 0], tail[row, cell + 1, 0], tail[row, cell, 1]
+    return float(before + (low + 0.5 * part * (high - low)) * part / CELLS + (wait - inside))
+
+
+@compiled
+def late_when_exponential(
+    tail: Floats, exponential: Floats, row: int, chance: float, rate: float
+) -> float:
+    """Share late when with ``chance`` a request waits an exponential time of ``rate`` per SLO.
+
+    Others do not wait. For the backend ``row`` of both tables.
+    """
+    position = CELLS / (1.0 + rate / _RATE_SCALE)
+    cell = min(int(position), CELLS - 1)
+    low, high = exponential[row, cell], exponential[row, cell + 1]
+    return float(tail[row, 0, 0] + chance * (low + (position - cell) * (high - low)))

@@ -52,6 +52,7 @@ class Simulator:
     def __init__(self, profiles: Profiles, tick_s: float, rng: np.random.Generator) -> None:
         if not tick_s > 0.0:
             raise ValueError(f"tick_s must be above 0, got {tick_s}")
+        profiles.check()
         # Own copies, because rows are replaced when a service restarts with another profile.
         self._profiles = _copy(profiles)
         self._tick_s = tick_s
@@ -84,10 +85,11 @@ class Simulator:
 
         ``rows`` ``[B]`` restarts only these; ``profiles``, of the same shape, replaces the
         profiles of the restarted rows. Rows that do not restart ignore all arguments.
-        Metrics are NaN until the first measurement arrives, one tick and the lag later.
+        Metrics are NaN until the first sample has been taken, and is as old as the lag.
         """
         rows = np.ones(len(self._ticks), dtype=np.bool_) if rows is None else rows
         if profiles is not None:
+            profiles.check()
             self._adopt(profiles, rows)
         self._replicas.restart(rows, np.asarray(replicas, dtype=np.float64))
         self._queues.restart(rows)
@@ -123,7 +125,10 @@ class Simulator:
 
         rate_rps: offered load over this tick ``[B]``; wanted: replicas ``[B, K]``, rounded and
         clipped to the profile's limits; weight: route weights ``[B, K]``, normalised.
+        ``ValueError`` for a rate or a number of replicas that is NaN.
         """
+        if np.isnan(np.sum(rate_rps) + np.sum(wanted)):
+            raise ValueError("rate_rps and wanted must be numbers, and hold NaN")
         self.failures.tick()
         change = self._scale(wanted)
         ready, billed_s = self._land()
@@ -138,8 +143,11 @@ class Simulator:
         replicas = self._replicas
         before = replicas.starting + replicas.ready
         leaving = replicas.scale(wanted)
-        if leaving.max() > 0.0:
-            replicas.drain(leaving, self._queues.release(replicas.ready, leaving))
+        rows = np.flatnonzero(leaving)
+        if len(rows):
+            gone = leaving.ravel()[rows]
+            hold_s = self._queues.release(rows, replicas.ready.ravel()[rows], gone)
+            replicas.drain(rows, gone, hold_s)
         return replicas.starting + replicas.ready - before
 
     def _land(self) -> tuple[Floats, Floats]:
@@ -155,23 +163,28 @@ class Simulator:
         """Let a tick's requests come to ``ready`` replicas; how many came, and how many missed."""
         offered = rate_rps[:, None] * self._weight
         arrived = _poisson(self._rng, offered * self._tick_s)
+        requests, lost = arrived @ self._ones, self.failures.settle() @ self._ones
         # A backend without a ready replica answers 503; errors take no time either.
         answered = np.minimum(ready, 1.0) * (1.0 - self._profiles.error_share)
-        requests, lost = arrived @ self._ones, self.failures.settle() @ self._ones
-        if self._retries.active:
-            return requests, self._serve_again(arrived, offered, lost, answered, ready)
-        missed = self._queue(arrived, offered, answered, ready)[0] + lost
-        self._metrics.record(arrived, arrived * (1.0 - answered), self.in_flight, missed)
-        return requests, missed
+        if not self._retries.active:
+            missed, _ = self._queue(arrived, offered, answered, ready, lost)
+            return requests, missed
+        retries, queues, sent = self._retries, self._queues, self._weight * answered
+        again = retries.come(requests, lost, sent, ready, queues)[:, None] * self._weight
+        arrived, offered = arrived + again, offered + again / self._tick_s
+        _, late = self._queue(arrived, offered, answered, ready, lost)
+        return requests, retries.settle(late, lost, sent, ready, queues)
 
     def _queue(
-        self, arrived: Floats, offered: Floats, answered: Floats, ready: Floats
+        self, arrived: Floats, offered: Floats, answered: Floats, ready: Floats, lost: Floats
     ) -> tuple[Floats, Floats]:
-        """Of the requests that ``arrived``, those late or not answered, and those late, ``[B]``."""
+        """Requests missed, ``lost`` ones with them, and share late of those answered, ``[B]``."""
         served = arrived * answered
+        failed = arrived - served
         late, self.in_flight = self._tick_queues(served, offered * answered, ready)
-        missed = (late + arrived - served) @ self._ones
-        return np.minimum(missed, arrived @ self._ones), late @ self._ones
+        missed = np.minimum((late + failed) @ self._ones, arrived @ self._ones) + lost
+        self._metrics.record(arrived, failed, self.in_flight, missed)
+        return missed, (late @ self._ones) / np.maximum(served @ self._ones, 1e-9)
 
     def _tick_queues(
         self, served: Floats, rate_rps: Floats, ready: Floats
@@ -185,39 +198,6 @@ class Simulator:
         late, inside = queues.tick(served * (1.0 - share), rate_rps * (1.0 - share), fast)
         late_slow, inside_slow = slow.tick(served * share, rate_rps * share)
         return late + late_slow, inside + inside_slow
-
-    def _serve_again(
-        self, arrived: Floats, offered: Floats, lost: Floats, answered: Floats, ready: Floats
-    ) -> Floats:
-        """A tick with retries: how many of the requests are missed, ``[B]``."""
-        queues, retries, weight = self._queues, self._retries, self._weight
-        requests, before = arrived @ self._ones, queues.waiting
-        failing = 1.0 - (weight * answered) @ self._ones
-        early = np.zeros_like(requests)
-        made = retries.attempts(requests, lost, failing, early)
-        if retries.hurried:
-            # How many come again within the tick depends on the queue, and the queue on them.
-            early = self._early(made.sum(axis=0), answered, ready)
-            made = retries.attempts(requests, lost, failing, early)
-        again = made[1:].sum(axis=0)[:, None] * weight
-        arrived, offered = arrived + again, offered + again / self._tick_s
-        missed, late = self._queue(arrived, offered, answered, ready)
-        self._metrics.record(arrived, arrived * (1.0 - answered), self.in_flight, missed)
-        impatient = queues.impatient(before, queues.waiting, ready)
-        retries.settle(made, early, (impatient * weight * answered) @ self._ones)
-        late = late / np.maximum((arrived * answered) @ self._ones, 1e-9)
-        misses = requests * retries.missed(failing, late)
-        if lost.any():
-            misses += lost * retries.missed(failing, late, spent=1)
-        return misses
-
-    def _early(self, attempts: Floats, answered: Floats, ready: Floats) -> Floats:
-        """Share of ``attempts`` ``[B]`` that come again within the tick, by what then waits."""
-        sent, before = self._weight * answered, self._queues.waiting
-        work = ready * self._profiles.replica_rps * self._tick_s
-        after = np.maximum(before + attempts[:, None] * sent - work, 0.0)
-        impatient = self._queues.impatient(before, after, ready)
-        return np.asarray((self._retries.early(impatient, after > before) * sent) @ self._ones)
 
     def _share(self, weight: Floats) -> Floats:
         """Weights that sum to 1; a route whose weights sum to 0 is refused, as Envoy does."""

@@ -7,22 +7,29 @@ blind balancer sends them as much as any. What they get in vain gathers in a que
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trimtab_sim.compiled import compiled, record
 from trimtab_sim.profile import Floats, Profiles
-from trimtab_sim.service_time import LateShare
+from trimtab_sim.service_time import LateShare, late_along, late_when_exponential
 from trimtab_sim.waiting import cells
 
 # Nodes are even in the root of the share, of which small ones are the usual.
 _SHARES = np.maximum(np.linspace(0.0, 1.0, 7) ** 2, 1e-3)
-_UTILISATION = np.linspace(0.02, 0.98, 17)
+_LEAST_UTILISATION, _MOST_UTILISATION = 0.02, 0.98
+_UTILISATION = np.linspace(_LEAST_UTILISATION, _MOST_UTILISATION, 17)
 _LONGEST_QUEUE = 50
 _STEPS = 300
 # Columns of the tables: arrivals relative to the mean replica's, P(wait), and wait if any.
 _COLUMNS = 3
+_BACKEND = record("factor", "blind", "fast_rps", "slots", "service_s", "slo_s", "timeout_s")
+# What waits for the slow of a backend, and of the tables' columns the last two.
+_SLOW = record("backlog", "p_wait", "wait")
 
 
 @lru_cache(maxsize=256)
@@ -65,21 +72,29 @@ class Slow:
         self._tick_s, self._rng = tick_s, rng
         self.count = np.zeros(profiles.shape)
         self._ready = np.zeros(profiles.shape)
-        self._backlog = np.zeros(profiles.shape)
-        # What the tables say of this tick, ``[backends with slow ones, _COLUMNS]``.
-        self._fate = np.zeros((0, _COLUMNS))
-        self._late = LateShare(profiles.shape)
+        self._backends = np.zeros(profiles.present.size, _BACKEND)
+        self._slow = np.zeros(profiles.present.size, _SLOW)
+        self._late = LateShare(profiles.present.size)
         self._tables: dict[tuple[int, float], int] = {}
         self._cells = np.zeros((0, 4 * _COLUMNS))
         self._table = np.zeros(profiles.present.size, dtype=np.intp)
         self.adopt(profiles, np.ones(profiles.shape[0], dtype=np.bool_))
 
     def adopt(self, profiles: Profiles, rows: NDArray[np.bool_]) -> None:
-        """Take over what the replicas of ``rows`` are like."""
+        """Take over the service times, SLOs and shares of ``rows``."""
         self._profiles = profiles
-        self._service_s = profiles.service_time_s * profiles.slow_factor
-        self._slo_s = np.repeat(profiles.slo_latency_s[:, None], profiles.shape[1], axis=1)
-        self._timeout_s = np.repeat(profiles.timeout_s[:, None], profiles.shape[1], axis=1)
+        factor = profiles.slow_factor
+        columns = {
+            "factor": factor,
+            "blind": profiles.balancer,
+            "fast_rps": profiles.replica_rps,
+            "slots": profiles.concurrency,
+            "service_s": profiles.service_time_s * factor,
+            "slo_s": profiles.slo_latency_s[:, None],
+            "timeout_s": profiles.timeout_s[:, None],
+        }
+        for name, column in columns.items():
+            self._backends[name].reshape(profiles.shape)[:] = column
         may = (profiles.slow_share > 0.0) | (self.count > 0.0)
         self._describe(np.flatnonzero(may & rows[:, None]))
 
@@ -91,7 +106,8 @@ class Slow:
             for column in (profiles.concurrency, profiles.slow_factor, profiles.service_scv)
         )
         if len(flat):
-            self._late.fill(flat, (self._slo_s / self._service_s).ravel()[flat], scv)
+            own = self._backends[flat]
+            self._late.fill(flat, own["slo_s"] / own["service_s"], scv)
         keys = zip(slots.astype(int).tolist(), np.round(factor, 1).tolist(), strict=True)
         self._table[flat] = [self._at(*key) for key in keys]
 
@@ -105,7 +121,8 @@ class Slow:
 
     def restart(self, rows: NDArray[np.bool_], ready: Floats) -> None:
         """``ready`` replicas begin in ``rows``, some of which may be slow."""
-        self._ready[rows], self._backlog[rows], self.count[rows] = ready[rows], 0.0, 0.0
+        self._ready[rows], self.count[rows] = ready[rows], 0.0
+        self._slow["backlog"][np.repeat(rows, ready.shape[1])] = 0.0
         self._draw(np.where(rows[:, None], ready, 0.0))
 
     def follow(self, before: Floats, landed: Floats) -> None:
@@ -113,7 +130,7 @@ class Slow:
         if self.count.any():
             stay = np.minimum(before / np.maximum(self._ready, 1.0), 1.0)
             self.count *= stay
-            self._backlog *= stay
+            self._slow["backlog"] *= stay.ravel()
         self._draw(landed)
         self._ready = before + landed
 
@@ -130,57 +147,117 @@ class Slow:
 
     def share(self, rate_rps: Floats, ready: Floats, waiting: Floats) -> Floats:
         """Part of the arrivals that the slow get, ``[B, K]``; ``waiting`` for the others."""
-        part = np.zeros_like(ready)
-        rows = np.flatnonzero(self.count)
-        slow, ready = self.count.ravel()[rows], np.maximum(ready.ravel()[rows], 1.0)
-        share = np.minimum(slow / ready, 1.0)
-        factor = self._profiles.slow_factor.ravel()[rows]
-        rate, replica_rps = rate_rps.ravel()[rows], self._profiles.replica_rps.ravel()[rows]
-        capacity = ready * (1.0 - share + share / factor) * replica_rps
-        self._fate = self._look_up(rows, share, rate / np.maximum(capacity, 1e-9))
-        # Beyond all capacity, the queues of slow and fast ones grow alike.
-        grows = (slow * replica_rps / factor + share * (rate - capacity)) / np.maximum(rate, 1e-9)
-        chosen = np.where(rate > capacity, grows, share * self._fate[:, 0])
-        even = 1.0 + waiting.ravel()[rows] / np.maximum(ready - slow, 1.0)
-        chosen = np.where(self._backlog.ravel()[rows] > slow * even, share * share, chosen)
-        blind = self._profiles.balancer.ravel()[rows] > 0.0
-        part.ravel()[rows] = np.clip(np.where(blind, share, chosen), 0.0, 1.0)
-        return part
-
-    def _look_up(self, rows: NDArray[np.intp], share: Floats, utilisation: Floats) -> Floats:
-        """Columns of the tables, ``[rows, _COLUMNS]``, linear between the nodes."""
-        across = np.sqrt(share) * (len(_SHARES) - 1)
-        span = _UTILISATION[-1] - _UTILISATION[0]
-        along = (np.clip(utilisation, _UTILISATION[0], _UTILISATION[-1]) - _UTILISATION[0]) / span
-        along *= len(_UTILISATION) - 1
-        level = np.minimum(across.astype(np.intp), len(_SHARES) - 2)
-        column = np.minimum(along.astype(np.intp), len(_UTILISATION) - 2)
-        cell = self._table[rows] + level * (len(_UTILISATION) - 1) + column
-        found = self._cells.take(cell, axis=0)
-        half = 2 * _COLUMNS
-        found = found[:, :half] + (across - level)[:, None] * found[:, half:]
-        return np.asarray(found[:, :_COLUMNS] + (along - column)[:, None] * found[:, _COLUMNS:])
+        share = np.zeros_like(ready)
+        _share(
+            self._slow,
+            self._backends,
+            self._table,
+            self._cells,
+            self.count.ravel(),
+            rate_rps.ravel(),
+            ready.ravel(),
+            waiting.ravel(),
+            share.ravel(),
+        )
+        return share
 
     def tick(self, arrived: Floats, rate_rps: Floats) -> tuple[Floats, Floats]:
         """Let one tick of what the slow get pass: late requests, and the mean number in them."""
-        rows = np.flatnonzero(self.count)
-        late, inside = np.zeros_like(arrived), np.zeros_like(arrived)
-        came, rate = arrived.ravel()[rows], rate_rps.ravel()[rows]
-        service_s, slo_s = self._service_s.ravel()[rows], self._slo_s.ravel()[rows]
-        slots = self.count.ravel()[rows] * self._profiles.concurrency.ravel()[rows]
-        pace_rps = slots / service_s
-        before = self._backlog.ravel()[rows]
-        most = pace_rps * self._timeout_s.ravel()[rows]
-        after = np.clip(before + came - pace_rps * self._tick_s, 0.0, most)
-        self._backlog.ravel()[rows] = after
-        wait_s = np.maximum(self._fate[:, 2], 1e-9) * service_s
-        share = self._late.when_exponential(self._fate[:, 1], slo_s / wait_s, rows)
-        queued = np.flatnonzero(before + after)
-        if len(queued):
-            waits = np.stack([before[queued], after[queued]]) / (pace_rps * slo_s)[queued]
-            some = self._late.along(waits.min(axis=0), waits.max(axis=0), rows[queued])
-            share[queued] = np.maximum(share[queued], some)
-        late.ravel()[rows] = came * share
-        held = np.minimum(rate * service_s, slots) + rate * self._fate[:, 1] * wait_s
-        inside.ravel()[rows] = held + 0.5 * (before + after)
+        late, inside = np.zeros((2, *arrived.shape))
+        _tick(
+            self._slow,
+            self._backends,
+            self._late.tail,
+            self._late.exponential,
+            self.count.ravel(),
+            arrived.ravel(),
+            rate_rps.ravel(),
+            self._tick_s,
+            late.ravel(),
+            inside.ravel(),
+        )
         return late, inside
+
+
+@compiled
+def _share(
+    slow: Any,
+    backends: Any,
+    table: NDArray[np.intp],
+    cells: Floats,
+    count: Floats,
+    rate_rps: Floats,
+    ready: Floats,
+    waiting: Floats,
+    part: Floats,
+) -> None:
+    for i in range(len(slow)):
+        if count[i] > 0.0:
+            backend, rate, all_ready = backends[i], rate_rps[i], max(ready[i], 1.0)
+            share = min(count[i] / all_ready, 1.0)
+            capacity = all_ready * (1.0 - share + share / backend.factor) * backend.fast_rps
+            mine, slow[i].p_wait, slow[i].wait = _fate(
+                cells, table[i], share, rate / max(capacity, 1e-9)
+            )
+            chosen = share * mine
+            if rate > capacity:
+                # Beyond all capacity, the queues of slow and fast ones grow alike.
+                grows = count[i] * backend.fast_rps / backend.factor + share * (rate - capacity)
+                chosen = grows / max(rate, 1e-9)
+            if slow[i].backlog > count[i] * (1.0 + waiting[i] / max(all_ready - count[i], 1.0)):
+                chosen = share * share
+            part[i] = min(max(share if backend.blind > 0.0 else chosen, 0.0), 1.0)
+
+
+@compiled
+def _fate(
+    cells: Floats, first: int, share: float, utilisation: float
+) -> tuple[float, float, float]:
+    """Columns of a table, linear between the nodes."""
+    across = math.sqrt(share) * (len(_SHARES) - 1)
+    inside = min(max(utilisation, _LEAST_UTILISATION), _MOST_UTILISATION) - _LEAST_UTILISATION
+    along = inside / (_MOST_UTILISATION - _LEAST_UTILISATION) * (len(_UTILISATION) - 1)
+    level = min(int(across), len(_SHARES) - 2)
+    column = min(int(along), len(_UTILISATION) - 2)
+    cell = first + level * (len(_UTILISATION) - 1) + column
+    down, right = across - level, along - column
+
+    def value(k: int) -> float:
+        corner = cells[cell, k] + down * cells[cell, k + 6]
+        return float(corner + right * (cells[cell, k + 3] + down * cells[cell, k + 9]))
+
+    return value(0), value(1), value(2)
+
+
+@compiled
+def _tick(
+    slow: Any,
+    backends: Any,
+    late_tail: Floats,
+    late_exponential: Floats,
+    count: Floats,
+    arrived: Floats,
+    rate_rps: Floats,
+    tick_s: float,
+    late: Floats,
+    inside: Floats,
+) -> None:
+    for i in range(len(slow)):
+        if count[i] > 0.0:
+            backend, fate, rate = backends[i], slow[i], rate_rps[i]
+            slots = count[i] * backend.slots
+            pace_rps = slots / backend.service_s
+            before, most = fate.backlog, pace_rps * backend.timeout_s
+            after = min(max(before + arrived[i] - pace_rps * tick_s, 0.0), most)
+            fate.backlog = after
+            wait_s = max(fate.wait, 1e-9) * backend.service_s
+            share = late_when_exponential(
+                late_tail, late_exponential, i, fate.p_wait, backend.slo_s / wait_s
+            )
+            if before + after > 0.0:
+                slo_load = pace_rps * backend.slo_s
+                low, high = min(before, after) / slo_load, max(before, after) / slo_load
+                share = max(share, late_along(late_tail, i, low, high))
+            late[i] = arrived[i] * share
+            held = min(rate * backend.service_s, slots) + rate * fate.p_wait * wait_s
+            inside[i] = held + 0.5 * (before + after)

@@ -10,17 +10,21 @@ four constants are fitted to request-level simulation (``tests/sim``).
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trimtab_sim.balancers import Balancer, blind_wait
-from trimtab_sim.profile import Floats
+from trimtab_sim.compiled import compiled
+from trimtab_sim.profile import LEAST_SCV, Floats
 
 REPLICA_NODES = 9
 UTILISATION_NODES = 33
 _REPLICAS = 2.0 ** np.arange(REPLICA_NODES)
+_MOST_REPLICAS = float(_REPLICAS[-1])
 # Both parts are taken as constant beyond, where queues never come to rest.
 _UTILISATION = np.clip(np.linspace(0.0, 1.0, UTILISATION_NODES), 0.01, 0.999)
 _MEAN_FIELD_UTILISATION = np.minimum(_UTILISATION, 0.985)
@@ -33,6 +37,9 @@ _HIDDEN = 0.65
 _SLOTS_GAIN = 0.35
 _FEW_GAIN = 0.57
 _SCV_LOSS = 0.042
+_BACKEND = np.dtype(
+    [("first", np.intp), *((name, float) for name in ("imbalance_s", "scv_slope", "scv_loss"))]
+)
 
 
 @lru_cache(maxsize=256)
@@ -132,15 +139,13 @@ def cells(nodes: Floats) -> Floats:
 
 
 class Waiting:
-    """Steady states of ``shape`` backends; those with equally many slots share a table."""
+    """Steady states of ``count`` backends; those with equally many slots share a table."""
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
+    def __init__(self, count: int) -> None:
         self._tables: dict[tuple[int, int, float], int] = {}
-        self._cells = np.zeros((0, 16))
-        self._first = np.zeros(shape, dtype=np.intp)
-        self._imbalance_s = np.ones(shape)
-        self._scv_slope = np.zeros(shape)
-        self._scv_loss = np.zeros(shape)
+        self.cells = np.zeros((0, 16))
+        # Each one's first cell, and what its service time does to the values there.
+        self.backends = np.zeros(count, _BACKEND)
 
     def fill(
         self,
@@ -150,42 +155,50 @@ class Waiting:
         scv: Floats,
         balancer: Floats,
     ) -> None:
-        """Describe the backends at flat index ``rows``; other arguments have its length."""
+        """Describe the backends ``rows``; other arguments have its length."""
         blind = balancer > 0.0
         # Those of least-of-two are for any scv; of others there are tables a tenth apart.
-        nearest = np.where(blind, 1.1 ** np.rint(np.log(scv) / np.log(1.1)), 1.0)
+        tenths = np.rint(np.log(np.maximum(scv, LEAST_SCV)) / np.log(1.1))
+        nearest = np.where(blind, 1.1**tenths, 1.0)
         keys = list(zip(slots.astype(int), balancer.astype(int), nearest, strict=True))
-        self._first.ravel()[rows] = [self._table(*key) for key in keys]
         half = (1.0 + scv) / 2.0
-        self._imbalance_s.ravel()[rows] = service_s / slots * half
-        self._scv_loss.ravel()[rows] = np.where(blind, 0.0, _SCV_LOSS * np.log(half))
-        self._scv_slope.ravel()[rows] = (1.0 - scv) / (1.0 + scv)
+        self.backends["first"][rows] = [self._table(*key) for key in keys]
+        self.backends["imbalance_s"][rows] = service_s / slots * half
+        self.backends["scv_loss"][rows] = np.where(blind, 0.0, _SCV_LOSS * np.log(half))
+        self.backends["scv_slope"][rows] = (1.0 - scv) / (1.0 + scv)
 
     def _table(self, slots: int, balancer: int, scv: float) -> int:
         """First cell of the table for such backends, made when it is first asked for."""
         key = slots, balancer, scv
         if key not in self._tables:
-            self._tables[key] = len(self._cells)
+            self._tables[key] = len(self.cells)
             kind = Balancer(balancer)
             is_blind = kind is not Balancer.LEAST_REQUEST
             nodes = _blind(slots, kind, scv) if is_blind else _steady_state(slots)
-            self._cells = np.concatenate([self._cells, cells(nodes)])
+            self.cells = np.concatenate([self.cells, cells(nodes)])
         return self._tables[key]
 
-    def at(self, replicas: Floats, utilisation: Floats) -> tuple[Floats, Floats, Floats]:
-        """Log of P(all busy), P(wait), and mean wait from imbalance in seconds.
 
-        Utilisation in (0, 1); all of the backends' shape; linear between the nodes.
-        """
-        depth = np.log2(np.clip(replicas, 1.0, _REPLICAS[-1]))
-        level = np.minimum(depth.astype(np.intp), REPLICA_NODES - 2)
-        place = utilisation * (UTILISATION_NODES - 1)
-        column = np.minimum(place.astype(np.intp), UTILISATION_NODES - 2)
-        cell = self._first + level * (UTILISATION_NODES - 1) + column
-        found = self._cells.take(cell, axis=0)
-        found = found[..., :8] + (depth - level)[..., None] * found[..., 8:]
-        found = found[..., :4] + (place - column)[..., None] * found[..., 4:]
-        log_busy = found[..., 0] * np.log(utilisation)
-        log_busy = np.minimum(log_busy + np.log1p(self._scv_slope * found[..., 1]), 0.0)
-        scale_s = self._imbalance_s * np.exp(-depth * self._scv_loss)
-        return log_busy, found[..., 2], found[..., 3] * scale_s
+@compiled
+def waiting_at(
+    backend: Any, cells: Floats, replicas: float, utilisation: float
+) -> tuple[float, float, float]:
+    """Log of P(all busy), P(wait), and mean wait from imbalance in seconds, of one backend.
+
+    Utilisation in (0, 1); linear between the nodes.
+    """
+    depth = math.log2(min(max(replicas, 1.0), _MOST_REPLICAS))
+    level = min(int(depth), REPLICA_NODES - 2)
+    place = utilisation * (UTILISATION_NODES - 1)
+    column = min(int(place), UTILISATION_NODES - 2)
+    cell = backend.first + level * (UTILISATION_NODES - 1) + column
+    down, right = depth - level, place - column
+
+    def value(k: int) -> float:
+        corner = cells[cell, k] + down * cells[cell, k + 8]
+        return float(corner + right * (cells[cell, k + 4] + down * cells[cell, k + 12]))
+
+    log_busy = value(0) * math.log(utilisation)
+    log_busy = min(log_busy + math.log1p(backend.scv_slope * value(1)), 0.0)
+    scale_s = backend.imbalance_s * math.exp(-depth * backend.scv_loss)
+    return log_busy, value(2), value(3) * scale_s

@@ -233,6 +233,9 @@ def test_what_cannot_be_told_is_asked_for(tmp_path: Path) -> None:
     ("given", "message"),
     [
         ("price", "'' is not a number"),
+        ("metric_lag_s=nan", "must be 0 or more, and finite"),
+        ("metric_lag_s=-5", "must be 0 or more, and finite"),
+        ("price=inf", "must be 0 or more, and finite"),
         ("prices=1", "unknown key 'prices': known are"),
         ("api.price=1", "'api' is none of web"),
         ("web.timeout_s=1", "'web' is none of web"),

@@ -45,11 +45,26 @@ def test_formulas_agree_where_they_meet(utilisation: float) -> None:
     assert mmc_late(1, utilisation, 6.0) == pytest.approx(np.exp(-6.0 * (1.0 - utilisation)))
 
 
-@pytest.mark.parametrize("tick", ["0", "3", "10", "abc"])
+@pytest.mark.parametrize("tick", ["0", "3", "10", "abc", "nan"])
 def test_ticks_that_do_not_fit_the_reference_are_refused(tick: str) -> None:
     done = CliRunner().invoke(bench, ["fidelity", "--tick", tick])
     assert done.exit_code == 2
     assert "--tick" in done.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--json", "/nowhere/x.json"], "its folder does not exist or cannot be written"),
+        (["--out", "/proc/x"], "/proc/x: "),
+    ],
+)
+def test_what_cannot_be_written_is_refused_before_the_work(
+    arguments: list[str], message: str
+) -> None:
+    done = CliRunner().invoke(bench, ["fidelity", *arguments])
+    assert done.exit_code == 2
+    assert message in done.output
 
 
 def test_fidelity_says_what_is_off(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_scenarios_are_scored_for_everyone() -> None:
 def test_a_routing_rule_is_calibrated_by_the_score(monkeypatch: pytest.MonkeyPatch) -> None:
     """A slow let-go pays at no lambda when the load is flat; more headroom pays at the highest."""
     monkeypatch.setattr(routing, "SCENARIOS", {"one_dearer": SCENARIOS["one_dearer"]})
-    monkeypatch.setattr(routing, "ESTIMATES_TRIED", (0,))
+    monkeypatch.setattr(routing, "ROUTED_BY", (0.0,))
     monkeypatch.setattr(routing, "HEADROOMS", (0.8, 1.5))
     job = RouteCalibration("capacity", windows(TINY))
     found = job.entries(job.run())

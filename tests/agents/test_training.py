@@ -43,6 +43,12 @@ def test_same_seed_same_policy_and_a_resumed_run_goes_on(tmp_path: Path) -> None
     assert resumed.num_timesteps == 18_432
 
 
+def test_a_folder_holds_one_run(tmp_path: Path) -> None:
+    TrainConfig(seed=1).save(tmp_path / "config.json")
+    with pytest.raises(ValueError, match="holds a run with other settings: give another folder"):
+        train(TrainConfig(seed=2), tmp_path)
+
+
 def test_ppo_starts_where_pretraining_ended(tmp_path: Path) -> None:
     config = replace(SHORT, decisions=1, pretrain_windows=1, pretrain_services=16, n_steps=1)
     model = train(config, tmp_path, progress=False)

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -16,34 +12,16 @@ import pytest
 from trimtab_controller.protocols import SensorError, StageReport
 from trimtab_controller.sensors.envoy import EnvoySensor, fetch_stats, quantile
 
+from .answers import envoy, http
+
 # Two answers of the stage's Envoy 1.40 to the sensor's own query, about one second apart.
 RECORDED = json.loads((Path(__file__).parent / "data" / "envoy_stats.json").read_text())
 READS = count(1)
 CLUSTERS = ("on-demand", "spot")
 
 
-@contextmanager
-def envoy(path: Path, *answers: bytes) -> Iterator[StageReport]:
-    """An admin socket that gives these answers, one per connection."""
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind(str(path))
-        server.listen()
-
-        def serve() -> None:
-            for answer in answers:
-                connection, _ = server.accept()
-                with connection:
-                    connection.recv(65536)
-                    connection.sendall(answer)
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        yield StageReport(0.0, "", "", (), str(path))
-        thread.join(5.0)
-
-
-def http(stats: Any) -> bytes:
-    return b"HTTP/1.1 200 OK\r\n\r\n" + json.dumps(stats).encode()
+def report(admin_socket: str) -> StageReport:
+    return StageReport(0.0, "", "", (), admin_socket)
 
 
 def made_up(
@@ -73,8 +51,8 @@ def signals(tmp_path: Path, *stats: Any, clusters: tuple[str, ...] = ("a",)) -> 
     """What a sensor reads of these answers, two seconds apart."""
     times = iter(range(100, 200, 2))
     sensor = EnvoySensor("web", clusters, 0.3, lambda: float(next(times)))
-    with envoy(tmp_path / "admin.sock", *map(http, stats)) as report:
-        return [sensor.read(report) for _ in stats]
+    with envoy(tmp_path / "admin.sock", *map(http, stats)) as admin:
+        return [sensor.read(report(admin)) for _ in stats]
 
 
 def test_the_recording(tmp_path: Path) -> None:
@@ -143,6 +121,8 @@ def test_an_idle_service_has_a_rate_but_no_latency(tmp_path: Path) -> None:
         pytest.param(made_up(10), made_up(50, failed=10), 0.25, id="first-ones"),
         pytest.param(made_up(10, failed=4), made_up(50, failed=6), 0.05, id="more"),
         pytest.param(made_up(10, failed=4), made_up(11, failed=9), 1.0, id="late-answers"),
+        pytest.param(made_up(10), made_up(50, failed=12, timeouts=8), 0.1, id="timed-out"),
+        pytest.param(made_up(10), made_up(50, failed=2, timeouts=8), 0.0, id="only-timed-out"),
     ],
 )
 def test_errors_are_told_of_the_backend_that_gave_them(
@@ -155,11 +135,11 @@ def test_errors_are_told_of_the_backend_that_gave_them(
 def test_an_old_answer_is_not_taken_for_a_quiet_service(tmp_path: Path) -> None:
     answers = [made_up(9, reads=5), made_up(9, reads=5), made_up(9, reads=6)]
     sensor = EnvoySensor("web", ("a",), 0.3, count(1.0).__next__)
-    with envoy(tmp_path / "admin.sock", *map(http, answers)) as report:
-        assert sensor.read(report) == {}
+    with envoy(tmp_path / "admin.sock", *map(http, answers)) as admin:
+        assert sensor.read(report(admin)) == {}
         with pytest.raises(SensorError, match=r"admin\.sock gives an old answer again"):
-            sensor.read(report)
-        assert sensor.read(report)["rate_rps", "a"].value == 0.0
+            sensor.read(report(admin))
+        assert sensor.read(report(admin))["rate_rps", "a"].value == 0.0
 
 
 @pytest.mark.parametrize(
@@ -177,10 +157,10 @@ def test_an_old_answer_is_not_taken_for_a_quiet_service(tmp_path: Path) -> None:
 def test_what_is_no_measurement_is_an_error(tmp_path: Path, answer: bytes, message: str) -> None:
     sensor = EnvoySensor("web", ("a",), 0.3, lambda: 1.0)
     with (
-        envoy(tmp_path / "admin.sock", answer) as report,
+        envoy(tmp_path / "admin.sock", answer) as admin,
         pytest.raises(SensorError, match=message),
     ):
-        sensor.read(report)
+        sensor.read(report(admin))
 
 
 def test_nobody_there(tmp_path: Path) -> None:

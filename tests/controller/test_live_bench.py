@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from trimtab_agents.bundle import load as load_bundle
 from trimtab_controller.cli.bench import bench
+from trimtab_controller.cli.live import progress
 from trimtab_controller.config import load as load_config
 from trimtab_controller.journal import read
 from trimtab_controller.live_bench import steps
@@ -308,10 +309,19 @@ def test_json_has_the_promised_fields() -> None:
         (["--trace=nowhere.csv"], "nowhere.csv"),
         (["--json=nowhere/out.json"], "folder does not exist"),
         (["--hpa-target=nan"], "not a finite number"),
+        (["--seconds=10", f"--dir={__file__}/run"], "give another folder with --dir"),
     ],
-    ids=["too-short", "no-trace", "no-folder", "nan"],
+    ids=["too-short", "no-trace", "no-folder", "nan", "no-dir"],
 )
 def test_the_impossible_is_refused_before_anything_starts(options: list[str], says: str) -> None:
     done = CliRunner().invoke(bench, ["live", *options])
     assert done.exit_code == 2
     assert says in done.output
+    assert "simulated" not in done.output
+
+
+def test_a_pipe_gets_a_line_for_each_part_and_no_bars(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress() as begin:
+        for part in ("hpa, simulated", "ppo, simulated"):
+            begin(part, 2.0)(2.0, "ready")
+    assert capsys.readouterr().err == "hpa, simulated\nppo, simulated\n"

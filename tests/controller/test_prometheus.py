@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -20,6 +21,8 @@ from trimtab_agents.fit.recording import read_recordings
 from trimtab_controller.cli.record import record
 from trimtab_controller.prometheus import PrometheusError, Queries, read_queries, recordings
 from trimtab_sim.schema import ConfigError
+
+from .answers import http, web_server
 
 SCRAPE_S, SCRAPES, STEP_S, RPS = 15, 120, 60, 20
 SHARES = {"0.05": 0.4, "0.1": 0.7, "0.25": 0.9, "0.5": 0.95, "+Inf": 1.0}
@@ -144,8 +147,9 @@ def test_the_command_writes_what_fit_reads(url: str, tmp_path: Path) -> None:
         ("sum(ready)", "sum(nothing)", "web.ready: the query gives nothing in this time"),
         ("sum(ready)", "sum(ready", "parse error: unclosed left parenthesis"),
         ("sum by (le) (", "sum(", "web.latency: a series has no label le"),
+        ("sum by (le) (", "(", "web.latency: several series have one label le: sum by (le)"),
     ],
-    ids=["several", "none", "wrong", "no buckets"],
+    ids=["several", "none", "wrong", "no buckets", "buckets of each pod"],
 )
 def test_queries_that_give_nothing(
     url: str, start_s: int, tmp_path: Path, old: str, new: str, message: str
@@ -155,15 +159,87 @@ def test_queries_that_give_nothing(
         recordings(queries, start_s + 300, start_s + 900)
 
 
-def test_nobody_there(tmp_path: Path) -> None:
-    queries = read_queries(write(tmp_path, GOOD.replace("URL", "http://127.0.0.1:9")))
+@pytest.mark.parametrize(
+    "url",
+    ["http://127.0.0.1:9", "http://127.0.0.1:abc", "http://a b/"],
+    ids=["nobody", "no port", "no host"],
+)
+def test_nobody_there(tmp_path: Path, url: str) -> None:
+    queries = read_queries(write(tmp_path, GOOD.replace("URL", url)))
     with pytest.raises(PrometheusError, match=r"no answer of a Prometheus .*: correct `url`"):
         recordings(queries, 0.0, 60.0)
 
 
-def test_a_file_that_is_none(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="must begin with http"):
-        read_queries(write(tmp_path, GOOD.replace("URL", "file:///etc/passwd")))
+def series(*found: Any) -> bytes:
+    return http({"data": {"result": found}})
+
+
+NO_ANSWER = "no answer of a Prometheus"
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (b"nonsense\r\n\r\n", NO_ANSWER),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}", NO_ANSWER),
+        (b"HTTP/1.1 200 OK\r\n\r\n<html>", NO_ANSWER),
+        (b"HTTP/1.1 503 No\r\n\r\n[1]", "HTTP 503 No"),
+        (b"HTTP/1.1 503 No\r\nContent-Length: 9\r\n\r\n{}", "HTTP 503 No"),
+        (http({"data": {"result": 7}}), NO_ANSWER),
+        (series(5), NO_ANSWER),
+        (series("values"), NO_ANSWER),
+        (series({"metric": [], "values": 5}), NO_ANSWER),
+        (series({"metric": {}, "values": [[60, "abc"]]}), NO_ANSWER),
+        (series({"metric": {}, "values": [["abc", "1"]]}), NO_ANSWER),
+        (series({"metric": {}, "histograms": [[60, {}]]}), "native histograms: query classic"),
+    ],
+    ids=[
+        "not http", "cut off", "not json", "busy", "busy and cut off", "no list", "no series",
+        "text", "no pairs", "no number", "no time", "native histograms",
+    ],
+)  # fmt: skip
+def test_an_answer_that_is_none(tmp_path: Path, answer: bytes, message: str) -> None:
+    with web_server(answer) as url:
+        queries = read_queries(write(tmp_path, GOOD.replace("URL", url)))
+        with pytest.raises(PrometheusError, match=rf"{url}: web\.wanted: .*{message}"):
+            recordings(queries, 0.0, 60.0)
+
+
+def test_moments_without_a_finite_number_are_left_out(tmp_path: Path) -> None:
+    """A division by zero is +Inf, or NaN."""
+    times = range(60, 720, 60)
+    one = [[time_s, "1"] for time_s in times]
+    rate = [[60, "+Inf"], [120, "NaN"], *one[2:]]
+    gauges = [series({"metric": {}, "values": values}) for values in (one, one, rate, one)]
+    buckets = series(*({"metric": {"le": le}, "values": one} for le in SHARES))
+    with web_server(*gauges, buckets) as url:
+        queries = read_queries(write(tmp_path, GOOD.replace("URL", url)))
+        (found,) = recordings(queries, 60.0, 660.0)
+    assert list(found.time_s) == list(times)[2:]
+    assert set(found.rate_rps) == {1.0}
+
+
+def test_a_long_step_is_a_duration_that_prometheus_reads(url: str, tmp_path: Path) -> None:
+    text = GOOD.replace("URL", url).replace("step_s: 60", "step_s: 1200000")
+    now_s = time.time() - 60.0
+    (found,) = recordings(read_queries(write(tmp_path, text)), now_s, now_s)
+    assert len(found.time_s) == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("URL", "file:///etc/passwd", "must begin with http"),
+        ("backends:\n", "backends:\n" + GOOD.partition("backends:\n")[2], "'web' is listed twice"),
+    ],
+    ids=["url", "twice"],
+)
+def test_a_file_that_is_none(tmp_path: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read_queries(write(tmp_path, GOOD.replace(old, new).replace("URL", "http://x")))
+
+
+def test_a_file_that_is_one(tmp_path: Path) -> None:
     assert read_queries(write(tmp_path, GOOD.replace("URL", "https://x"))) == Queries(
         "https://x", read_queries(write(tmp_path, GOOD.replace("URL", "http://x"))).backends
     )

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from trimtab_agents.fit.recording import read_recordings
-from trimtab_controller import recorder
-from trimtab_controller.recorder import BOUNDS_MS, Recorder, Totals
+from trimtab_controller.protocols import SensorError
+from trimtab_controller.recorder import BOUNDS_MS, Look, Recorder, Totals
 from trimtab_proto.v1 import stage_pb2
+
+from .answers import envoy, http
 
 
 @pytest.mark.parametrize("decade", [0.1, 1.0, 10.0, 100.0], ids="{:g} ms".format)
@@ -28,22 +30,31 @@ def test_no_bin_is_cut_in_two(decade: float) -> None:
         assert lower + width <= edges[place + 1] + 1e-6
 
 
-def test_a_new_envoy_leaves_one_row_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def look(second: int, count: int) -> Look:
+    web = stage_pb2.StageBackend(name="web", wanted=2, ready=1)
+    status = stage_pb2.StageStatus(time_s=1000.0 + second, backends=[web])
+    return Look(status, {"web": Totals(count, 2, {(50.0, 1.0): count})})
+
+
+def test_a_new_envoy_leaves_one_row_out(tmp_path: Path) -> None:
     """Its counters begin again: the difference says nothing."""
     counts = [*range(100, 1300, 100), *range(50, 1300, 100)]
-    answers = iter(counts)
-    monkeypatch.setattr(
-        recorder,
-        "totals",
-        lambda _socket, _names: {"web": Totals(count := next(answers), 2, {(50.0, 1.0): count})},
-    )
+    first, *looks = (look(second, count) for second, count in enumerate(counts))
     out = io.StringIO()
-    recorder_of_web = Recorder(out)
-    for second in range(len(counts)):
-        web = stage_pb2.StageBackend(name="web", wanted=2, ready=1)
-        recorder_of_web.see(stage_pb2.StageStatus(time_s=1000.0 + second, backends=[web]))
+    recorder = Recorder(out, first)
+    for each in looks:
+        recorder.see(each)
     (tmp_path / "web.csv").write_text(out.getvalue())
     (found,) = read_recordings(tmp_path / "web.csv")
     assert len(found.time_s) == len(counts) - 1
     assert sorted(set(found.answers.sum(1))) == [0.0, 100.0]
     assert set(found.rate_rps) == {100.0}
+
+
+def test_a_backend_that_envoy_does_not_know_is_an_error(tmp_path: Path) -> None:
+    """No requests would be a lie."""
+    web = stage_pb2.StageBackend(name="web")
+    with envoy(tmp_path / "admin.sock", http({"stats": []})) as admin:
+        status = stage_pb2.StageStatus(envoy_admin_socket=admin, backends=[web])
+        with pytest.raises(SensorError, match=r"does not count 'cluster\.web\.upstream_rq_total'"):
+            Look.at(status)

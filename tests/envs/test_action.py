@@ -41,6 +41,7 @@ def size(
     wanted: tuple[int, int] = (0, 0),
     ahead: float = 1.0,
     soon: tuple[float, float] = (np.inf, np.inf),
+    ready: tuple[float, float] = (0.0, 0.0),
 ) -> list[float]:
     estimates = np.full((len(ESTIMATES), 1, 2), load_rps)
     replicas, _ = rule.replicas(
@@ -52,6 +53,7 @@ def size(
         np.full((1, 2), ahead),
         np.zeros((1, 2)),
         np.array([wanted], float),
+        np.array([ready]),
         np.ones((1, 1), bool),
     )
     return replicas[0].tolist()
@@ -83,6 +85,29 @@ def test_what_a_backend_cannot_have_others_build(
     soon: tuple[float, float], expected: list[float]
 ) -> None:
     assert size(Rule(TWO, 5.0), 240, setting(), soon=soon) == expected
+
+
+def test_waiting_for_a_jump_does_not_forget_what_a_backend_cannot_have() -> None:
+    chosen = setting(headroom=3.0, wait=1.0)
+    calm = size(Rule(TWO, 5.0), 240, chosen, ahead=0.0, soon=(np.inf, 0.0))
+    assert calm[0] == 4  # all of 240 rps at BARE, for the other has none
+
+
+@pytest.mark.parametrize(
+    ("ready", "soon", "expected"),
+    [
+        pytest.param((6, 0), (np.inf, np.inf), [3, 2], id="two have to start: two stay for them"),
+        pytest.param((6, 1), (np.inf, np.inf), [2, 2], id="one serves: one may go"),
+        pytest.param((6, 2), (np.inf, np.inf), [1, 2], id="all serve: all may go"),
+        pytest.param((6, 0), (np.inf, 0.0), [3, 2], id="none will come: the other carries all"),
+        pytest.param((1, 0), (np.inf, np.inf), [1, 2], id="nothing is there that could stay"),
+    ],
+)
+def test_replicas_stay_until_others_serve_instead(
+    ready: tuple[float, float], soon: tuple[float, float], expected: list[float]
+) -> None:
+    wanted = (int(ready[0]), int(ready[1]))
+    assert size(Rule(TWO, 5.0), 180, setting(), wanted, soon=soon, ready=ready) == expected
 
 
 def test_capacity_is_let_go_over_the_hold_time() -> None:

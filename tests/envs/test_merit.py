@@ -96,6 +96,15 @@ def test_replicas_that_are_lost_are_not_counted_on_until_they_are_back() -> None
     assert np.isinf(merit.soon).all()
 
 
+def test_a_new_service_has_lost_nothing() -> None:
+    known = profiles(PLAIN, PLAIN)
+    merit, simulator, _ = steered(known, ticks=5)
+    merit.reset(np.ones(1, dtype=np.bool_), known, np.array([50.0]))
+    opened = simulator.reset(np.full((1, 2), 2.0), ONES)
+    merit.update(replace(opened, wanted=np.full((1, 2), 4.0), starting=np.full((1, 2), 2.0)))
+    assert np.isinf(merit.soon).all()
+
+
 def test_replicas_that_were_taken_away_are_not_lost() -> None:
     merit, simulator, _ = steered(profiles(PLAIN, PLAIN), ticks=5)
     fewer = np.array([[2.0, 5.0]])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trimtab_sim.service_time import LateShare
+from trimtab_sim.service_time import LateShare, late_along, late_when_exponential
 
 SAMPLES = 400_000
 ROW = np.array([0])
@@ -20,7 +20,7 @@ def rng() -> np.random.Generator:
 @pytest.mark.parametrize("slo_over_mean", [1.2, 6.0, 40.0])
 class TestLateShare:
     def tables(self, slo_over_mean: float, scv: float) -> LateShare:
-        late = LateShare((1, 1))
+        late = LateShare(1)
         late.fill(ROW, np.array([slo_over_mean]), np.array([scv]))
         return late
 
@@ -34,8 +34,7 @@ class TestLateShare:
         wait = rng.uniform(start, end, SAMPLES)
         expected = np.mean(wait + self.service(slo_over_mean, scv, rng) > 1.0)
         late = self.tables(slo_over_mean, scv)
-        found = late.along(np.array([float(start)]), np.array([float(end)]), ROW)
-        assert found[0] == pytest.approx(expected, abs=0.004)
+        assert late_along(late.tail, 0, start, end) == pytest.approx(expected, abs=0.004)
 
     @pytest.mark.parametrize("rate", [0.1, 1.0, 5.0, 40.0])
     def test_exponential_wait(
@@ -45,5 +44,5 @@ class TestLateShare:
         wait = rng.standard_exponential(SAMPLES) / rate * waits
         expected = np.mean(wait + self.service(slo_over_mean, scv, rng) > 1.0)
         late = self.tables(slo_over_mean, scv)
-        found = late.when_exponential(np.array([[0.7]]), np.array([[rate]]))
-        assert found[0, 0] == pytest.approx(expected, abs=0.004)
+        found = late_when_exponential(late.tail, late.exponential, 0, 0.7, rate)
+        assert found == pytest.approx(expected, abs=0.004)

@@ -255,3 +255,26 @@ def test_profiles_of_another_shape_are_refused() -> None:
 def test_a_tick_without_length_is_refused() -> None:
     with pytest.raises(ValueError, match="tick_s must be above 0"):
         Simulator(Profiles.stack([Profile("api", (BACKEND,))]), 0.0, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"crash_per_h": -1.0}, "crash_per_h is -1; it must be from 0 to inf"),
+        ({"preempt_per_h": float("nan")}, "preempt_per_h is nan; it must be from 0 to inf"),
+        ({"error_share": 1.5}, "error_share is 1.5; it must be from 0 to 1"),
+        ({"concurrency": 0}, "concurrency is 0; it must be above 0"),
+        ({"service_time_s": 0.0}, "service_time_s is 0; it must be above 0"),
+    ],
+)
+def test_a_profile_that_means_nothing_is_refused(wrong: dict[str, float], message: str) -> None:
+    backend = BackendProfile("a", **wrong)  # type: ignore[arg-type]  # numbers by field name
+    profiles = Profiles.stack([Profile("web", (backend,))])
+    with pytest.raises(ValueError, match=message):
+        Simulator(profiles, 5.0, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(("rate", "wanted"), [(np.nan, 1.0), (1.0, np.nan)])
+def test_what_is_no_number_is_refused(rate: float, wanted: float) -> None:
+    with pytest.raises(ValueError, match="rate_rps and wanted must be numbers"):
+        start().step(np.array([rate]), np.array([[wanted]]), np.ones((1, 1)))

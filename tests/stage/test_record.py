@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from click.testing import CliRunner
@@ -10,7 +11,7 @@ from click.testing import CliRunner
 from trimtab_agents.fit.recording import read_recordings
 from trimtab_controller.cli.record import record
 
-from .client import Stage
+from .client import Stage, eventually, running_stage
 
 pytestmark = pytest.mark.stage
 
@@ -42,7 +43,27 @@ def test_every_request_is_in_the_recording(stage: Stage, tmp_path: Path) -> None
 
 
 def test_nobody_there(tmp_path: Path) -> None:
-    arguments = [str(tmp_path / "web.csv"), "--socket", str(tmp_path / "none.sock")]
-    told = CliRunner().invoke(record, arguments)
+    output = tmp_path / "web.csv"
+    told = CliRunner().invoke(record, [str(output), "--socket", str(tmp_path / "none.sock")])
     assert told.exit_code == 1
     assert "stage at" in told.output
+    assert not output.exists()
+
+
+def test_a_stage_that_ends_leaves_what_was_recorded(flat_trace: Path, tmp_path: Path) -> None:
+    output, directory = tmp_path / "web.csv", tmp_path / "stage"
+    with running_stage(directory, "--trace", str(flat_trace)) as stage:
+        eventually(stage.is_serving)
+
+        def kill_in_the_middle() -> None:
+            eventually(lambda: output.exists() and len(output.read_text().splitlines()) >= 5)
+            stage.process.kill()
+
+        killer = Thread(target=kill_in_the_middle)
+        killer.start()
+        arguments = [str(output), "--socket", str(directory / "stage.sock"), "--step", "0.2"]
+        told = CliRunner().invoke(record, arguments)
+        killer.join()
+    assert told.exit_code == 1
+    assert told.output.endswith(f"; what was recorded is in {output}\n")
+    assert len(output.read_text().splitlines()) >= 5

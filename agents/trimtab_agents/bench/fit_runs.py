@@ -244,6 +244,7 @@ def fit_report(found: Sequence[Arrays]) -> dict[str, Any]:
                 "within_1_point": float((each <= 1.0).mean()),
             }
             for name, each in zip(("fitted", "known"), points, strict=True)
+            if len(counted)
         },
     }
 

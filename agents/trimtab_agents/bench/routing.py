@@ -27,14 +27,12 @@ from trimtab_agents.bench.scenarios import (
 from trimtab_agents.bench.verdict import LEARNER
 from trimtab_agents.bench.work import Arrays, fingerprint
 from trimtab_agents.policy import Policy
-from trimtab_agents.rules.routing import ROUTES, RoutedRule
+from trimtab_agents.rules.routing import ROUTED_BY, ROUTES, RoutedRule, fullness
 from trimtab_agents.training.config import TRAIN_TRACES
-from trimtab_envs.memory import ESTIMATES
 from trimtab_sim.profile import Floats
 from trimtab_sim.traces import Trace
 
-ESTIMATES_TRIED = ESTIMATES.index("noise"), ESTIMATES.index("surge95")
-HEADROOMS, HOLDS_S, FULL = (0.8, 0.95, 1.2, 1.5, 2.0, 3.0), (60.0, 300.0, 1200.0), (0.45, 0.6, 0.8)
+HEADROOMS, HOLDS_S = (0.8, 0.95, 1.2, 1.5, 2.0, 3.0), (60.0, 300.0, 1200.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +100,7 @@ class RouteCalibration:
     @property
     def settings(self) -> Floats:
         """What is tried, ``[settings, dials]``."""
-        full = FULL if self.route == "waterfall" else FULL[:1]  # others never look at it
-        return np.array(list(product(ESTIMATES_TRIED, HEADROOMS, HOLDS_S, full)))
+        return np.array(list(product(ROUTED_BY, HEADROOMS, HOLDS_S, fullness(self.route))))
 
     def run(self) -> Arrays:
         """The best settings, ``[scenarios, lambdas, dials]``; one has to serve all windows."""

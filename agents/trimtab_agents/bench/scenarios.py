@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from trimtab_agents.bench import play
 from trimtab_agents.bench.cells import TICK_S, window_starts
 from trimtab_agents.policy import Policy
 from trimtab_envs.arbiter import Arbiter
@@ -108,8 +109,7 @@ def _played(
         billed += (seen.billed_s * known.price).sum(1)
         misses += seen.misses
         requests += seen.requests
-    least = np.where(known.present, known.price / known.replica_rps, np.inf).min(1)
-    return billed / (requests * least), misses / requests
+    return billed / (requests * known.least_price), misses / requests
 
 
 def _opened(world: World, known: Profiles, rate_rps: Floats) -> Sensed:
@@ -123,17 +123,11 @@ def _opened(world: World, known: Profiles, rate_rps: Floats) -> Sensed:
     return sensed
 
 
-class World(Protocol):
+class World(play.World, Protocol):
     """What scenarios are played in."""
-
-    def reset(self, replicas: Floats, weight: Floats) -> Sensed:
-        """Begin with ``replicas`` ready."""
 
     def befall(self, part: float) -> None:
         """Let happen what happens after this part of the time."""
-
-    def step(self, rate_rps: Floats, wanted: Floats, weight: Floats) -> Tick:
-        """Let one tick pass."""
 
 
 def _world(rows: Sequence[Row], known: Profiles) -> World:

@@ -7,14 +7,17 @@ as the load per replica grows tells the slots. The likelihood of what was counte
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from trimtab_sim.balancers import Balancer
+from trimtab_sim.compiled import compiled
 from trimtab_sim.profile import Floats
-from trimtab_sim.service_time import LateShare
-from trimtab_sim.waiting import Waiting
+from trimtab_sim.service_time import LateShare, late_when_exponential
+from trimtab_sim.waiting import Waiting, waiting_at
 
 # Nearer to full utilisation nothing comes to rest within a recording's window.
 MOST_UTILISATION = 0.98
@@ -75,8 +78,8 @@ class Shape:
         self._segments = segments
         self._slots = slots
         self._cap = cap
-        self._waiting = Waiting(segments.replicas.shape)
-        self._late = LateShare(segments.bounds_s.shape)
+        self._waiting = Waiting(len(segments.replicas))
+        self._late = LateShare(len(segments.bounds_s))
         answers = segments.answers
         shares = np.maximum(answers, 1e-300) / np.maximum(answers.sum(1, keepdims=True), 1.0)
         self._best = (answers * np.log(shares)).sum(1)
@@ -91,11 +94,18 @@ class Shape:
         self._waiting.fill(np.arange(len(ones)), *alike)
         capacity = seen.replicas * self._slots / mean_s
         carried = capacity * np.clip(seen.rate_rps / capacity, 1e-6, MOST_UTILISATION)
-        log_busy, p_wait, imbalance_s = self._waiting.at(seen.replicas, carried / capacity)
-        p_wait = np.maximum(p_wait, np.exp(log_busy))
-        pooled_s = np.exp(log_busy) * (1.0 + scv) / 2.0 / (capacity - carried)
-        rate = p_wait / (pooled_s + imbalance_s)
-        above = self._late.when_exponential(p_wait[:, None], rate[:, None] * seen.bounds_s)
+        above = np.empty((len(ones), bounds))
+        _above(
+            self._waiting.backends,
+            self._waiting.cells,
+            self._late.tail,
+            self._late.exponential,
+            seen.replicas,
+            carried / capacity,
+            (1.0 + scv) / 2.0 / (capacity - carried),
+            seen.bounds_s,
+            above,
+        )
         edges = np.concatenate([np.ones((len(ones), 1)), above, np.zeros((len(ones), 1))], axis=1)
         return np.maximum(-np.diff(edges, axis=1), _LEAST_CHANCE)
 
@@ -139,6 +149,28 @@ class Shape:
                 return there, chances
             move = move * 0.4
         return None
+
+
+@compiled
+def _above(
+    steady: Any,
+    cells: Floats,
+    tail: Floats,
+    exponential: Floats,
+    replicas: Floats,
+    utilisation: Floats,
+    pooled_s: Floats,
+    bounds_s: Floats,
+    above: Floats,
+) -> None:
+    """P(latency above each bound) in every segment; ``pooled_s``: the mean wait, were all busy."""
+    for g in range(len(replicas)):
+        log_busy, p_wait, imbalance_s = waiting_at(steady[g], cells, replicas[g], utilisation[g])
+        p_busy = math.exp(log_busy)
+        p_wait = max(p_wait, p_busy)
+        rate = p_wait / (p_busy * pooled_s[g] + imbalance_s)
+        for j in range(len(bounds_s)):
+            above[g, j] = late_when_exponential(tail, exponential, j, p_wait, rate * bounds_s[j])
 
 
 def fit_slots(segments: Segments, slots: int, mean_s: float, scv: float) -> list[Fitted]:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from trimtab_agents.rules.target import TargetRule
+from trimtab_envs.memory import ESTIMATES
 from trimtab_sim.profile import Floats, Profiles
 from trimtab_sim.signals import Sensed, Wanted
 
@@ -82,6 +83,17 @@ ROUTES: dict[str, Route] = {
     "least_latency": least_latency,
     "waterfall": waterfall,
 }
+
+
+# What they are tried with in any search: the estimates that they may go by, and how full backends
+# may get.
+ROUTED_BY = tuple(float(ESTIMATES.index(name)) for name in ("noise", "surge95"))
+FULL = (0.45, 0.6, 0.8)
+
+
+def fullness(route: str) -> tuple[float, ...]:
+    """How full backends may get; only waterfall looks at it."""
+    return FULL if route == "waterfall" else FULL[:1]
 
 
 class RoutedRule(TargetRule):

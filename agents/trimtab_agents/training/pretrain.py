@@ -125,7 +125,7 @@ class Recorder:
             "service_time_s": profiles.service_time_s,
             "min_replicas": profiles.min_replicas,
             "max_replicas": profiles.max_replicas,
-            "replica_price": profiles.price / (episodes.mean_rps * world.least_price)[:, None],
+            "replica_price": profiles.price / (episodes.mean_rps * profiles.least_price)[:, None],
         }
         per_service: dict[str, NDArray[Any]] = {
             "fresh": self._fresh,

@@ -75,11 +75,13 @@ class Keeper(BaseCallback):
 def train(config: TrainConfig, folder: Path, *, progress: bool = True) -> PPO:
     """Train in ``folder``, continuing from the checkpoint that lies there, if any.
 
-    The model returned has the averaged weights; the checkpoint keeps the latest.
+    The model returned has the averaged weights; the checkpoint keeps the latest. `ValueError`
+    when what lies there was begun with other settings, but for its length.
     """
     # Two threads on two busy cores ran many times slower than one.
     torch.set_num_threads(1)
     folder.mkdir(parents=True, exist_ok=True)
+    _check_same_run(config, folder)
     config.save(folder / CONFIG)
     env = environment(config)
     checkpoint = folder / CHECKPOINT
@@ -101,6 +103,12 @@ def train(config: TrainConfig, folder: Path, *, progress: bool = True) -> PPO:
         keeper.save()
     model.policy.load_state_dict(keeper.average.module.state_dict())
     return model
+
+
+def _check_same_run(config: TrainConfig, folder: Path) -> None:
+    begun = folder / CONFIG
+    if begun.exists() and replace(TrainConfig.read(begun), decisions=config.decisions) != config:
+        raise ValueError(f"{folder}: holds a run with other settings: give another folder")
 
 
 def _pretrained(config: TrainConfig, model: PPO, folder: Path, *, progress: bool) -> Actor:

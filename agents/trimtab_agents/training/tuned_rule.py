@@ -12,10 +12,9 @@ import numpy as np
 from trimtab_agents.bench.cells import TICK_S, WINDOW_S, window_starts
 from trimtab_agents.bench.families import FAMILIES, Family, Settings
 from trimtab_agents.policy import Policy
-from trimtab_agents.rules.routing import ROUTES, RoutedRule
+from trimtab_agents.rules.routing import ROUTED_BY, ROUTES, RoutedRule, fullness
 from trimtab_agents.training.history import History, Service
 from trimtab_agents.training.trial import Stretch
-from trimtab_envs.memory import ESTIMATES
 from trimtab_sim.profile import Floats
 
 # A stretch has so many windows, each so often that no setting wins by luck, and each begins with
@@ -23,8 +22,6 @@ from trimtab_sim.profile import Floats
 WINDOWS, REPEATS, LIVED_S = 4, 4, 1800.0
 # Settings that are tried at once.
 MAX_SETTINGS = 512
-# Estimates that routing rules may go by, and how full waterfall may fill a backend.
-ROUTED_BY, FULL = ("noise", "surge95"), (0.45, 0.6, 0.8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +57,13 @@ def families(backends: int) -> Mapping[str, Family]:
     if backends == 1:
         return FAMILIES
     target = FAMILIES["target"]
-    estimates = {"estimate": tuple(float(ESTIMATES.index(name)) for name in ROUTED_BY)}
-    grids = {route: {**target.grid, **estimates, "full": _full(route)} for route in ROUTES}
+    grids = {
+        route: {**target.grid, "estimate": ROUTED_BY, "full": fullness(route)} for route in ROUTES
+    }
     return {
         route: Family(partial(RoutedRule, route), grid, target.finer)
         for route, grid in grids.items()
     }
-
-
-def _full(route: str) -> tuple[float, ...]:
-    """How full backends may get; only waterfall looks at it."""
-    return FULL if route == "waterfall" else FULL[:1]
 
 
 def tuned_rule(stretch: Stretch, every: int, advance: Callable[[], None]) -> TunedRule:

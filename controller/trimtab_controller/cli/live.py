@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
 from trimtab_agents.bundle import BundleError
-from trimtab_controller.cli.up import Number, Refused, check_folder_of
-from trimtab_controller.live_bench.bench import HPA_TARGET, TRACE, Begin, Choices, bench
+from trimtab_controller.cli.number import Number
+from trimtab_controller.cli.up import Refused, check_folder_of
+from trimtab_controller.live_bench import bench
+from trimtab_controller.live_bench.bench import HPA_TARGET, TRACE, Begin, Choices, Trial
+from trimtab_controller.live_bench.report import Result
 from trimtab_controller.live_bench.watch import Interrupted
 from trimtab_controller.up.folder import FolderError, default_path
 from trimtab_controller.up.supervisor import UpError
@@ -79,10 +82,7 @@ def live(json_path: Path | None, path: Path | None, **chosen: Any) -> None:
     chosen["trace"] = shipped_traces().get(str(chosen["trace"]), chosen["trace"])
     check_folder_of(json_path)
     try:
-        with _progress() as begin:
-            result = bench(Choices(path or default_path() / "live", **chosen), begin)
-    except (ValueError, BundleError, FolderError) as error:  # TraceError is a ValueError
-        raise Refused(str(error)) from error
+        result = _result(Choices(path or default_path() / "live", **chosen))
     except UpError as error:
         raise click.ClickException(str(error)) from error
     except (Interrupted, KeyboardInterrupt):
@@ -99,8 +99,20 @@ def live(json_path: Path | None, path: Path | None, **chosen: Any) -> None:
         sys.exit(NOT_MET)
 
 
+def _result(choices: Choices) -> Result:
+    with ExitStack() as held:
+        try:
+            trial = Trial.of(choices)
+            folders = held.enter_context(trial.folders())
+            begin = held.enter_context(progress())
+            predicted = bench.predict(trial, begin)
+        except (ValueError, BundleError, FolderError) as error:  # TraceError is a ValueError
+            raise Refused(str(error)) from error
+        return bench.measure(trial, predicted, folders, begin)
+
+
 @contextmanager
-def _progress() -> Iterator[Begin]:
+def progress() -> Iterator[Begin]:
     """A bar for each part, with what is going on behind it; anywhere else a line for each."""
     console, whole = Console(stderr=True), Column(no_wrap=True)
     columns = (
@@ -109,7 +121,8 @@ def _progress() -> Iterator[Begin]:
         TimeElapsedColumn(),
         TextColumn("{task.fields[now]}", table_column=whole),
     )
-    with Progress(*columns, console=console) as bars:
+    # Elsewhere rich would print each bar once more.
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
 
         def begin(part: str, total: float) -> Any:
             if not console.is_terminal:

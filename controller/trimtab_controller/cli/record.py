@@ -3,33 +3,45 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from math import ceil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from trimtab_controller.cli.connection import DEADLINE_S
 from trimtab_controller.cli.journal import moment
+from trimtab_controller.cli.number import Number
 from trimtab_controller.cli.stage import connected, running_socket, socket_option
+
+if TYPE_CHECKING:  # NumPy loads only when it is needed
+    from trimtab_controller.recorder import Look
+
+# Options that say nothing of the other source.
+OF_STAGE, OF_PROMETHEUS = {"seconds", "step_s", "socket"}, {"since"}
 
 
 @click.command()
 @click.argument("output", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--seconds", type=click.FloatRange(1.0), help="End by itself; else with Ctrl-C.")
+@click.option("--seconds", type=Number(1.0), help="End by itself; else with Ctrl-C.")
 @click.option(
-    "--step", "step_s", type=click.FloatRange(0.2, 60.0), default=1.0, show_default=True,
+    "--step", "step_s", type=Number(0.2, 60.0), default=1.0, show_default=True,
     help="Seconds between two rows.",
 )  # fmt: skip
 @socket_option
 @click.option(
-    "--queries", type=click.Path(dir_okay=False, path_type=Path),
+    "--queries", type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Take it from Prometheus instead, by the queries in this YAML file.",
 )  # fmt: skip
 @click.option(
     "--since", metavar="TIME", callback=moment, default="6h", show_default=True,
     help="With --queries: from then until now; 2027-01-15T08:00, or 90m, 24h or 7d ago.",
 )  # fmt: skip
+@click.pass_context
 def record(
+    ctx: click.Context,
     output: Path,
     seconds: float | None,
     step_s: float,
@@ -53,37 +65,61 @@ def record(
           in_flight: sum(avg_over_time(http_requests_in_flight{app="web"}[$step]))
           latency: sum by (le) (increase(http_duration_seconds_bucket{app="web"}[$step]))
     """
+    _check_options(ctx, OF_STAGE if queries else OF_PROMETHEUS)
+    if output.exists():
+        raise click.ClickException(f"{output}: is there already: give another name")
     try:
         if queries:
             told = _from_prometheus(output, queries, since)
         else:
             told = _from_stage(output, socket or running_socket(), seconds, step_s)
-    except FileExistsError as error:
-        raise click.ClickException(f"{output}: is there already: give another name") from error
     except OSError as error:
         raise click.ClickException(f"{output}: {error.strerror}") from error
     click.echo(f"{output}: {told}")
 
 
-def _from_stage(output: Path, socket: Path, seconds: float | None, step_s: float) -> str:
-    from trimtab_controller.protocols import SensorError
-    from trimtab_controller.recorder import Recorder
-    from trimtab_proto.v1 import stage_pb2
+def _check_options(ctx: click.Context, foreign: set[str]) -> None:
+    """Refuse options of the source that was not asked for."""
+    for option in ctx.command.params:
+        given = ctx.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
+        if given and option.name in foreign:
+            fit = "with" if foreign is OF_PROMETHEUS else "without"
+            raise click.UsageError(f"{option.opts[0]} goes only {fit} --queries")
 
-    begin_s = due_s = time.monotonic()
-    with connected(socket) as stage, output.open("x", encoding="utf-8") as out:
-        recorder = Recorder(out)
+
+def _from_stage(output: Path, socket: Path, seconds: float | None, step_s: float) -> str:
+    from trimtab_controller.recorder import Recorder
+
+    begin_s, looks = time.monotonic(), _looks(socket, seconds, step_s)
+    first = next(looks)  # what fails at once must leave no file
+    with output.open("x", encoding="utf-8") as out:
+        recorder = Recorder(out, first)
         try:
-            while seconds is None or due_s <= begin_s + seconds:
-                time.sleep(max(0.0, due_s - time.monotonic()))
-                recorder.see(stage.GetStatus(stage_pb2.GetStatusRequest(), timeout=DEADLINE_S))
-                # A step that was slept through is left out, not made up for.
-                due_s += step_s * max(1, ceil((time.monotonic() - due_s) / step_s))
-        except SensorError as error:
-            raise click.ClickException(f"{error}; what was recorded is in {output}") from error
+            for look in looks:
+                recorder.see(look)
+        except click.ClickException as error:
+            kept = f"{error.message}; what was recorded is in {output}"
+            raise click.ClickException(kept) from error
         except KeyboardInterrupt:
             pass
     return f"{time.monotonic() - begin_s:.0f} s recorded"
+
+
+def _looks(socket: Path, seconds: float | None, step_s: float) -> Iterator[Look]:
+    from trimtab_controller.protocols import SensorError
+    from trimtab_controller.recorder import Look
+    from trimtab_proto.v1 import stage_pb2
+
+    begin_s = due_s = time.monotonic()
+    with connected(socket) as stage:
+        while seconds is None or due_s <= begin_s + seconds:
+            time.sleep(max(0.0, due_s - time.monotonic()))
+            try:
+                yield Look.at(stage.GetStatus(stage_pb2.GetStatusRequest(), timeout=DEADLINE_S))
+            except SensorError as error:
+                raise click.ClickException(str(error)) from error
+            # A step that was slept through is left out, not made up for.
+            due_s += step_s * max(1, ceil((time.monotonic() - due_s) / step_s))
 
 
 def _from_prometheus(output: Path, queries: Path, since_s: float) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
 import socket
@@ -11,11 +10,11 @@ import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Console
 
+from trimtab_controller.cli.number import Number
 from trimtab_controller.up import commands, report
 from trimtab_controller.up.commands import DEFAULTS, Options
 from trimtab_controller.up.folder import Folder, FolderError, claim, default_path
@@ -32,19 +31,6 @@ class Refused(click.ClickException):
     """The user asked for something that cannot be."""
 
     exit_code = 2
-
-
-class Number(click.FloatRange):
-    """A finite number within a range."""
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Refuse NaN and infinity too, which are in no range but pass its comparison."""
-        number: float = super().convert(value, param, ctx)
-        if not math.isfinite(number):
-            self.fail(f"{number} is not a finite number.", param, ctx)
-        return number
 
 
 @click.command()

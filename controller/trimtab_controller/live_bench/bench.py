@@ -1,28 +1,32 @@
-"""The benchmark from end to end: first what is expected, then what is."""
+"""The benchmark from end to end: what is to be run, what is expected of it, and what is."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from trimtab_agents.bundle import PpoPolicy
 from trimtab_agents.bundle import load as load_bundle
+from trimtab_controller.config import Config
 from trimtab_controller.config import load as load_config
 from trimtab_controller.journal import read
 from trimtab_controller.live_bench import steps
 from trimtab_controller.live_bench.books import WARM_UP_S, Score
 from trimtab_controller.live_bench.model import TICK_S, offered
 from trimtab_controller.live_bench.predict import Expected, alone, steered
-from trimtab_controller.live_bench.report import HPA, PPO, Result
+from trimtab_controller.live_bench.report import HPA, PLAYERS, PPO, Result
 from trimtab_controller.live_bench.watch import Progress, Run, run
 from trimtab_controller.memory import REMEMBERED
 from trimtab_controller.up.commands import DEMO_CONFIG, Options
-from trimtab_controller.up.folder import claim
+from trimtab_controller.up.folder import Folder, claim
+from trimtab_controller.up.supervisor import UpError
 from trimtab_guard.modes import Mode
 from trimtab_sim.traces import Trace, read_trace, shipped_traces
 from trimtab_stage.config import DEMO, StageConfig
@@ -37,6 +41,8 @@ PEAK_AT = 2.0 / 3.0
 SEEDS = 8
 # A run begins with the replicas that an operator would leave for its first load.
 OPENING_UTILISATION = 0.7
+# The third run, after those of the players.
+STEPS = "steps"
 
 # Opens the progress of one part: its name, and how much there is to do.
 Begin = Callable[[str, float], Progress]
@@ -73,31 +79,58 @@ class Choices:
         return {HPA: replace(stage, hpa_target=self.hpa_target), PPO: stage}
 
 
-def bench(choices: Choices, begin: Begin) -> Result:
-    """Predict and run both, then step the load.
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What is run: the stage of each player, what all of them play, and who steers."""
 
-    Raises `UpError`, `FolderError`, `BundleError`, ``ValueError`` (a trace that cannot be
-    replayed), and `Interrupted`.
-    """
-    trace = read_trace(choices.trace)
-    stages = choices.stages(trace)
-    policy, config = load_bundle(choices.policy), load_config(DEMO_CONFIG)
-    (service,) = config.services
-    seconds, replay = choices.seconds, _replay(stages[PPO], trace)
-    predicted = {
-        HPA: _expected(HPA, lambda seed: alone(stages[HPA], replay, seconds, seed), begin),
-        PPO: _expected(
-            PPO, lambda seed: steered(stages[PPO], replay, seconds, seed, config, policy), begin
-        ),
-    }
-    runs = {who: _live(who, stage, replay, choices, begin) for who, stage in stages.items()}
+    choices: Choices
+    stages: Mapping[str, StageConfig]
+    replay: Replay
+    config: Config
+    policy: PpoPolicy
+
+    @classmethod
+    def of(cls, choices: Choices) -> Trial:
+        """Raises `BundleError`, and ``ValueError``: a trace that cannot be replayed."""
+        trace = read_trace(choices.trace)
+        stages = choices.stages(trace)
+        replay, config = _replay(stages[PPO], trace), load_config(DEMO_CONFIG)
+        return cls(choices, stages, replay, config, load_bundle(choices.policy))
+
+    @contextmanager
+    def folders(self) -> Iterator[dict[str, Folder]]:
+        """Hold a folder for each run; `FolderError`."""
+        with ExitStack() as held:
+            names = (*PLAYERS, STEPS)
+            yield {name: held.enter_context(claim(self.choices.path / name)) for name in names}
+
+
+def predict(trial: Trial, begin: Begin) -> dict[str, Expected]:
+    """What the simulator says of each player; ``ValueError`` when no request would be judged."""
+    stages, replay, seconds = trial.stages, trial.replay, trial.choices.seconds
+
+    def play_alone(seed: int) -> Score:
+        return alone(stages[HPA], replay, seconds, seed)
+
+    def play_steered(seed: int) -> Score:
+        return steered(stages[PPO], replay, seconds, seed, trial.config, trial.policy)
+
+    return {HPA: _expected(HPA, play_alone, begin), PPO: _expected(PPO, play_steered, begin)}
+
+
+def measure(
+    trial: Trial, predicted: Mapping[str, Expected], folders: Mapping[str, Folder], begin: Begin
+) -> Result:
+    """Run both, then step the load; `UpError`, `Interrupted`."""
+    runs = {who: _live(trial, who, folders[who], begin) for who in PLAYERS}
+    (service,) = trial.config.services
     return Result(
-        live={who: each.books.score(stages[who].profile, seconds) for who, each in runs.items()},
+        live={who: _score(trial, who, each) for who, each in runs.items()},
         predicted=predicted,
         miss_price=service.spec.miss_price,
-        actions_s=_actions_s(stages[PPO], choices, begin),
+        actions_s=_actions_s(trial, folders[STEPS], begin),
         lag_s=max(each.stage.load.worst_lag_s for each in runs.values()),
-        facts=_facts(choices, policy.name, runs),
+        facts=_facts(trial, runs),
     )
 
 
@@ -114,35 +147,42 @@ def _expected(who: str, play: Callable[[int], Score], begin: Begin) -> Expected:
     return Expected.of(scores)
 
 
-def _live(who: str, stage: StageConfig, replay: Replay, choices: Choices, begin: Begin) -> Run:
+def _live(trial: Trial, who: str, folder: Folder, begin: Begin) -> Run:
     # In shadow the daemon only looks on: HPA is alone, and the machine as busy as otherwise.
     mode = Mode.SHADOW if who == HPA else Mode.GUARDED
-    progress = begin(f"{who}, live", WARM_UP_S + choices.seconds)
-    with claim(choices.path / who) as folder:
-        return run(Options(stage, mode, choices.policy), replay, folder, choices.seconds, progress)
+    seconds, policy = trial.choices.seconds, trial.choices.policy
+    progress = begin(f"{who}, live", WARM_UP_S + seconds)
+    return run(Options(trial.stages[who], mode, policy), trial.replay, folder, seconds, progress)
 
 
-def _actions_s(stage: StageConfig, choices: Choices, begin: Begin) -> list[float]:
+def _score(trial: Trial, who: str, seen: Run) -> Score:
+    try:
+        return seen.books.score(trial.stages[who].profile, trial.choices.seconds)
+    except ValueError as error:
+        raise UpError(f"{who}, live: {error}; try again") from error
+
+
+def _actions_s(trial: Trial, folder: Folder, begin: Begin) -> list[float]:
     """Delays of the policy on the real stage after each step of a load that climbs stairs."""
     progress = begin("load steps, live", steps.END_S)
-    with claim(choices.path / "steps") as folder:
-        path = folder.path / "steps.csv"
-        steps.write_trace(path, stage.speed)
-        initial_replicas = DEMO.initial_replicas
-        stage = replace(stage, trace=path, start_s=0.0, initial_replicas=initial_replicas)
-        options = Options(stage, Mode.GUARDED, choices.policy)
-        replay = _replay(stage, read_trace(path))
-        seen = run(options, replay, folder, steps.END_S - WARM_UP_S, progress)
-        raised_s = list(steps.raises_s(read(folder.journal, REMEMBERED)))
+    path = folder.path / "steps.csv"
+    steps.write_trace(path, trial.replay.speed)
+    initial_replicas = DEMO.initial_replicas
+    stage = replace(trial.stages[PPO], trace=path, start_s=0.0, initial_replicas=initial_replicas)
+    options = Options(stage, Mode.GUARDED, trial.choices.policy)
+    replay = _replay(stage, read_trace(path))
+    seen = run(options, replay, folder, steps.END_S - WARM_UP_S, progress)
+    raised_s = list(steps.raises_s(read(folder.journal, REMEMBERED)))
     return steps.delays_s(raised_s, seen.began_s)
 
 
-def _facts(choices: Choices, policy: str, runs: dict[str, Run]) -> dict[str, Any]:
+def _facts(trial: Trial, runs: Mapping[str, Run]) -> dict[str, Any]:
     """What else a reader must know, the state of the machine above all."""
+    choices = trial.choices
     return {
         "trace": choices.trace.stem,
         "seconds": choices.seconds,
-        "policy": policy,
+        "policy": trial.policy.name,
         "hpa_target": choices.hpa_target,
         "generator": {
             who: {

@@ -55,9 +55,14 @@ def run(
     meter = Meter(config, replay.start_s, progress)
     stage, daemon = commands.stage(options, folder), commands.daemon(options, folder)
     record = Record(config.services[0].spec.miss_price)
-    Supervisor(stage, daemon, record, meter, time.time).run(folder, WARM_UP_S + seconds + SLACK_S)
-    if record.stage is None or not meter.books.covers(WARM_UP_S + seconds):
+    supervisor = Supervisor(stage, daemon, record, meter, time.time)
+    if not supervisor.run(folder, WARM_UP_S + seconds + SLACK_S):
         raise Interrupted
+    if record.stage is None or not meter.books.covers(WARM_UP_S + seconds):
+        raise UpError(
+            "the run was not counted to its end: stage or Envoy did not answer in its last "
+            f"{SLACK_S:g} s; try again (logs: {folder.path})"
+        )
     return Run(meter.books, record.stage, meter.began_s, os.getloadavg()[0])
 
 

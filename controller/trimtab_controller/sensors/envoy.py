@@ -30,6 +30,32 @@ Key = TypeVar("Key")
 
 
 @dataclass(frozen=True, slots=True)
+class Stats:
+    """An answer of Envoy's: its counters and gauges, and its histograms by bin, by name."""
+
+    values: Mapping[str, int]
+    bins: Mapping[str, Mapping[Bin, int]]
+
+    @classmethod
+    def parse(cls, stats: Sequence[Mapping[str, Any]]) -> Stats:
+        """Take Envoy's JSON apart."""
+        histograms = [h for s in stats for h in s.get("histograms", {}).get("details", ())]
+        return cls(
+            {stat["name"]: stat["value"] for stat in stats if "name" in stat},
+            {
+                h["name"]: {(b["lower_bound"], b["width"]): b["count"] for b in h["totals"]}
+                for h in histograms
+            },
+        )
+
+    def value(self, name: str) -> int:
+        """One of ``values``; `SensorError` when Envoy has no such."""
+        if name not in self.values:
+            raise SensorError(f"Envoy does not count {name!r}: is the cluster there?")
+        return self.values[name]
+
+
+@dataclass(frozen=True, slots=True)
 class Counters:
     """Envoy's totals at one moment.
 
@@ -47,30 +73,19 @@ class Counters:
     reads: int
 
     @classmethod
-    def parse(
-        cls, stats: Mapping[str, Any], listener: str, clusters: Sequence[str], time_s: float
-    ) -> Counters:
-        """Pick the counters out of Envoy's JSON; `SensorError` when one is missing."""
-        values = {stat["name"]: stat["value"] for stat in stats["stats"] if "name" in stat}
-        details = [h for s in stats["stats"] for h in s.get("histograms", {}).get("details", ())]
-        bins = {h["name"]: h["totals"] for h in details}
-        try:
-            return cls(
-                time_s=time_s,
-                requests={c: values[f"cluster.{c}.upstream_rq_total"] for c in clusters},
-                timeouts={c: values[f"cluster.{c}.upstream_rq_timeout"] for c in clusters},
-                # Envoy begins to count a class of answers with the first one.
-                failed={c: values.get(f"cluster.{c}.upstream_rq_5xx", 0) for c in clusters},
-                active={c: values[f"cluster.{c}.upstream_rq_active"] for c in clusters},
-                errors=values[f"http.{listener}.downstream_rq_5xx"],
-                latency_ms={
-                    (b["lower_bound"], b["width"]): b["count"]
-                    for b in bins.get(f"http.{listener}.downstream_rq_time", ())
-                },
-                reads=values[READS],
-            )
-        except KeyError as missing:
-            raise SensorError(f"Envoy does not count {missing}: is the cluster there?") from missing
+    def of(cls, stats: Stats, listener: str, clusters: Sequence[str], time_s: float) -> Counters:
+        """Pick the counters out of an answer; `SensorError` when one is missing."""
+        return cls(
+            time_s=time_s,
+            requests={c: stats.value(f"cluster.{c}.upstream_rq_total") for c in clusters},
+            timeouts={c: stats.value(f"cluster.{c}.upstream_rq_timeout") for c in clusters},
+            # Envoy begins to count a class of answers with the first one.
+            failed={c: stats.values.get(f"cluster.{c}.upstream_rq_5xx", 0) for c in clusters},
+            active={c: stats.value(f"cluster.{c}.upstream_rq_active") for c in clusters},
+            errors=stats.value(f"http.{listener}.downstream_rq_5xx"),
+            latency_ms=stats.bins.get(f"http.{listener}.downstream_rq_time", {}),
+            reads=stats.value(READS),
+        )
 
     @property
     def answers(self) -> int:
@@ -116,7 +131,7 @@ class EnvoySensor:
     def count(self, admin_socket: str) -> Counters:
         """Envoy's totals now; raises `SensorError`."""
         stats = fetch_stats(admin_socket, self._filter)
-        return Counters.parse(stats, self._listener, self._clusters, self._clock())
+        return Counters.of(stats, self._listener, self._clusters, self._clock())
 
     def read(self, report: StageReport) -> dict[Signal, Reading]:
         """Return every signal that the time since the last read allows to measure.
@@ -135,7 +150,7 @@ class EnvoySensor:
         for cluster in self._clusters:
             values["rate_rps", cluster] = delta.requests[cluster] / delta.time_s
             values["in_flight", cluster] = delta.active[cluster]
-            values["error_share", cluster] = _share(delta.failed[cluster], delta.requests[cluster])
+            values["error_share", cluster] = _error_share(delta, cluster)
         if any(delta.latency_ms.values()):
             values["p50_ms", ""] = quantile(delta.latency_ms, 0.50)
             values["p95_ms", ""] = quantile(delta.latency_ms, 0.95)
@@ -143,9 +158,10 @@ class EnvoySensor:
         return {signal: Reading(value, now_s) for signal, value in values.items()}
 
 
-def _share(failed: int, requests: int) -> float:
-    """Errors may answer requests of the time before."""
-    return min(failed / max(requests, 1), 1.0)
+def _error_share(delta: Counters, cluster: str) -> float:
+    """Errors may answer requests of the time before; what the route timed out was only slow."""
+    errors = max(0, delta.failed[cluster] - delta.timeouts[cluster])
+    return min(errors / max(delta.requests[cluster], 1), 1.0)
 
 
 def quantile(counts: Mapping[Bin, int], q: float) -> float:
@@ -174,8 +190,8 @@ def miss_share(delta: Counters, slo_ms: float) -> float:
     return misses(delta, slo_ms) / delta.answers
 
 
-def fetch_stats(path: str, pattern: str, deadline_s: float = 1.0) -> Mapping[str, Any]:
-    """Envoy's statistics whose names match ``pattern``, from the admin socket at ``path``."""
+def fetch_stats(path: str, pattern: str, deadline_s: float = 1.0) -> Stats:
+    """Ask the admin socket at ``path`` for what matches ``pattern``; `SensorError`."""
     # Not `usedonly`: a counter at zero must differ from one that does not exist.
     query = f"/stats?format=json&histogram_buckets=detailed&filter={quote(pattern)}"
     try:
@@ -184,7 +200,7 @@ def fetch_stats(path: str, pattern: str, deadline_s: float = 1.0) -> Mapping[str
             raise ValueError("no statistics in the answer")
     except (OSError, HTTPException, ValueError) as error:
         raise SensorError(f"Envoy's admin socket {path}: {error}") from error
-    return stats
+    return Stats.parse(stats["stats"])
 
 
 def _get(path: str, query: str, deadline_s: float) -> bytes:

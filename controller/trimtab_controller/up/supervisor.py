@@ -70,10 +70,10 @@ class Supervisor:
         self._daemon_started_s = self._heard_s = clock()
         self._restart_at_s: float | None = None
 
-    def run(self, folder: Folder, seconds: float | None) -> None:
+    def run(self, folder: Folder, seconds: float | None) -> bool:
         """Run until asked to end, or for ``seconds`` after both serve; raises `UpError`.
 
-        Whatever happens, no child is left.
+        Returns whether the time was up. Whatever happens, no child is left.
         """
         feeds = [
             Feed(f"unix:{folder.stage_socket}", stage_status, self._events),
@@ -85,7 +85,7 @@ class Supervisor:
                 self._start_daemon()
                 for feed in feeds:
                     feed.start()
-                self._loop(seconds)
+                return self._loop(seconds)
             finally:
                 for feed in feeds:
                     feed.close()
@@ -93,7 +93,7 @@ class Supervisor:
                 self._daemon.end(END_S)
                 self._stage.end(END_S)
 
-    def _loop(self, seconds: float | None) -> None:
+    def _loop(self, seconds: float | None) -> bool:
         started_s, serving_s = self._clock(), None
         while self._take():
             self._check_stage()
@@ -106,7 +106,8 @@ class Supervisor:
             elif serving_s is None and now_s >= started_s + START_S:
                 raise UpError(self._who_is_missing())
             elif serving_s is not None and seconds and now_s >= serving_s + seconds:
-                return
+                return True
+        return False
 
     def _take(self) -> bool:
         """Take in what happens for a moment; ``False`` once somebody asked to end."""

@@ -19,6 +19,7 @@ from trimtab_agents.bench.fidelity.cases import (
     Change,
 )
 from trimtab_agents.bench.fidelity.rows import EVENT_MODEL, Estimate, Row
+from trimtab_agents.bench.fidelity.steady import half_width
 from trimtab_sim.balancers import Balancer
 from trimtab_sim.profile import BackendProfile, Floats, Profile, Profiles
 from trimtab_sim.simulator import Simulator
@@ -81,7 +82,7 @@ def simulated(change: Change, tick_s: float, copies: int = 200) -> Course:
     return Course(
         requests=requests.mean(axis=1),
         late=misses.sum(axis=1) / requests.sum(axis=1),
-        half_width=1.96 * shares.std(axis=1, ddof=1) / copies**0.5,
+        half_width=half_width(shares),
         inside=flows[:, -1, 2].mean(axis=-1),
         sent=sent.mean(axis=1),
     )

@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from trimtab_agents.bench.fidelity.cases import SERVICE_S, SLO_S
 from trimtab_agents.bench.fidelity.exact import mg1_wait, mmc_late, mmc_wait
 from trimtab_agents.bench.fidelity.rows import EVENT_MODEL, Estimate, Row
 from trimtab_sim.profile import BackendProfile, Floats, Profile, Profiles
 from trimtab_sim.simulator import Simulator
 
-SERVICE_S, SLO_S, TIMEOUT_S = 0.050, 0.300, 10.0
 # Nobody gives up in a queue at rest, or it would not be the one of the formulas.
 NEVER_S = 1e4
 UTILISATIONS = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95)
@@ -103,12 +103,12 @@ def _profile(case: Case) -> Profile:
 
 
 def _mean(samples: Floats) -> Estimate:
-    return Estimate(float(samples.mean()), half_width(samples))
+    return Estimate(float(samples.mean()), float(half_width(samples)))
 
 
-def half_width(samples: Floats) -> float:
-    """Half of the 95 % confidence interval of the mean."""
-    return float(1.96 * samples.std(ddof=1) / len(samples) ** 0.5)
+def half_width(samples: Floats) -> Floats:
+    """Half of the 95 % confidence interval of the means over the last axis."""
+    return np.asarray(1.96 * samples.std(axis=-1, ddof=1) / samples.shape[-1] ** 0.5)
 
 
 def steady_rows(
