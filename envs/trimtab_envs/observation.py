@@ -109,7 +109,7 @@ def encode(scene: Scene) -> NDArray[np.float32]:
         *(2.0 * scene.rows(score) for score in scene.memory.beat.scores),
     )
     observation = np.empty((*scene.profiles.shape, len(FEATURES)))
-    for feature, column in enumerate(columns):
+    for feature, column in zip(range(len(FEATURES)), columns, strict=True):
         observation[..., feature] = column
     np.nan_to_num(observation, copy=False)
     return np.asarray(np.clip(observation, -6.0, 6.0), dtype=np.float32)
