@@ -76,9 +76,9 @@ class ClusterSource(EpisodeSource):
         super().__init__(rng, tick_s, traces, pool)
         self.services = services
 
-    def draw(self, services: int, backends: int) -> ClusterEpisodes:
+    def draw(self, services: int, backends: int, needed: Bools | None = None) -> ClusterEpisodes:
         """Draw whole clusters; ``services``, of all of them, is a multiple of one's."""
-        drawn, shape = super().draw(services, backends), (-1, self.services)
+        drawn, shape = super().draw(services, backends, needed), (-1, self.services)
         ticks = drawn.ticks.reshape(shape).min(1).repeat(self.services)
         size_rps = self._mean_rps(drawn, ticks)
         calls, entering_rps = self._calls(size_rps.reshape(shape))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from trimtab_envs.minutes import Bools
 from trimtab_sim.profile import Floats, Profiles
 from trimtab_sim.traces import Trace
 from trimtab_sim.workloads import random_workloads
@@ -121,19 +122,20 @@ class EpisodeSource:
         piece = np.resize(rates[start:], self._length)
         return np.asarray(piece / max(float(piece.mean()), 1e-9))
 
-    def draw(self, services: int, backends: int) -> Episodes:
-        """Draw ``services`` new episodes; every call consumes the same amount of randomness."""
+    def draw(self, services: int, backends: int, needed: Bools | None = None) -> Episodes:
+        """Draw ``services`` new episodes; every call consumes the same amount of randomness.
+
+        Only where they are ``needed`` ``[services]`` have the loads their size: that is dear.
+        """
         rng = self._rng
         profiles = random_profiles(rng, services, backends, self.missing_share)
         row = rng.integers(len(self.pool), size=services)
         ticks = (_log_uniform(rng, SHORTEST_S, LONGEST_S, services) / self._tick_s).astype(np.int64)
         start = (rng.random(services) * (self._length - ticks + 1)).astype(np.int64)
-        mean = np.array(
-            [
-                max(float(self.pool[r, s : s + t].mean()), 0.1)
-                for r, s, t in zip(row, start, ticks, strict=True)
-            ]
-        )
+        mean = np.ones(services)
+        for i in range(services) if needed is None else np.flatnonzero(needed):
+            cut = self.pool[row[i], start[i] : start[i] + ticks[i]]
+            mean[i] = max(float(cut.mean()), 0.1)
         replicas = _log_uniform(rng, 0.7, 60.0, services)
         mean_rps = replicas * profiles.replica_rps[:, 0]
         slow_from, slow_to = np.sort(rng.random((2, services)) * ticks, axis=0).astype(np.int64)

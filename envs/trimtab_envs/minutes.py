@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +13,7 @@ Ints = NDArray[np.int64]
 
 BIN_S = 60.0
 BINS = 480
+BLOCK = 24
 
 
 class Minutes:
@@ -60,6 +63,14 @@ class Minutes:
     def at(self, back: Ints | int) -> Floats:
         """The load ``back`` minutes ago (1 is the newest), ``[..., R]``."""
         return np.asarray(self._loads[self._rows, (self.closed - np.minimum(back, BINS)) % BINS])
+
+    def blocks(self, least: int) -> Iterator[NDArray[np.intp]]:
+        """Rows with at least so many minutes, a few at a time.
+
+        What is computed of these stays in the processor's cache; of all at once it would not.
+        """
+        rows = np.flatnonzero(self.filled >= least)
+        return (rows[at : at + BLOCK] for at in range(0, len(rows), BLOCK))
 
     def loads(self, rows: NDArray[np.intp]) -> Floats:
         """Chosen rows, oldest minute first, ``[len(rows), BINS]``; the last ``filled`` count."""

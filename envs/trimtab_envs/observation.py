@@ -108,9 +108,11 @@ def encode(scene: Scene) -> NDArray[np.float32]:
         scene.rows(scene.memory.jump_ahead),
         *(2.0 * scene.rows(score) for score in scene.memory.beat.scores),
     )
-    shape = scene.profiles.shape
-    observation = np.stack([np.broadcast_to(column, shape) for column in columns], axis=-1)
-    return np.asarray(np.clip(np.nan_to_num(observation), -6.0, 6.0), dtype=np.float32)
+    observation = np.empty((*scene.profiles.shape, len(FEATURES)))
+    for feature, column in zip(range(len(FEATURES)), columns, strict=True):
+        observation[..., feature] = column
+    np.nan_to_num(observation, copy=False)
+    return np.asarray(np.clip(observation, -6.0, 6.0), dtype=np.float32)
 
 
 Columns = tuple[NDArray[Any], ...]

@@ -7,6 +7,7 @@ in it, and it needs no model of their shape.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trimtab_envs.minutes import BIN_S, BINS, Bools, Floats, Ints, Minutes
 
@@ -31,9 +32,10 @@ class Season:
 
     def search(self, minutes: Minutes) -> None:
         """Look for periods in everything that is remembered."""
-        rows = np.flatnonzero(minutes.filled >= MIN_BINS)
-        if not rows.size:
-            return
+        for rows in minutes.blocks(MIN_BINS):
+            self._search(rows, minutes)
+
+    def _search(self, rows: NDArray[np.intp], minutes: Minutes) -> None:
         filled = minutes.filled[rows, None]
         series = minutes.loads(rows)
         valid = np.arange(BINS) >= BINS - filled

@@ -8,6 +8,7 @@ without a trend, the surge (minute over the level known one horizon before) thos
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trimtab_envs.minutes import BIN_S, BINS, Bools, Floats, Minutes
 
@@ -33,9 +34,10 @@ class Spread:
 
     def measure(self, minutes: Minutes, horizon_s: Floats) -> None:
         """Take the quantiles of everything that is remembered."""
-        rows = np.flatnonzero(minutes.filled >= MIN_BINS)
-        if not rows.size:
-            return
+        for rows in minutes.blocks(MIN_BINS):
+            self._measure(rows, minutes, horizon_s)
+
+    def _measure(self, rows: NDArray[np.intp], minutes: Minutes, horizon_s: Floats) -> None:
         filled = minutes.filled[rows]
         loads = minutes.loads(rows)
         valid = np.arange(BINS) >= (BINS - filled)[:, None]
@@ -44,7 +46,9 @@ class Spread:
         self.mean[rows] = np.where(valid, loads, 0.0).sum(1) / filled
         steps = np.ceil(horizon_s[rows] / BIN_S).astype(np.int64)
         before = np.arange(BINS) - np.minimum(steps, BINS)[:, None]
-        level = np.take_along_axis(minutes.levels(rows), np.maximum(before, 0), axis=1)
+        # As ``take_along_axis``, in half the time.
+        place = np.maximum(before, 0) + BINS * np.arange(len(rows))[:, None]
+        level = minutes.levels(rows).take(place)
         surges = loads / np.maximum(level, 1e-6 + 1e-3 * self.mean[rows, None])
         self.surges[:, rows] = _quantiles(surges, valid & (before >= (BINS - filled)[:, None]))
         self.known[rows] = True

@@ -69,7 +69,7 @@ class World:
     def reset(self, ended: Bools) -> None:
         """Begin new episodes for the masked environments."""
         if ended.any():
-            fresh = self.source.draw(self.services, self.backends)
+            fresh = self.source.draw(self.services, self.backends, ended)
             self.episodes = renewed(self.episodes, ended, fresh)
             self._start(ended)
 

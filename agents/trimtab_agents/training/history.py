@@ -10,6 +10,7 @@ import numpy as np
 
 from trimtab_agents.bench.cells import TICK_S
 from trimtab_envs.episodes import Episodes, EpisodeSource
+from trimtab_envs.minutes import Bools
 from trimtab_sim.profile import Floats, Profile, Profiles
 from trimtab_sim.traces import Trace, TraceError, read_trace
 
@@ -85,7 +86,12 @@ class PastEpisodes(EpisodeSource):
         self._service = service
         self.pool = past_rps[None].astype(np.float32)
 
-    def draw(self, services: int, backends: int) -> Episodes:
+    def draw(
+        self,
+        services: int,
+        backends: int,
+        needed: Bools | None = None,  # noqa: ARG002 - the past is summed once for all of them
+    ) -> Episodes:
         """Draw ``services`` new episodes; ``backends`` are as many as the service has."""
         rng = self._rng
         length = self.pool.shape[1]
