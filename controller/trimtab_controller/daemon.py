@@ -1,4 +1,4 @@
-"""`python -m trimtab_controller.daemon`: puts the parts together and keeps the beat."""
+"""`trimtab daemon`: puts the parts together and keeps the beat."""
 
 from __future__ import annotations
 
@@ -300,4 +300,4 @@ def main(**options: Any) -> None:
 
 
 if __name__ == "__main__":
-    main(prog_name="python -m trimtab_controller.daemon")
+    main(prog_name="trimtab daemon")

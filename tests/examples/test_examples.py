@@ -28,6 +28,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "examples" / "README.md").read_text()
 ADDRESS = "127.0.0.1:7070"
+TRIMTAB = Path(sys.executable).with_name("trimtab")
 PATIENCE_S = 30.0
 
 
@@ -40,11 +41,11 @@ def commands(word: str) -> list[str]:
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A daemon as the README starts it, but for journal and address. It has no stage to see."""
     folder = tmp_path_factory.mktemp("examples")
-    command = next(line for line in commands("python") if "daemon" in line)
+    command = next(line for line in commands("trimtab") if "daemon" in line)
     _, *arguments = shlex.split(command)
     moved = {"examples.db": f"{folder}/journal.db", ADDRESS: f"unix:{folder}/d.sock"}
     daemon = subprocess.Popen(
-        [sys.executable, *(moved.get(argument, argument) for argument in arguments)], cwd=ROOT
+        [TRIMTAB, *(moved.get(argument, argument) for argument in arguments)], cwd=ROOT
     )
     yield moved[ADDRESS]
     daemon.terminate()

@@ -32,6 +32,7 @@ class LazyGroup(click.Group):
     context_settings={"help_option_names": ["-h", "--help"]},
     lazy={
         "up": "trimtab_controller.cli.up:up",
+        "daemon": "trimtab_controller.daemon:main",
         "status": "trimtab_controller.cli.watching:status",
         "watch": "trimtab_controller.cli.watching:watch",
         "mode": "trimtab_controller.cli.control:mode",
