@@ -70,7 +70,10 @@ async def capacity_rps(address: str, seconds: float) -> float:
 
 
 async def steady(address: str, rps: float, books: Books) -> None:
-    """Ask ``rps`` times a second, whether answers come or not."""
+    """Ask ``rps`` times a second, as long as no more than `CALLERS` wait for an answer.
+
+    An autoscaler asks once at a time: where the machine is given to others, fewer are asked.
+    """
     requests, under_way = cycle([report(caller) for caller in range(CALLERS)]), set()
 
     async def ask(client: Any, request: pb.RecommendRequest) -> None:
@@ -88,7 +91,7 @@ async def steady(address: str, rps: float, books: Books) -> None:
         try:
             while True:
                 due = int((time.monotonic() - begun_s) * rps)
-                for _ in range(due - asked):
+                for _ in range(min(due - asked, CALLERS - len(under_way))):
                     task = asyncio.create_task(ask(next(clients), next(requests)))
                     under_way.add(task)
                     task.add_done_callback(under_way.discard)
