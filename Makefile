@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test check cover crash mutate stubs format clean
+.PHONY: run test check cover crash soak mutate stubs format clean
 
 run: $(VENV)/.run
 	$(BIN)/trimtab up $(ARGS)
@@ -28,6 +28,10 @@ cover: $(VENV)/.dev
 # The daemon, killed 200 times on the real stage: about a quarter of an hour.
 crash: $(VENV)/.dev
 	TRIMTAB_KILLS=200 $(BIN)/pytest tests/crash --log-cli-level=INFO $(ARGS)
+
+# The daemon for ten minutes at 80 % of what it can do, with clients of every bad kind.
+soak: $(VENV)/.dev
+	TRIMTAB_SOAK_S=600 $(BIN)/pytest tests/controller/soak --log-cli-level=INFO $(ARGS)
 
 # Every small change of the guard, one at a time: do the tests notice? ARGS="series trust" for some.
 mutate: $(VENV)/.dev

@@ -135,6 +135,10 @@ class PpoPolicy:
         self._envelope = envelope
         self._ticks = 0
 
+    def fresh(self) -> PpoPolicy:
+        """The same network with a memory of its own; `reset` prepares it."""
+        return PpoPolicy(self.network, self._envelope)
+
     def reset(self, profiles: Profiles, miss_price: Floats, tick_s: float) -> None:
         """Forget everything and prepare for B new services."""
         self._codec = Codec(profiles, miss_price, tick_s)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from math import isfinite
 from typing import Protocol
 
 import numpy as np
@@ -57,35 +58,52 @@ class Proposer:
             age_s=sensed.age_s * self._time_scale,
         )
         wanted = self._policy.act(scaled)
-        return [self._proposal(row, state, sensed, wanted) for row, state in enumerate(states)]
-
-    def _proposal(self, row: int, state: State, sensed: Sensed, wanted: Wanted) -> Proposal:
-        wants = tuple(
-            Want(backend.name, int(wanted.replicas[row, k]), float(wanted.weight[row, k]))
-            for k, backend in enumerate(state.backends)
+        rows = zip(
+            states,
+            wanted.replicas.tolist(),
+            wanted.weight.tolist(),
+            self._whys(sensed, wanted),
+            self._policy.strays,
+            strict=True,
         )
-        stray = self._policy.strays[row]
+        return [self._proposal(*row) for row in rows]
+
+    def _proposal(
+        self,
+        state: State,
+        replicas: list[float],
+        weight: list[float],
+        why: str,
+        stray: Stray | None,
+    ) -> Proposal:
+        wants = zip(state.backends, replicas, weight, strict=False)
         return Proposal(
             service=state.service,
             policy=self.name,
             time_s=state.time_s,
-            backends=wants,
-            why=self._why(row, sensed, wanted) + (_told(stray, state) if stray else ""),
+            backends=tuple(Want(now.name, int(count), share) for now, count, share in wants),
+            why=why + _told(stray, state) if stray else why,
             in_envelope=stray is None,
         )
 
-    def _why(self, row: int, sensed: Sensed, wanted: Wanted) -> str:
-        rates = sensed.rate_rps[row]
-        # A load that was not measured is not a load of zero.
-        load = f"load {rates.sum():.0f} rps" if np.isfinite(rates).all() else "load not measured"
-        demand = float(wanted.demand_rps[row].sum())
-        ready = int(sensed.ready[row].sum())
-        carried = float((sensed.ready * self._profiles.replica_rps)[row].sum())
-        replicas = int(wanted.replicas[row].sum())
-        return (
-            f"{load}, sized for {demand:.0f}; "
-            f"{ready} ready replicas carry {carried:.0f}; want {replicas}"
+    def _whys(self, sensed: Sensed, wanted: Wanted) -> Iterator[str]:
+        """A sentence with numbers for each service, summed for all at once: they may be many."""
+        columns = (
+            sensed.rate_rps,
+            wanted.demand_rps,
+            sensed.ready,
+            sensed.ready * self._profiles.replica_rps,
+            wanted.replicas,
         )
+        for load_rps, demand, ready, carried, replicas in zip(
+            *(column.sum(1).tolist() for column in columns), strict=True
+        ):
+            # A load that was not measured is not a load of zero.
+            load = f"load {load_rps:.0f} rps" if isfinite(load_rps) else "load not measured"
+            yield (
+                f"{load}, sized for {demand:.0f}; "
+                f"{ready:.0f} ready replicas carry {carried:.0f}; want {replicas:.0f}"
+            )
 
 
 def _told(stray: Stray, state: State) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from math import fsum
 
 from trimtab_controller.memory import OutcomeRecord
@@ -37,7 +36,7 @@ def targets(
     decided = {want.name: want for want in verdict.backends}
     proposed = {want.name: want.replicas for want in proposal.backends} if fresh else {}
     return tuple(
-        replace(decided[b.name], replicas=_floor(b, decided[b.name].replicas, proposed))
+        Want(b.name, _floor(b, decided[b.name].replicas, proposed), decided[b.name].weight)
         for b in report.backends
     )
 

@@ -2,83 +2,92 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
+from itertools import islice
+from typing import Any
 
 import grpc
 
 from trimtab_controller import messages
 from trimtab_controller.approvals import Answer
 from trimtab_controller.board import Board
-from trimtab_controller.journal import JournalError
-from trimtab_controller.mandate import ABORT_S, Refusal, UnknownError
-from trimtab_controller.messages import InvalidRequest
-from trimtab_controller.protocols import Clock, PolicyError
-from trimtab_controller.recommend import Recommender
+from trimtab_controller.broadcast import Broadcast
+from trimtab_controller.mandate import ABORT_S, OURSELVES, Refusal, UnknownError
+from trimtab_controller.protocols import Clock
+from trimtab_controller.recommend.recommenders import NAMES_SHOWN, Recommenders
+from trimtab_controller.refusals import FullError, InvalidRequest
+from trimtab_controller.security.callers import identity
+from trimtab_controller.sensors.pushed import PushedSensor, event_time_s, measured
 from trimtab_proto.v1 import controller_pb2 as pb
 from trimtab_proto.v1 import controller_pb2_grpc
 
-# Each watcher keeps a thread for as long as it watches; the rest is for those who command.
-WATCHERS = 8
-WATCH_S = 1.0
-
-Code = grpc.StatusCode
-CODES: dict[type[Exception], Code] = {
-    InvalidRequest: Code.INVALID_ARGUMENT,
-    UnknownError: Code.NOT_FOUND,
-    Refusal: Code.FAILED_PRECONDITION,
-    PolicyError: Code.UNAVAILABLE,
-    JournalError: Code.UNAVAILABLE,
-}
-
-
-@contextmanager
-def _answering(context: grpc.ServicerContext) -> Iterator[None]:
-    """Turn what a call raises into the status code that means it."""
-    try:
-        yield
-    except tuple(CODES) as error:
-        context.abort(CODES[type(error)], str(error))
+# More at once are a mistake somewhere, and would keep the event loop from those who command.
+WATCHERS = 1000
 
 
 class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc]  # untyped stubs
-    """Answers from the board. A command that has returned is obeyed by every later write."""
+    """Answers from the board. A command that has returned is obeyed by every later write.
 
-    def __init__(self, board: Board, recommenders: Mapping[str, Recommender], clock: Clock) -> None:
-        """``recommenders`` are by service, one for each that the configuration lists."""
+    Streams are coroutines of the server's event loop and must never wait there; all else runs in
+    its threads. What is raised becomes a status at the gate (`refusals`).
+    """
+
+    def __init__(
+        self,
+        board: Board,
+        recommenders: Recommenders,
+        pushed: Mapping[str, PushedSensor],
+        clock: Clock,
+    ) -> None:
+        """``recommenders`` know the services of the configuration; some of them are ``pushed``."""
         self._board = board
+        self._pushed = pushed
         self._recommenders = recommenders
         self._clock = clock
-        self._watchers = threading.BoundedSemaphore(WATCHERS)
+        self._broadcast = Broadcast(board)
 
-    def Recommend(  # noqa: N802  # gRPC's name
-        self, request: pb.RecommendRequest, context: grpc.ServicerContext
+    async def Recommend(
+        self, request: pb.RecommendRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> pb.RecommendReply:
         """Decide for a reported state; changes nothing."""
-        with _answering(context):
-            recommender = self._recommenders[self._listed(request.service)]
-            state = messages.state_of(request, recommender.backends, self._clock())
-            return messages.recommendation(request.service, recommender.recommend(state))
+        question = self._recommenders.question(request, identity.get())
+        reply = self._recommenders.standing(question)
+        if reply is None:
+            reply = await asyncio.to_thread(self._recommenders.answer, question)
+        return reply
 
-    def WatchDecisions(  # noqa: N802  # gRPC's name
-        self, request: pb.WatchDecisionsRequest, context: grpc.ServicerContext
-    ) -> Iterator[pb.ServiceStatus]:
+    async def ReportMetrics(
+        self,
+        request_iterator: AsyncIterator[pb.MetricsReport],
+        context: grpc.aio.ServicerContext[Any, Any],
+    ) -> pb.ReportMetricsReply:
+        """Take in what is pushed, at the caller's pace."""
+        service, taken = "", Counter[bool]()
+        async for report in request_iterator:
+            service = self._same(service, report.service)
+            values = measured(report, self._recommenders.subjects[service].backends)
+            time_s = event_time_s(report, self._clock())
+            taken[self._pushed[service].push(values, time_s)] += 1
+        return pb.ReportMetricsReply(taken=taken[True], ignored=taken[False])
+
+    async def WatchDecisions(
+        self, request: pb.WatchDecisionsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[pb.ServiceStatus]:
         """Stream the latest tick at once, and then every one."""
-        with _answering(context):
-            service = self._listed(request.service) if request.service else ""
-        if not self._watchers.acquire(blocking=False):
-            context.abort(Code.RESOURCE_EXHAUSTED, f"{WATCHERS} watch already: end one of them")
-        try:
-            yield from self._watch(service, context)
-        finally:
-            self._watchers.release()
+        service = self._listed(request.service) if request.service else ""
+        if self._broadcast.watching >= WATCHERS:
+            raise FullError(f"{WATCHERS} watch already: end one of them")
+        async with aclosing(self._broadcast.statuses(service)) as ticks:
+            async for statuses in ticks:
+                for status in statuses:
+                    yield status
 
-    def SetMode(  # noqa: N802  # gRPC's name
-        self, request: pb.SetModeRequest, context: grpc.ServicerContext
-    ) -> pb.SetModeReply:
+    def SetMode(self, request: pb.SetModeRequest, context: grpc.ServicerContext) -> pb.SetModeReply:
         """Set a service's mode, never above its ceiling."""
-        with _answering(context), self._board.lock:
+        with self._board.lock:
             service, mode = self._listed(request.service), messages.mode_of(request.mode)
             mandate, now_s = self._board.mandate, self._clock()
             mandate.set_mode(service, mode, _named(request.who), now_s)
@@ -87,46 +96,38 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
                 lease_until_s=mandate.lease(service).until_s,
             )
 
-    def Renew(  # noqa: N802  # gRPC's name
-        self, request: pb.RenewRequest, context: grpc.ServicerContext
-    ) -> pb.RenewReply:
+    def Renew(self, request: pb.RenewRequest, context: grpc.ServicerContext) -> pb.RenewReply:
         """Start a service's lease anew, before it has ended."""
-        with _answering(context), self._board.lock:
+        with self._board.lock:
             service, mandate = self._listed(request.service), self._board.mandate
             mandate.renew(service, _named(request.who), self._clock())
             return pb.RenewReply(lease_until_s=mandate.lease(service).until_s)
 
-    def Stop(  # noqa: N802  # gRPC's name
-        self, request: pb.StopRequest, context: grpc.ServicerContext
-    ) -> pb.StopReply:
+    def Stop(self, request: pb.StopRequest, context: grpc.ServicerContext) -> pb.StopReply:
         """Stop all writes; even a caller without a name may."""
         self._board.mandate.halt(request.who, request.why)
-        with _answering(context), self._board.lock:
+        with self._board.lock:
             self._board.mandate.stop(request.who, request.why, self._clock())
             return pb.StopReply()
 
-    def Abort(  # noqa: N802  # gRPC's name
-        self, request: pb.AbortRequest, context: grpc.ServicerContext
-    ) -> pb.AbortReply:
+    def Abort(self, request: pb.AbortRequest, context: grpc.ServicerContext) -> pb.AbortReply:
         """Undo what is running, and stop; answers when it has."""
         mandate = self._board.mandate
-        with _answering(context), self._board.lock:
+        with self._board.lock:
             mandate.abort(_named(request.who), request.why, self._clock())
-            self._board.lock.wait_for(lambda: mandate.stopped, ABORT_S)
+            self._board.lock.wait_for(lambda: mandate.stopped, _patience_s(context))
             return pb.AbortReply(stopped=mandate.stopped, not_undone=mandate.not_undone)
 
-    def Resume(  # noqa: N802  # gRPC's name
-        self, request: pb.ResumeRequest, context: grpc.ServicerContext
-    ) -> pb.ResumeReply:
+    def Resume(self, request: pb.ResumeRequest, context: grpc.ServicerContext) -> pb.ResumeReply:
         """Undo the stop; services come back in shadow."""
-        with _answering(context), self._board.lock:
+        with self._board.lock:
             self._board.mandate.resume(_named(request.who), self._clock())
             return pb.ResumeReply()
 
-    def ListPending(  # noqa: N802  # gRPC's name
+    def ListPending(
         self,
-        request: pb.ListPendingRequest,  # noqa: ARG002  # it has no fields
-        context: grpc.ServicerContext,  # noqa: ARG002  # nothing can go wrong
+        request: pb.ListPendingRequest,
+        context: grpc.ServicerContext,
     ) -> pb.ListPendingReply:
         """List the envelopes that wait for a human, and those that were granted."""
         with self._board.lock:
@@ -136,25 +137,19 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
             pending=map(messages.envelope, pending), granted=map(messages.envelope, granted)
         )
 
-    def Approve(  # noqa: N802  # gRPC's name
-        self, request: pb.ApproveRequest, context: grpc.ServicerContext
-    ) -> pb.ApproveReply:
+    def Approve(self, request: pb.ApproveRequest, context: grpc.ServicerContext) -> pb.ApproveReply:
         """Grant an envelope."""
         envelope = self._answer(request, Answer.GRANTED, context)
         return pb.ApproveReply(envelope=envelope)
 
-    def Reject(  # noqa: N802  # gRPC's name
-        self, request: pb.RejectRequest, context: grpc.ServicerContext
-    ) -> pb.RejectReply:
+    def Reject(self, request: pb.RejectRequest, context: grpc.ServicerContext) -> pb.RejectReply:
         """Refuse an envelope."""
         self._answer(request, Answer.REJECTED, context)
         return pb.RejectReply()
 
-    def Revoke(  # noqa: N802  # gRPC's name
-        self, request: pb.RevokeRequest, context: grpc.ServicerContext
-    ) -> pb.RevokeReply:
+    def Revoke(self, request: pb.RevokeRequest, context: grpc.ServicerContext) -> pb.RevokeReply:
         """Take a grant back."""
-        with _answering(context), self._board.lock:
+        with self._board.lock:
             who, now_s = _named(request.who), self._clock()
             self._board.approvals.revoke(request.id, who, request.why, now_s)
             return pb.RevokeReply()
@@ -165,31 +160,42 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
         answer: Answer,
         context: grpc.ServicerContext,
     ) -> pb.Envelope:
-        with _answering(context), self._board.lock:
+        with self._board.lock:
             who = _named(request.who)
             envelope = self._board.approvals.answer(
                 request.id, answer, who, request.why, self._clock()
             )
             return messages.envelope(envelope)
 
-    def _watch(self, service: str, context: grpc.ServicerContext) -> Iterator[pb.ServiceStatus]:
-        seen = -1
-        while context.is_active():
-            seen, statuses = self._board.wait(seen, WATCH_S)
-            for status in statuses:
-                if service in ("", status.tick.service):
-                    yield messages.status(status)
+    def _same(self, service: str, named: str) -> str:
+        """The service that a stream reports of: what its first report named."""
+        if service and named in ("", service):
+            return service
+        if service:
+            raise InvalidRequest("service", f"{named!r} must be {service!r}: use another stream")
+        if self._listed(named) not in self._pushed:
+            raise Refusal(f"{named} is sensed otherwise: write `sensor: pushed` into trimtab.yaml")
+        return named
 
     def _listed(self, service: str) -> str:
         if not service:
-            raise InvalidRequest("service: is missing")
-        if service not in self._recommenders:
-            known = ", ".join(self._recommenders)
-            raise UnknownError(f"service {service!r} is not in the configuration: it has {known}")
+            raise InvalidRequest("service", "is missing")
+        known = self._recommenders.subjects
+        if service not in known:
+            names = ", ".join(islice(known, NAMES_SHOWN))
+            raise UnknownError("service", service, f"the configuration has {names}")
         return service
 
 
 def _named(who: str) -> str:
     if not who:
-        raise InvalidRequest("who: is missing; every act of a human is journalled under a name")
+        raise InvalidRequest("who", "is missing; every act of a human is journalled under a name")
+    if who == OURSELVES:
+        raise InvalidRequest("who", f"{who!r} is what trimtab itself acts under: give another name")
     return who
+
+
+def _patience_s(context: grpc.ServicerContext) -> float:
+    """As long as an abort may take, unless its caller gives up earlier."""
+    left_s = context.time_remaining()
+    return ABORT_S if left_s is None else min(ABORT_S, left_s)

@@ -139,6 +139,11 @@ class Approvals:
             raise Refusal(f"envelope {envelope_id} is {envelope.answer}, not granted")
         return self._record(_signed(envelope, Answer.REVOKED, who, why), now_s)
 
+    def service_of(self, envelope_id: str) -> str:
+        """Whose an envelope is; empty when there is none. Needs no lock: that never changes."""
+        envelope = self._envelopes.get(envelope_id)
+        return envelope.service if envelope else ""
+
     def void(self, service: str) -> None:
         """Forget what was asked and granted on evidence from before a rollback of ``service``.
 
@@ -206,7 +211,7 @@ class Approvals:
     def _living(self, envelope_id: str, now_s: float) -> Envelope:
         envelope = self._envelopes.get(envelope_id)
         if envelope is None and envelope_id not in map(str, range(1, self._count + 1)):
-            raise UnknownError(f"there is no envelope {envelope_id!r}: list what is pending")
+            raise UnknownError("envelope", envelope_id, "list what is pending")
         if envelope is None or envelope.expires_s <= now_s:
             raise Refusal(f"envelope {envelope_id} has expired: list what is pending now")
         return envelope

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from trimtab_controller.approvals import Approvals
+from trimtab_controller.config import ServiceConfig
 from trimtab_controller.mandate import Mandate
 from trimtab_controller.memory import TickRecord
 from trimtab_controller.protocols import Clock
@@ -36,7 +38,7 @@ class Board:
     ``config_error`` is why a changed configuration is not followed.
 
     The loop holds it from gating to the last write of a tick, so that a command that has
-    returned is obeyed by every later write.
+    returned is obeyed by every later write. ``bell`` is called after every tick, and must not wait.
     """
 
     def __init__(
@@ -47,8 +49,9 @@ class Board:
         self.approvals = approvals
         self.cluster = cluster
         self.config_error = ""
+        self.bell: Callable[[], object] = lambda: None
         self._clock = clock
-        self._ticks: Sequence[TickRecord] = ()
+        self._ticks: dict[str, TickRecord] = {}
         self._policy = ""
         self._count = 0
 
@@ -58,28 +61,42 @@ class Board:
         self.approvals.expire(now_s)
 
     def publish(self, ticks: Sequence[TickRecord], policy: str) -> None:
-        """Show a tick of ``policy`` to everybody who waits for one."""
+        """Show a tick of ``policy`` to everybody who watches."""
         with self.lock:
-            self._ticks, self._policy = ticks, policy
+            self._ticks, self._policy = {tick.service: tick for tick in ticks}, policy
             self._count += 1
             self.lock.notify_all()
+        self.bell()
 
-    def wait(self, seen: int, timeout_s: float) -> tuple[int, list[Status]]:
-        """The latest tick's number and statuses, none when there is no newer one than ``seen``."""
+    @property
+    def configs(self) -> Mapping[str, ServiceConfig]:
+        """The services by name, as the configuration has them now."""
+        return self.mandate.configs
+
+    @property
+    def stopped(self) -> bool:
+        """Whether nothing may be written."""
+        return self.mandate.stopped
+
+    def tick(self, service: str) -> TickRecord | None:
+        """A service's latest tick; takes no lock, so that a hanging write keeps nobody from it."""
+        return self._ticks.get(service)
+
+    def latest(self, service: str = "") -> tuple[int, list[Status]]:
+        """The latest tick's number, and the statuses of one service, or of all."""
         with self.lock:
-            if self.lock.wait_for(lambda: self._count > seen, timeout_s):
-                return self._count, [self._status(tick) for tick in self._ticks]
-            return seen, []
+            now_s = self._clock()
+            pending = Counter(envelope.service for envelope in self.approvals.pending(now_s))
+            names = self._ticks.keys() & {service} if service else self._ticks
+            return self._count, [self._status(name, pending[name], now_s) for name in names]
 
-    def _status(self, tick: TickRecord) -> Status:
-        now_s = self._clock()
-        pending = self.approvals.pending(now_s)
+    def _status(self, service: str, pending: int, now_s: float) -> Status:
         return Status(
-            tick=tick,
+            tick=self._ticks[service],
             policy=self._policy,
-            standing=self.mandate.standing(tick.service, now_s),
-            lease=self.mandate.lease(tick.service),
+            standing=self.mandate.standing(service, now_s),
+            lease=self.mandate.lease(service),
             stopped=self.mandate.stopped,
-            pending=sum(envelope.service == tick.service for envelope in pending),
+            pending=pending,
             config_error=self.config_error,
         )

@@ -7,10 +7,12 @@ later the custom resource's. `load` turns the file into what the loop works with
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
 
+from trimtab_controller.security.spec import SecuritySpec
 from trimtab_guard.limits import BackendLimits, ClusterLimits, Limits
 from trimtab_guard.modes import Mode
 from trimtab_guard.schedule import ALWAYS, Schedule
@@ -75,6 +77,13 @@ class StageSpec:
     socket: str
 
 
+class Sensing(Enum):
+    """Where a service's signals come from: Envoy's counters, or whoever calls `ReportMetrics`."""
+
+    ENVOY = "envoy"
+    PUSHED = "pushed"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceSpec(Described):
     """One service as written in the file.
@@ -87,6 +96,7 @@ class ServiceSpec(Described):
     ceiling: Mode
     miss_price: Annotated[float, Range(least=1.0, most=1000.0)]
     backends: tuple[BackendSpec, ...]
+    sensor: Sensing = Sensing.ENVOY
     schedule: Schedule = ALWAYS
     limits: Place | None = None
 
@@ -106,9 +116,12 @@ class ConfigSpec:
     approval: ApprovalSpec = ApprovalSpec()
     cluster: ClusterLimits = field(default_factory=ClusterLimits)
     journal: JournalSpec = JournalSpec()
+    security: SecuritySpec = field(default_factory=SecuritySpec)
 
     def __post_init__(self) -> None:
-        check_unique("service", [service.name for service in self.services])
+        names = [service.name for service in self.services]
+        check_unique("service", names)
+        self.security.check_services(names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +150,7 @@ class ServiceConfig:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """All services and what they share, the tick, a replay's speed; how long things are kept."""
+    """All services and what they share, the tick, a replay's speed; what is kept, who may call."""
 
     services: tuple[ServiceConfig, ...]
     tick_s: float
@@ -145,6 +158,7 @@ class Config:
     approval: ApprovalSpec
     cluster: ClusterLimits
     journal: JournalSpec
+    security: SecuritySpec
 
     @property
     def by_name(self) -> dict[str, ServiceConfig]:
@@ -163,7 +177,8 @@ def load(file: Path) -> Config:
         cluster = spec.cluster.scaled(spec.speed)
     except ValueError as error:
         raise ConfigError(f"{file}: at speed {spec.speed:g}: {error}") from error
-    return Config(services, spec.tick_s, spec.speed, spec.approval, cluster, spec.journal)
+    security = spec.security.within(file.parent)
+    return Config(services, spec.tick_s, spec.speed, spec.approval, cluster, spec.journal, security)
 
 
 def _limits(service: ServiceSpec, spec: ConfigSpec) -> Limits:

@@ -1,7 +1,8 @@
-"""`python -m trimtab_controller.daemon`: puts the parts together and keeps the beat."""
+"""`trimtab daemon`: puts the parts together and keeps the beat."""
 
 from __future__ import annotations
 
+import gc
 import logging
 import math
 import os
@@ -16,29 +17,36 @@ from typing import Any
 
 import click
 
-from trimtab_agents.bundle import BundleError
+from trimtab_agents.bundle import BundleError, PpoPolicy
 from trimtab_agents.bundle import load as load_bundle
 from trimtab_agents.proposer import Proposer
 from trimtab_controller.api import Controller
 from trimtab_controller.approvals import Approvals
 from trimtab_controller.board import Board
-from trimtab_controller.config import Config, ServiceConfig
+from trimtab_controller.config import Config, Sensing, ServiceConfig
 from trimtab_controller.config import load as load_config
 from trimtab_controller.decide import Budgeted
 from trimtab_controller.journal import Journal, JournalError, is_url
+from trimtab_controller.keda.scaler import ExternalScaler
 from trimtab_controller.loop import Loop
 from trimtab_controller.mandate import Mandate
 from trimtab_controller.memory import Recollection, recall
-from trimtab_controller.protocols import Policy, PolicyError, Stage, StageError
-from trimtab_controller.recommend import Recommender
+from trimtab_controller.protocols import Policy, PolicyError, Sensor, Stage, StageError
+from trimtab_controller.recommend.ledger import Ledger
+from trimtab_controller.recommend.recommenders import Recommenders
+from trimtab_controller.recommend.subject import Subject, configured
 from trimtab_controller.reload import Reloader
 from trimtab_controller.retention import Keeper
+from trimtab_controller.security.addresses import AddressError
+from trimtab_controller.security.entrance import Entrance
 from trimtab_controller.sense import Eyes
 from trimtab_controller.sensors.envoy import EnvoySensor
-from trimtab_controller.server import AddressError, Server
+from trimtab_controller.sensors.pushed import PushedSensor
+from trimtab_controller.server import Server
 from trimtab_controller.service import Service
 from trimtab_controller.signals import Inbox
 from trimtab_controller.stages.local import LocalStage
+from trimtab_controller.standby import wait_for_journal
 from trimtab_controller.worst_case import described
 from trimtab_guard.modes import Mode
 from trimtab_sim.schema import ConfigError
@@ -47,8 +55,12 @@ log = logging.getLogger(__name__)
 
 # The policy's share of a tick; the rest belongs to sensing and writing.
 POLICY_SHARE = 0.5
+# How long it may think for another autoscaler.
+ANSWER_S = 1.0
 # How much of the past a policy watches again after a restart.
 REWATCHED_TICKS = 1000
+# What the garbage collector waits for: new objects, and collections of each younger generation.
+COLLECTED_AFTER = 100_000, 20, 50
 ENDINGS = (signal.SIGTERM, signal.SIGINT)
 REFUSALS = (ConfigError, BundleError, JournalError, AddressError)
 
@@ -64,6 +76,7 @@ class Options:
     mode: str
     policy: Path | None
     stage_socket: str | None
+    standby: bool
 
 
 def serve(options: Options, inbox: Inbox) -> None:
@@ -72,33 +85,53 @@ def serve(options: Options, inbox: Inbox) -> None:
     for line in described(config):
         log.info("%s", line)
     with ExitStack() as parts:
-        journal = Journal.open(options.journal)
+        journal = _journal(options, config, inbox)
+        if journal is None:
+            return
         parts.callback(journal.close)
         parts.callback(Keeper(journal, config.journal, time.time).close)
         stages = {each.name: _stage(each, options, parts) for each in config.services}
         board = _board(config, journal, options, newest_epoch(stages.values()))
         signal.signal(signal.SIGUSR1, lambda *_: board.mandate.halt())
         past = recall(journal, [service.name for service in config.services])
-        policy = _policy(config, config.services, options.policy)
+        bundle, subjects = load_bundle(options.policy), configured(config)
+        policy = _policy(bundle, [*subjects.values()], POLICY_SHARE * config.tick_s)
         _rewatch(policy, config, past)
-        recommenders = {
-            service.name: Recommender(
-                service, _policy(config, [service], options.policy), journal, time.time
-            )
-            for service in config.services
-        }
+        ledger = Ledger(journal, time.time)
+        parts.callback(ledger.close)
+        recommenders = Recommenders(
+            subjects, lambda subject: _policy(bundle, [subject], ANSWER_S), ledger, time.time
+        )
+        sensors = {each.name: _sensor(each) for each in config.services}
         services = [
-            _service(each, stages[each.name], past, journal, board) for each in config.services
+            _service(each, stages[each.name], sensors[each.name], past, journal, board)
+            for each in config.services
         ]
         loop = Loop(services, policy, journal, board, time.time)
-        server = Server(Controller(board, recommenders, time.time), options.listen)
+        pushed = {name: s for name, s in sensors.items() if isinstance(s, PushedSensor)}
+        controller = Controller(board, recommenders, pushed, time.time)
+        entrance = Entrance(config.security, board.approvals.service_of, journal, time.time)
+        parts.callback(entrance.close)
+        scaler = ExternalScaler(board, time.time)
+        server = Server(controller, scaler, options.listen, entrance)
         parts.callback(server.close)
         log.info("policy %s steers %s", policy.name, ", ".join(each.name for each in services))
-        log.info("listening at %s; journal %s", server.address, journal.name)
+        audience = config.security.audience
+        log.info("listening at %s for %s; journal %s", server.address, audience, journal.name)
         reloader = Reloader(
-            options.config, config, board, services, recommenders, journal, time.time
+            options.config, config, board, services, recommenders, entrance, journal, time.time
         )
+        collect_seldom()
         beat(loop.tick, config.tick_s, inbox, reloader.reload)
+
+
+def collect_seldom() -> None:
+    """Spare ticks the search for garbage cycles: what they make is freed without it.
+
+    With thousands of services it took a fifth of each tick.
+    """
+    gc.freeze()
+    gc.set_threshold(*COLLECTED_AFTER)
 
 
 def next_due(due_s: float, now_s: float, tick_s: float) -> float:
@@ -122,6 +155,17 @@ def _ended(inbox: Inbox, due_s: float, reload: Callable[[], None]) -> bool:
         if number == signal.SIGHUP:
             reload()
     return False
+
+
+def _journal(options: Options, config: Config, inbox: Inbox) -> Journal | None:
+    """The journal to write; ``None`` when a signal ended the wait for it."""
+    if not options.standby:
+        return Journal.open(options.journal)
+
+    def ended(due_s: float) -> bool:
+        return _ended(inbox, due_s, lambda: None)
+
+    return wait_for_journal(options.journal, config, options.listen, ended)
 
 
 def _board(config: Config, journal: Journal, options: Options, newest: int) -> Board:
@@ -153,15 +197,16 @@ def _stop_file(options: Options) -> Path:
     return Path("trimtab.stop" if is_url(options.journal) else f"{options.journal}.stop")
 
 
-def _policy(config: Config, services: Sequence[ServiceConfig], bundle: Path | None) -> Budgeted:
+def _policy(bundle: PpoPolicy, subjects: Sequence[Subject], budget_s: float) -> Budgeted:
+    """A policy for services that share a tick and a speed, with a memory of its own."""
     proposer = Proposer(
-        load_bundle(bundle),
-        [service.profile for service in services],
-        [service.spec.miss_price for service in services],
-        config.tick_s,
-        config.speed,
+        bundle.fresh(),
+        [subject.profile for subject in subjects],
+        [subject.miss_price for subject in subjects],
+        subjects[0].limits.interval_s,
+        subjects[0].speed,
     )
-    return Budgeted(proposer, POLICY_SHARE * config.tick_s)
+    return Budgeted(proposer, budget_s)
 
 
 def _rewatch(policy: Policy, config: Config, past: Recollection) -> None:
@@ -180,10 +225,20 @@ def _stage(config: ServiceConfig, options: Options, parts: ExitStack) -> LocalSt
     return stage
 
 
+def _sensor(config: ServiceConfig) -> EnvoySensor | PushedSensor:
+    if config.spec.sensor is Sensing.PUSHED:
+        return PushedSensor(config.name)
+    return EnvoySensor(config.name, config.backends, config.profile.slo_latency_s, time.time)
+
+
 def _service(
-    config: ServiceConfig, stage: Stage, past: Recollection, journal: Journal, board: Board
+    config: ServiceConfig,
+    stage: Stage,
+    sensor: Sensor,
+    past: Recollection,
+    journal: Journal,
+    board: Board,
 ) -> Service:
-    sensor = EnvoySensor(config.name, config.backends, config.profile.slo_latency_s, time.time)
     eyes = Eyes(config.name, config.backends, stage, sensor, time.time)
     memory, seen = past.memories[config.name], past.seen(config.name, config.backends)
     return Service(config, stage, eyes, memory, journal, board, time.time, seen)
@@ -207,7 +262,10 @@ def _service(
     "[default: the journal's name with .stop added; with a URL, trimtab.stop in this folder]",
 )
 @click.option(
-    "--listen", default="127.0.0.1:7070", help="127.0.0.1:PORT or unix:PATH of its gRPC API."
+    "--listen",
+    default="127.0.0.1:7070",
+    help="HOST:PORT or unix:PATH of its gRPC API. Any host but this machine needs TLS and "
+    "authentication: see `security` in trimtab.yaml.",
 )
 @click.option(
     "--mode",
@@ -220,12 +278,18 @@ def _service(
     type=click.Path(path_type=Path, file_okay=False),
     help="Policy bundle.  [default: the shipped one]",
 )
+@click.option(
+    "--standby",
+    is_flag=True,
+    help="While another daemon writes the journal, wait for its end instead of refusing to start, "
+    "and answer KEDA from its last decision.",
+)
 @click.option("--stage-socket", help="Unix socket of the stage, instead of the configured one.")
 def main(**options: Any) -> None:
     """Steer the services of a configuration until SIGTERM or Ctrl-C.
 
-    SIGUSR1 stops all writes. SIGHUP reads the configuration's limits, ceilings and schedules anew;
-    a file that is wrong or changes more changes nothing.
+    SIGUSR1 stops all writes. SIGHUP reads the configuration's limits, ceilings, schedules and
+    clients anew; a file that is wrong or changes more changes nothing.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
@@ -236,4 +300,4 @@ def main(**options: Any) -> None:
 
 
 if __name__ == "__main__":
-    main(prog_name="python -m trimtab_controller.daemon")
+    main(prog_name="trimtab daemon")

@@ -22,6 +22,8 @@ class Permit(NamedTuple):
 
 def permit(request: Request, mode: Mode, approvals: Approvals) -> Permit:
     """What ``mode`` may do of the request by itself, and what a human has granted of the rest."""
+    if request.then == request.now:
+        return Permit(request.now, Outcome.UNCHANGED)
     gate = split(request.now, Verdict(request.service, request.time_s, request.then), mode)
     granted = approvals.granted(replace(request, then=gate.ask))
     if not set(gate.ask) <= set(granted):
@@ -34,12 +36,12 @@ def permit(request: Request, mode: Mode, approvals: Approvals) -> Permit:
 
 def explained(proposal: Proposal, verdict: Verdict) -> Proposal:
     """The proposal, its reason with what a human must know besides: the budget of all services."""
-    short = (
+    short = [
         f"all services' budget allows {reason.after:g} of {reason.before:g} {reason.backend}"
         for reason in verdict.reasons
         if reason.code == Code.BUDGET
-    )
-    return replace(proposal, why="; ".join((proposal.why, *short)))
+    ]
+    return replace(proposal, why="; ".join((proposal.why, *short))) if short else proposal
 
 
 def _joined(now: Want, parts: Iterable[Want]) -> Want:

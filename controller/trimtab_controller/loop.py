@@ -11,11 +11,11 @@ from itertools import chain
 
 from trimtab_controller.board import Board
 from trimtab_controller.journal import Journal, JournalError
-from trimtab_controller.memory import Outcome, TickRecord, write_cluster, write_ticks
+from trimtab_controller.memory import Outcome, TickRecord, limits_record, write_ticks
 from trimtab_controller.protocols import Clock, Policy, PolicyError
 from trimtab_controller.sense import Sight
 from trimtab_controller.service import Service
-from trimtab_guard.limits import ClusterLimits
+from trimtab_guard.limits import ClusterLimits, Limits
 from trimtab_guard.model import Proposal
 from trimtab_guard.ration import Purse
 
@@ -36,7 +36,7 @@ class Loop:
         self._journal = journal
         self._board = board
         self._clock = clock
-        self._declared: ClusterLimits | None = None
+        self._declared: list[ClusterLimits | Limits] = []
 
     def tick(self) -> None:
         """One tick of every service: sense, decide, and under the lock all the rest."""
@@ -63,11 +63,18 @@ class Loop:
             return [None] * len(sights), str(error)
 
     def _declare_limits(self) -> None:
-        """Journal what all services may do together from now on: a replay needs it."""
-        limits = self._board.cluster
-        if limits != self._declared:
-            write_cluster(self._journal, limits, self._clock())
-            self._declared = limits
+        """Journal what verdicts are made with from now on: a replay needs it."""
+        services = (service.config.limits for service in self._services)
+        present: list[ClusterLimits | Limits] = [self._board.cluster, *services]
+        if present != self._declared:
+            known = self._declared
+            records = [
+                limits_record(now, recalled=not known)
+                for place, now in enumerate(present)
+                if not known or now != known[place]
+            ]
+            self._journal.append_all(records, self._clock())
+            self._declared = present
 
     def _settle(self, sights: Sequence[Sight], failure: str) -> list[str]:
         """Close what earlier ticks left open; per service what still is, or else the failure."""

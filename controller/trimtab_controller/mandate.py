@@ -8,6 +8,7 @@ outside (a foreign writer, the end of a lease, the calendar) the guard decides.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,7 +34,12 @@ class Refusal(Exception):  # noqa: N818  # not an error of the program but its a
 
 
 class UnknownError(LookupError):
-    """A service or an envelope that does not exist."""
+    """A thing of a ``kind``, a service or an envelope, that does not exist."""
+
+    def __init__(self, kind: str, name: str, way_out: str) -> None:
+        super().__init__(f"there is no {kind} {name!r}: {way_out}")
+        self.kind = kind
+        self.name = name
 
 
 class Abort(NamedTuple):
@@ -87,8 +93,11 @@ class Mandate:
         for entry in journal.entries(kinds=FOLLOWED):
             self._follow(entry.kind, entry.body, entry.time_s)
         self._lead(self.epoch.number or newest_epoch, leader, now_s)
-        for service in configs.keys() - self._modes.keys():
-            self._set(service, start, COMMAND_LINE, now_s)
+        unknown = sorted(configs.keys() - self._modes.keys())
+        begun = [("mode", self._mode_body(name, start, COMMAND_LINE, now_s)) for name in unknown]
+        journal.append_all(begun, now_s)
+        for kind, body in begun:
+            self._follow(kind, body, now_s)
 
     def mode(self, service: str, now_s: float) -> Mode:
         """The mode that holds now."""
@@ -116,7 +125,7 @@ class Mandate:
     @property
     def stopped(self) -> bool:
         """Whether nothing may be written: looked at before every single write."""
-        return self._stop or self._halted is not None or self._stop_file.exists()
+        return self._stop or self._halted is not None or os.path.exists(self._stop_file)
 
     def set_mode(self, service: str, mode: Mode, who: str, now_s: float) -> None:
         """A human's choice, and the start of a lease; for a service that was lost, a new epoch.
@@ -133,7 +142,7 @@ class Mandate:
         newest = self._newest_epochs.get(service, NO_EPOCH)
         if mode is not Mode.SHADOW and newest.deposes(self.epoch):
             self._lead(newest.number, self.epoch.leader, now_s)
-        self._set(service, mode, who, now_s)
+        self._record("mode", self._mode_body(service, mode, who, now_s), now_s)
 
     def renew(self, service: str, who: str, now_s: float) -> None:
         """Start the lease anew; raises `Refusal` when it has ended, for then the mode fell."""
@@ -150,6 +159,8 @@ class Mandate:
     def notice_leader(self, service: str, newest: Epoch, now_s: float) -> None:
         """What the stage has seen; under a newer epoch, in shadow until a human sets a mode."""
         self._newest_epochs[service] = newest
+        if not newest.deposes(self.epoch):
+            return
         for reason in self.standing(service, now_s).reasons:
             if reason.code is Code.DEPOSED:
                 why = f"deposed: {reason.why}; {service} is in shadow until a human sets a mode"
@@ -220,8 +231,9 @@ class Mandate:
         elif self._abort and abs(now_s - self._abort.since_s) > ABORT_S:
             self.end_abort("too late", now_s)
         for service in self.configs:
-            codes = {reason.code for reason in self.standing(service, now_s).reasons}
-            if Code.LEASE in codes:
+            ended = not self.lease(service).holds(now_s)
+            reasons = self.standing(service, now_s).reasons if ended else ()
+            if Code.LEASE in {reason.code for reason in reasons}:
                 why = f"the lease on {service} has ended: in approve until a human sets a mode"
                 self._demote(service, Mode.APPROVE, why, now_s)
 
@@ -261,9 +273,9 @@ class Mandate:
         if self.stopped:
             raise Refusal("trimtab is stopped: `trimtab resume` first")
 
-    def _set(self, service: str, mode: Mode, who: str, now_s: float) -> None:
-        body = {"service": service, "mode": mode, "who": who, "why": ""}
-        self._record("mode", body | {"until_s": self._until_s(service, now_s)}, now_s)
+    def _mode_body(self, service: str, mode: Mode, who: str, now_s: float) -> dict[str, Any]:
+        until_s = self._until_s(service, now_s)
+        return {"service": service, "mode": mode, "who": who, "why": "", "until_s": until_s}
 
     def _until_s(self, service: str, now_s: float) -> float:
         return now_s + self.configs[service].limits.lease_s

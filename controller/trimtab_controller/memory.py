@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 
-from trimtab_controller.journal import Entry, Journal
+from trimtab_controller.journal import Entry, Journal, Record
 from trimtab_controller.protocols import Intent
 from trimtab_controller.records import pack, unpack
 from trimtab_guard.history import History
@@ -96,6 +96,13 @@ class Memory:
     decisions: int = 0
     actions: int = 0
     changes: tuple[Change, ...] = ()
+    _known: tuple[State, History, History] | None = None
+
+    def known(self, state: State) -> History:
+        """The history after ``state``: made once a tick, though guard and memory both need it."""
+        if not (self._known and self._known[0] is state and self._known[1] is self.history):
+            self._known = state, self.history, self.history.with_state(state)
+        return self._known[2]
 
     @property
     def spent(self) -> tuple[Change, ...]:
@@ -105,7 +112,7 @@ class Memory:
     def after_tick(self, tick: TickRecord) -> None:
         """Fold in one tick."""
         if tick.state:
-            self.history = self.history.with_state(tick.state)
+            self.history, self._known = self.known(tick.state), None
         if tick.proposal:
             self.history = self.history.with_proposal(tick.proposal)
         self.adopt(tick.version)
@@ -175,17 +182,14 @@ def write_outcome(journal: Journal, outcome: OutcomeRecord) -> None:
     journal.append("outcome", {"service": pack(outcome)}, outcome.time_s)
 
 
-def write_limits(journal: Journal, limits: Limits, now_s: float, *, recalled: bool) -> None:
-    """Make durable which limits a service is judged by from now on.
+def limits_record(limits: Limits | ClusterLimits, *, recalled: bool) -> Record:
+    """Which limits a service, or all of them together, are judged by from now on.
 
     ``recalled``: just before, its memory was rebuilt from the journal.
     """
-    journal.append("limits", {"limits": asdict(limits), "recalled": recalled}, now_s)
-
-
-def write_cluster(journal: Journal, limits: ClusterLimits, now_s: float) -> None:
-    """Make durable what all services may do together from now on."""
-    journal.append("cluster", {"limits": asdict(limits)}, now_s)
+    if isinstance(limits, ClusterLimits):
+        return "cluster", {"limits": asdict(limits)}
+    return "limits", {"limits": asdict(limits), "recalled": recalled}
 
 
 def recall(journal: Journal, services: Iterable[str]) -> Recollection:

@@ -9,24 +9,49 @@ from __future__ import annotations
 import dataclasses
 import enum
 import math
+from collections.abc import Callable, Iterable
 from functools import cache
+from operator import attrgetter
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 
 
+# Most of what is packed is one of these, and stays as it is.
+_PLAIN = frozenset({bool, int, str, type(None)})
+
+
 def pack(value: Any) -> Any:
     """Turn dataclasses and tuples into lists, enums into names, non-finite numbers into null."""
-    if dataclasses.is_dataclass(value):
-        return [pack(getattr(value, field.name)) for field in dataclasses.fields(value)]
-    if isinstance(value, enum.Enum):
-        return value.name
-    if isinstance(value, tuple):
-        return [pack(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+    kind: Any = type(value)  # to mypy a class is not hashable, which the cache asks for
+    return _packer(kind)(value)
+
+
+@cache
+def _packer(kind: type) -> Callable[[Any], Any]:
+    """How values of one class are packed: found out once, because every tick packs thousands."""
+    if dataclasses.is_dataclass(kind):
+        names = [field.name for field in dataclasses.fields(kind)]
+        return lambda value: _packed([getattr(value, name) for name in names])
+    if issubclass(kind, enum.Enum):
+        return attrgetter("name")
+    if issubclass(kind, tuple):
+        return _packed
+    if issubclass(kind, float):
+        return _number
+    return lambda value: value
+
+
+def _packed(values: Iterable[Any]) -> list[Any]:
+    return [
+        value if type(value) in _PLAIN else _number(value) if type(value) is float else pack(value)
+        for value in values
+    ]
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def unpack(kind: type[T], packed: Any) -> T:

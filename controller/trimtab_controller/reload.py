@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
@@ -13,7 +13,9 @@ from trimtab_controller.board import Board
 from trimtab_controller.config import Config, ServiceSpec, load
 from trimtab_controller.journal import Journal, JournalError
 from trimtab_controller.protocols import Clock
-from trimtab_controller.recommend import Recommender
+from trimtab_controller.recommend.recommenders import Recommenders
+from trimtab_controller.recommend.subject import configured
+from trimtab_controller.security.entrance import Entrance
 from trimtab_controller.service import Service
 from trimtab_sim.schema import ConfigError
 
@@ -34,7 +36,7 @@ def reloaded(file: Path, running: Config) -> Config:
     if changed:
         raise ConfigError(
             f"{file}: restart needed: it changes {', '.join(changed)}; while trimtab runs, only "
-            "limits, ceilings, schedules and bounds of replicas can change"
+            "limits, ceilings, schedules, bounds of replicas and security.clients can change"
         )
     return config
 
@@ -48,7 +50,8 @@ class Reloader:
         config: Config,
         board: Board,
         services: Sequence[Service],
-        recommenders: Mapping[str, Recommender],
+        recommenders: Recommenders,
+        entrance: Entrance,
         journal: Journal,
         clock: Clock,
     ) -> None:
@@ -57,6 +60,7 @@ class Reloader:
         self._board = board
         self._services = services
         self._recommenders = recommenders
+        self._entrance = entrance
         self._journal = journal
         self._clock = clock
 
@@ -82,9 +86,10 @@ class Reloader:
         self._board.mandate.configs = config.by_name
         self._board.cluster = config.cluster
         self._board.config_error = ""
+        self._recommenders.subjects = configured(config)
+        self._entrance.follow(config.security.clients)
         for service in self._services:
             service.config = config.by_name[service.name]
-            self._recommenders[service.name].config = service.config
         log.info("%s: reloaded; its limits hold from the next tick on", self._file)
 
     def _remember(self, error: str) -> None:
@@ -97,6 +102,8 @@ def _fixed(config: Config) -> dict[str, Any]:
     found: dict[str, Any] = {
         "tick_s": config.tick_s, "speed": config.speed,
         "approval": config.approval, "journal": config.journal,
+        "security": replace(config.security, clients=()),
+        "whether callers must say who they are": config.security.authenticates,
     }  # fmt: skip
     for service in config.services:
         found[f"service {service.name}"] = True

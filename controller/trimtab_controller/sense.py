@@ -69,17 +69,17 @@ class Eyes:
             return self._sight(report, {}, _told(error))
 
     def _sight(self, report: StageReport | None, measured: Readings, error: str = "") -> Sight:
-        missing = {signal: old._replace(value=math.nan) for signal, old in self._readings.items()}
+        missing = {
+            signal: Reading(math.nan, old.time_s)
+            for signal, old in self._readings.items()
+            if signal not in measured
+        }
         self._readings = {**self._readings, **measured}
-        return Sight(
-            state=self._state({**missing, **measured}),
-            known=self._state(self._readings),
-            report=report,
-            error=error,
-        )
-
-    def _state(self, readings: Readings) -> State:
-        return join(self._service, self._clock(), self._report, readings)
+        now_s = self._clock()
+        known = join(self._service, now_s, self._report, self._readings)
+        readings = {**self._readings, **missing}
+        state = join(self._service, now_s, self._report, readings) if missing else known
+        return Sight(state, known, report, error)
 
 
 def _told(error: Exception) -> str:

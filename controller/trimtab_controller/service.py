@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import InitVar, dataclass, field, replace
 
@@ -19,14 +20,12 @@ from trimtab_controller.memory import (
     Outcome,
     OutcomeRecord,
     TickRecord,
-    write_limits,
     write_outcome,
 )
 from trimtab_controller.protocols import WRITER, Clock, Intent, Stage, StageError, StageReport
 from trimtab_controller.sense import Eyes, Sight
 from trimtab_controller.verify import Verifier
 from trimtab_guard.guard import judge, restore
-from trimtab_guard.limits import Limits
 from trimtab_guard.model import Proposal, State, Verdict, Want
 from trimtab_guard.modes import Mode, lower
 from trimtab_guard.ration import Purse
@@ -50,7 +49,6 @@ class Service:
     clock: Clock
     seen: InitVar[Sequence[State]] = ()
     _told: str = ""
-    _declared: Limits | None = None
     verifier: Verifier = field(init=False)
 
     def __post_init__(self, seen: Sequence[State]) -> None:
@@ -69,7 +67,6 @@ class Service:
 
     def settle(self, sight: Sight) -> str:
         """Close the write that an earlier tick left open; returns why it still is."""
-        self._declare_limits()
         if self.memory.intent is None or sight.report is None:
             return ""
         now_s, stale_s = self.clock(), self.config.limits.stale_s
@@ -184,9 +181,9 @@ class Service:
     def _condemned(self) -> tuple[Intent, ...]:
         """The writes that a rollback has yet to undo: all under watch, for any may be the one."""
         mandate, now_s = self.board.mandate, self.clock()
-        if mandate.barred(self.name, now_s, now_s):
-            return ()
         until_s = mandate.condemned_s(self.name)
+        if until_s == -math.inf or mandate.barred(self.name, now_s, now_s):
+            return ()
         return self.memory.written(until_s - self.config.limits.verify_s, until_s)
 
     def _undo(self, tick: TickRecord, sight: Sight, writes: Sequence[Intent]) -> TickRecord:
@@ -205,19 +202,12 @@ class Service:
         outcome = Outcome.APPLIED if intent else Outcome.UNCHANGED
         return replace(tick, intent=intent, outcome=outcome)
 
-    def _declare_limits(self) -> None:
-        """Journal the limits that verdicts are made with from now on: a replay needs them."""
-        limits = self.config.limits
-        if limits != self._declared:
-            recalled = self._declared is None
-            write_limits(self.journal, limits, self.clock(), recalled=recalled)
-            self._declared = limits
-
     def _judge(
         self, sight: Sight, proposal: Proposal, rule: tuple[Want, ...], purse: Purse
     ) -> Verdict:
         limits, history = self.config.limits, self.memory.history
-        return judge(proposal, rule, sight.state, limits, history, self.clock(), purse)
+        known = self.memory.known(sight.state)
+        return judge(proposal, rule, sight.state, limits, history, self.clock(), purse, known)
 
     def _permit(
         self, tick: TickRecord, report: StageReport, proposal: Proposal, wished: tuple[Want, ...]

@@ -18,11 +18,13 @@ def judge(
     history: History,
     now_s: float,
     purse: Purse = BOTTOMLESS,
+    known: History | None = None,
 ) -> Verdict:
     """The allowed decision, and a reason for every change made to the proposal.
 
     ``baseline`` is what a plain rule wants from the last valid readings; ``history`` is the
-    memory of the ticks before this one; ``purse`` is what the other services leave to this one.
+    memory of the ticks before this one; ``purse`` is what the other services leave to this one;
+    ``known`` is ``history.with_state(state)``, where the caller has it already.
     Pure: the same arguments give the same verdict, and a verdict, judged again in the place of
     its proposal, stays as it is, unless it then has to wait for other services.
 
@@ -46,11 +48,12 @@ def judge(
     refused = tuple(refusals(state, limits, history, now_s))
     if refused:
         return Verdict(limits.service, now_s, (), refused)
-    known = history.with_state(state)
+    known = known or history.with_state(state)
     wish = choose(proposal, baseline, state, limits, known, now_s)
     verdict = _limited(wish, state, limits, known, now_s)
     crowd = purse.crowd(limits.service)
-    if crowd and wish.is_policys:
+    # What is left of the wish may be nothing: then there is nothing to wait with.
+    if crowd and wish.is_policys and verdict.backends != present(state):
         nothing = Wish(present(state), in_doubt=False, reasons=())
         must = _limited(nothing, state, limits, known, now_s)
         verdict = waiting(verdict, must, crowd)

@@ -20,6 +20,9 @@ class Mode(StrEnum):
     GUARDED = "guarded"
 
 
+RUNGS = tuple(Mode)
+
+
 class Change(StrEnum):
     """The three things that can be done to a service."""
 
@@ -65,13 +68,12 @@ def authority(mode: Mode, change: Change) -> Authority:
 
 def lower(mode: Mode, *others: Mode) -> Mode:
     """The one of all these that trusts least."""
-    return min((mode, *others), key=list(Mode).index)
+    return min((mode, *others), key=RUNGS.index)
 
 
 def rung_below(mode: Mode) -> Mode:
     """One rung down; there is nothing below shadow."""
-    rungs = list(Mode)
-    return rungs[max(0, rungs.index(mode) - 1)]
+    return RUNGS[max(0, RUNGS.index(mode) - 1)]
 
 
 def split(current: tuple[Want, ...], verdict: Verdict, mode: Mode) -> Gate:

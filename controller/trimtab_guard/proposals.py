@@ -6,7 +6,6 @@ whole proposal counts as not made.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from trimtab_guard.model import Proposal, Reason, Want
@@ -43,7 +42,8 @@ def _bad_numbers(want: Want) -> Iterator[Reason]:
 
 def miscounted(given: Iterable[str], due: Iterable[str]) -> Iterator[tuple[str, int, int]]:
     """(name, times given, times due) of every name that is missing, unknown or repeated."""
-    found, expected = Counter(given), Counter(due)
-    for name in sorted(found | expected):
-        if found[name] != expected[name]:
-            yield name, found[name], expected[name]
+    found, expected = list(given), list(due)
+    for name in sorted({*found, *expected}):
+        counts = found.count(name), expected.count(name)
+        if counts[0] != counts[1]:
+            yield name, *counts

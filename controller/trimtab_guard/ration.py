@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from trimtab_guard.limits import LONGEST_WINDOW_S, ClusterLimits, Limits
-from trimtab_guard.model import Reason, State, Verdict
+from trimtab_guard.model import Reason, State, Verdict, Want
 from trimtab_guard.modes import SAME_SHARE
 from trimtab_guard.reasons import Code
 
@@ -96,8 +96,9 @@ def paid(verdict: Verdict, state: State, limits: Limits, purse: Purse) -> Verdic
         allowed = min(want.replicas, now.wanted + bought)
         if allowed != want.replicas:
             reasons.append(Reason(Code.BUDGET, want.name, want.replicas, allowed))
-        wants.append(replace(want, replicas=allowed))
-    return replace(verdict, backends=tuple(wants), reasons=(*verdict.reasons, *reasons))
+        wants.append(Want(want.name, allowed, want.weight))
+    told = (*verdict.reasons, *reasons)
+    return Verdict(verdict.service, verdict.time_s, tuple(wants), told)
 
 
 def _bought(growth: int, price: float, left: float) -> int:

@@ -122,10 +122,9 @@ def limited(
     reasons: list[Reason] = []
     for code, limit in LIMITS:
         allowed = limit(shares, at)
-        changes = zip(state.backends, shares, allowed, strict=True)
-        reasons += [
-            Reason(code, b.name, before, after) for b, before, after in changes if before != after
-        ]
+        if allowed != shares:
+            changes = zip(state.backends, shares, allowed, strict=True)
+            reasons += [Reason(code, b.name, old, new) for b, old, new in changes if old != new]
         shares = allowed
     return shares, tuple(reasons)
 
@@ -136,7 +135,7 @@ def _sight(wish: Wish, state: State, limits: Limits, history: History, now_s: fl
     base = carried(_base(tuple(backend.weight for backend in state.backends), able), most)
     since_s = now_s - limits.weight_interval_s
     spans = [
-        (share, history.shares.get(backend.name, Band(share)).with_level(now_s, share))
+        (share, *history.shares.get(backend.name, Band(share)).span(since_s, share))
         for share, backend in zip(base, state.backends, strict=True)
     ]
     step = 1.0 if wish.at_once else limits.weight_step
@@ -145,8 +144,8 @@ def _sight(wish: Wish, state: State, limits: Limits, history: History, now_s: fl
         able=able,
         most=most,
         base=base,
-        lowest=tuple(min(share, band.highest(since_s) - step) for share, band in spans),
-        highest=tuple(max(share, band.lowest(since_s) + step) for share, band in spans),
+        lowest=tuple(min(share, highest - step) for share, _, highest in spans),
+        highest=tuple(max(share, lowest + step) for share, lowest, _ in spans),
     )
 
 

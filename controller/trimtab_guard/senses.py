@@ -80,18 +80,17 @@ def learn(known: Mapping[str, Known], state: State) -> dict[str, Known]:
     Times of a clock that has been set back are cut to the state's time, and what is older
     than the longest window is forgotten.
     """
+    now_s = state.time_s
     learned = {
-        name: old._replace(
-            time_s=min(old.time_s, state.time_s), moved_s=min(old.moved_s, state.time_s)
-        )
+        name: Known(old.value, min(old.time_s, now_s), min(old.moved_s, now_s), old.equal)
         for name, old in known.items()
-        if old.time_s >= state.time_s - LONGEST_WINDOW_S
+        if old.time_s >= now_s - LONGEST_WINDOW_S
     }
     for signal in signals(state):
         value, time_s = signal.reading
         old = learned.get(signal.name, Known(math.nan, 0.0, 0.0, 0))
-        if possible(value, signal.most) and old.time_s <= time_s <= state.time_s + SKEW_S:
-            learned[signal.name] = _after(old, value, min(time_s, state.time_s))
+        if possible(value, signal.most) and old.time_s <= time_s <= now_s + SKEW_S:
+            learned[signal.name] = _after(old, value, min(time_s, now_s))
     return learned
 
 
@@ -99,7 +98,7 @@ def _after(old: Known, value: float, time_s: float) -> Known:
     if value != old.value:
         return Known(value, time_s, time_s, 1)
     is_new = time_s > old.time_s
-    return old._replace(time_s=time_s, equal=old.equal + is_new)
+    return Known(value, time_s, old.moved_s, old.equal + is_new)
 
 
 def frozen(name: str, known: Mapping[str, Known]) -> bool:

@@ -5,10 +5,22 @@ Points are ``(time_s, value)`` in order of time. Values are frozen; every change
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 Point = tuple[float, float]
+
+
+def _first(points: tuple[Point, ...], since_s: float) -> int:
+    """Where the points at or after ``since_s`` begin."""
+    return bisect_left(points, (since_s,))
+
+
+def _by(points: tuple[Point, ...], now_s: float) -> tuple[Point, ...]:
+    """The points, of which those of a later clock happened by ``now_s``."""
+    later = _first(points, now_s)
+    return (*points[:later], *((now_s, value) for _, value in points[later:]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +35,10 @@ class Peaks:
 
     def with_value(self, time_s: float, value: float) -> Peaks:
         """``value`` was seen at ``time_s``, no earlier than the last point."""
-        taller = tuple(point for point in self.points if point[1] > value)
-        return Peaks((*taller, (time_s, value)))
+        taller = len(self.points)
+        while taller and not self.points[taller - 1][1] > value:
+            taller -= 1
+        return Peaks((*self.points[:taller], (time_s, value)))
 
     @property
     def last_s(self) -> float:
@@ -33,12 +47,12 @@ class Peaks:
 
     def highest(self, since_s: float, default: float = 0.0) -> float:
         """The highest value at or after ``since_s``, ``default`` when there is none."""
-        return max((value for time_s, value in self.points if time_s >= since_s), default=default)
+        first = _first(self.points, since_s)
+        return self.points[first][1] if first < len(self.points) else default
 
     def between(self, oldest_s: float, now_s: float) -> Peaks:
         """Without points older than ``oldest_s``; those of a later clock happened by ``now_s``."""
-        recent = (point for point in self.points if point[0] >= oldest_s)
-        return Peaks(tuple((min(time_s, now_s), value) for time_s, value in recent))
+        return Peaks(_by(self.points[_first(self.points, oldest_s) :], now_s))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +83,11 @@ class Band:
     def highest(self, since_s: float) -> float:
         """The highest level in force at or after ``since_s``."""
         return self.highs.highest(since_s, self.level)
+
+    def span(self, since_s: float, level: float) -> tuple[float, float]:
+        """Its lowest and highest level at or after ``since_s``, were it at ``level`` now."""
+        levels = (level, self.level)
+        return min(*levels, self.lowest(since_s)), max(*levels, self.highest(since_s))
 
     def between(self, oldest_s: float, now_s: float) -> Band:
         """As `Peaks.between`."""
@@ -104,10 +123,8 @@ class Steps:
 
     def between(self, oldest_s: float, now_s: float) -> Steps:
         """What was in force from ``oldest_s`` on; a later clock's moves happened by ``now_s``."""
-        kept = self._in_force(oldest_s)
-        return Steps(tuple((min(time_s, now_s), level) for time_s, level in kept))
+        return Steps(_by(self._in_force(oldest_s), now_s))
 
     def _in_force(self, since_s: float) -> tuple[Point, ...]:
         """The points at or after ``since_s``, and the one before them that still held then."""
-        older = sum(time_s < since_s for time_s, _ in self.points)
-        return self.points[max(0, older - 1) :]
+        return self.points[max(0, _first(self.points, since_s) - 1) :]

@@ -96,9 +96,9 @@ class Verification:
         present = self._at(limits, now_s)
         if not present.time_s < sample.time_s <= now_s + SKEW_S or not _is_sound(sample):
             return present
-        gains = _gains(sample, limits)
+        gains = _gains(sample, limits) if present.watches else ()
         watches = tuple(watch.with_gains(sample.time_s, gains) for watch in present.watches)
-        return replace(present, time_s=min(sample.time_s, now_s), watches=watches)
+        return Verification(min(sample.time_s, now_s), watches, present.cooling_until_s)
 
     def regression(self, limits: Limits) -> Regression | None:
         """The oldest action that is found to have made things worse."""

@@ -6,11 +6,12 @@ import asyncio
 import os
 from asyncio import TaskGroup
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
 from trimtab_guard.authority import Epoch
-from trimtab_stage.ads import Ads
+from trimtab_stage.ads import Ads, NackError
 from trimtab_stage.config import StageConfig
 from trimtab_stage.fleet import Host, Phase, ReplicaSet
 from trimtab_stage.incumbent import Incumbent, metric_window_s, pod
@@ -110,10 +111,14 @@ class Cluster:
             backend.scale(self.wanted[name])
 
     async def publish(self) -> None:
-        """Make Envoy know what is now, in steps that lose no request; returns at its last ACK."""
+        """Make Envoy know what is now, in steps that lose no request; returns at its last ACK.
+
+        What it refuses, with all that should have followed, is offered again at the next change.
+        """
         async with self._publishing:
-            for step in steps(self.acked, self._snapshot()):
-                await self._push(step)
+            with suppress(NackError):
+                for step in steps(self.acked, self._snapshot()):
+                    await self._push(step)
 
     def _snapshot(self) -> Snapshot:
         endpoints = {name: backend.sockets for name, backend in self.backends.items()}

@@ -103,7 +103,7 @@ async def _set_health(alive: Any, *, serving: bool) -> None:
 
 
 async def _end_at_nack(ads: Ads, port: int) -> NoReturn:
-    """End the stage when Envoy refuses what it is told: what runs is not what we believe."""
+    """End the stage when Envoy refuses what it is told and has nothing else to go by."""
     kind, message = await ads.nacks.get()
     if kind == LDS:
         raise StageError(f"Envoy cannot listen on {HOST}:{port}; {OTHER_PORT} ({message})")

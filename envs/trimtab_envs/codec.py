@@ -19,7 +19,7 @@ from trimtab_envs.minutes import Bools, Floats
 from trimtab_envs.observation import FEATURES, Scene, encode
 from trimtab_envs.scarcity import Scarcity
 from trimtab_guard.model import Reading, State
-from trimtab_guard.senses import LARGEST, WHOLE_SHARE, possible
+from trimtab_guard.senses import LARGEST, WHOLE_SHARE
 from trimtab_sim.profile import Profiles
 from trimtab_sim.signals import Sensed, Wanted
 
@@ -159,38 +159,39 @@ def pack(states: Sequence[State], width: int) -> Sensed:
     A service's readings are as old as its oldest rate. What no service can have measured is
     missing, NaN: a memory that it got into would never lose it again.
     """
-
-    def backends(name: str) -> Floats:
-        rows = [[float(getattr(b, name)) for b in state.backends] for state in states]
-        return np.array([row + [0.0] * (width - len(row)) for row in rows])
-
-    def readings(name: str, most: float = LARGEST) -> Floats:
-        rows = [
-            [_believed(getattr(b, name), state.time_s, most) for b in state.backends]
-            for state in states
-        ]
-        return np.array([row + [0.0] * (width - len(row)) for row in rows])
-
-    oldest = [min(b.rate_rps.time_s for b in state.backends) for state in states]
+    backends = [backend for state in states for backend in state.backends]
+    counts = np.array([len(state.backends) for state in states])
+    present = np.arange(width) < counts[:, None]
     time_s = np.array([state.time_s for state in states])
+    backend_time_s = np.repeat(time_s, counts)
+
+    def spread(values: Sequence[float] | Floats, elsewhere: float = 0.0) -> Floats:
+        array = np.full(present.shape, elsewhere)
+        array[present] = values
+        return array
+
+    def readings(of: Sequence[Reading], most: float = LARGEST) -> Floats:
+        return spread(_believed(of, backend_time_s, most))
+
+    measured_s = spread([backend.rate_rps.time_s for backend in backends], math.inf)
     return Sensed(
         time_s=time_s,
-        age_s=time_s - np.array(oldest),
-        miss_share=np.array(
-            [_believed(state.miss_share, state.time_s, WHOLE_SHARE) for state in states]
-        ),
-        rate_rps=readings("rate_rps"),
-        in_flight=readings("in_flight"),
-        error_share=readings("error_share", WHOLE_SHARE),
-        wanted=backends("wanted"),
-        starting=backends("starting"),
-        ready=backends("ready"),
-        draining=backends("draining"),
-        weight=backends("weight"),
+        age_s=time_s - measured_s.min(1),
+        miss_share=_believed([state.miss_share for state in states], time_s, WHOLE_SHARE),
+        rate_rps=readings([backend.rate_rps for backend in backends]),
+        in_flight=readings([backend.in_flight for backend in backends]),
+        error_share=readings([backend.error_share for backend in backends], WHOLE_SHARE),
+        wanted=spread([backend.wanted for backend in backends]),
+        starting=spread([backend.starting for backend in backends]),
+        ready=spread([backend.ready for backend in backends]),
+        draining=spread([backend.draining for backend in backends]),
+        weight=spread([backend.weight for backend in backends]),
     )
 
 
-def _believed(reading: Reading, now_s: float, most: float = LARGEST) -> float:
-    """The reading's value, or NaN."""
-    timely = possible(abs(now_s - reading.time_s), LONGEST_AGE_S)
-    return reading.value if timely and possible(reading.value, most) else math.nan
+def _believed(readings: Sequence[Reading], now_s: Floats, most: float) -> Floats:
+    """The readings' values, or NaN; comparing with NaN is false."""
+    values = np.array([reading.value for reading in readings], dtype=np.float64)
+    age_s = np.abs(now_s - [reading.time_s for reading in readings])
+    believed = (age_s <= LONGEST_AGE_S) & (values >= 0.0) & (values <= most)
+    return np.where(believed, values, math.nan)

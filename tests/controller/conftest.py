@@ -13,12 +13,14 @@ from typing import Any
 import grpc
 import pytest
 
+from trimtab_controller.api import Controller
 from trimtab_controller.approvals import Approvals
 from trimtab_controller.board import Board, Status
 from trimtab_controller.config import ServiceConfig, load
 from trimtab_controller.daemon import newest_epoch
 from trimtab_controller.decide import Budgeted
 from trimtab_controller.journal import Journal
+from trimtab_controller.keda.scaler import ExternalScaler
 from trimtab_controller.loop import Loop
 from trimtab_controller.mandate import Mandate
 from trimtab_controller.memory import Memory, Recollection, recall
@@ -32,7 +34,14 @@ from trimtab_controller.protocols import (
     StageRefusedError,
     StageReport,
 )
+from trimtab_controller.recommend.ledger import Ledger
+from trimtab_controller.recommend.recommenders import Recommenders
+from trimtab_controller.recommend.subject import configured
+from trimtab_controller.security.entrance import Entrance
+from trimtab_controller.security.spec import SecuritySpec
 from trimtab_controller.sense import Eyes
+from trimtab_controller.sensors.pushed import PushedSensor
+from trimtab_controller.server import Server
 from trimtab_controller.service import Service
 from trimtab_guard.authority import NO_EPOCH, Epoch
 from trimtab_guard.model import Proposal, Reading, State, Want
@@ -45,6 +54,7 @@ from trimtab_stage.spec import Ask, InvalidAskError, Spec
 DEMO = str(files("trimtab_controller") / "demo.yaml")
 PATIENCE_S = 30.0
 START_S = 1_800_000_000.0
+OPEN = SecuritySpec()
 YAML = """\
 speed: 60
 tick_s: 1
@@ -231,14 +241,42 @@ class World:
         for _ in range(times):
             self.clock.now_s += 1.0
             self.loop.tick()
-        return self.board.wait(-1, 0)[1][0]
+        return self.board.latest()[1][0]
 
     def want(self, a: int = 1, b: int = 1, share_a: float = 0.5) -> None:
         self.policy.wants = (Want("a", a, share_a), Want("b", b, 1 - share_a))
 
+    def serve(self, address: str, security: SecuritySpec = OPEN) -> Served:
+        return Served(self, address, security)
+
     @property
     def floors(self) -> tuple[int, int]:
         return self.stage.spec.floors["a"], self.stage.spec.floors["b"]
+
+
+class Served:
+    """A world's API at an address, for those whom ``security`` lets in."""
+
+    def __init__(self, world: World, address: str, security: SecuritySpec) -> None:
+        self.ledger = Ledger(world.journal, world.clock)
+        self.recommenders = Recommenders(
+            configured(world.config),
+            lambda _: Budgeted(world.policy, 0.2),
+            self.ledger,
+            world.clock,
+        )
+        sensor = world.sensor
+        self.pushed = {"web": sensor} if isinstance(sensor, PushedSensor) else {}
+        controller = Controller(world.board, self.recommenders, self.pushed, world.clock)
+        service_of = world.approvals.service_of
+        self.entrance = Entrance(security, service_of, world.journal, world.clock)
+        scaler = ExternalScaler(world.board, world.clock)
+        self.server = Server(controller, scaler, address, self.entrance)
+
+    def close(self) -> None:
+        self.server.close()
+        self.entrance.close()
+        self.ledger.close()
 
 
 @pytest.fixture

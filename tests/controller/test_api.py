@@ -12,15 +12,17 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.descriptor_pool import DescriptorPool
+from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
+from grpc_status import rpc_status
 
-from trimtab_controller.api import WATCHERS, Controller
-from trimtab_controller.decide import Budgeted
-from trimtab_controller.recommend import NO_HISTORY, Recommender
-from trimtab_controller.server import SERVICE, AddressError, Server, check_address
+from trimtab_controller import api
+from trimtab_controller.security.addresses import AddressError, check_address
+from trimtab_controller.security.spec import SecuritySpec
+from trimtab_controller.server import SERVICE
 from trimtab_guard.modes import Mode
 from trimtab_proto.v1 import controller_pb2 as pb
 from trimtab_proto.v1 import controller_pb2_grpc
@@ -35,10 +37,7 @@ class Client:
 
     def __init__(self, world: World, address: str) -> None:
         self.world = world
-        policy = Budgeted(world.policy, 0.2)
-        recommender = Recommender(world.config.services[0], policy, world.journal, world.clock)
-        controller = Controller(world.board, {"web": recommender}, world.clock)
-        self.server = Server(controller, address)
+        self.served = world.serve(address)
         self.channel = grpc.insecure_channel(address)
         self.stub = controller_pb2_grpc.ControllerStub(self.channel)
 
@@ -47,7 +46,7 @@ class Client:
 
     def close(self) -> None:
         self.channel.close()
-        self.server.close()
+        self.served.close()
 
 
 @pytest.fixture
@@ -71,38 +70,23 @@ def report(**changes: Any) -> pb.RecommendRequest:
 
 def test_recommend_decides_and_changes_nothing(client: Client) -> None:
     client.world.want(a=9, b=1)
-    reply = client.call("Recommend", report())
+    reply = client.call("Recommend", report(caller="hpa"))
     assert [d.replicas for d in reply.proposal] == [9, 1]
     assert [d.replicas for d in reply.decision] == [6, 2]
     assert {reason.code for reason in reply.reasons} == {"RATE_UP", "NO_HISTORY"}
-    assert reply.why == f"because; {NO_HISTORY}"
+    assert reply.why.startswith("because; no scale-down before a full window has been reported")
+    assert (reply.trust, reply.service, reply.policy) == (pb.TRUST_UP, "web", "fixed")
     assert client.world.stage.calls == 0
-    assert client.world.journal.last("recommend").body["verdict"]
-
-
-def test_recommend_lets_go_once_a_window_has_been_reported(client: Client) -> None:
-    client.world.want(a=1, b=1)
-    for _ in range(9):
-        client.world.clock.now_s += 1.0
-        reply = client.call("Recommend", report())
-    assert [d.replicas for d in reply.decision] == [1, 1]
-    assert reply.why == "because"
-
-
-def test_missing_readings_are_missing_and_not_zero(client: Client) -> None:
-    request = report()
-    request.backends[0].ClearField("rate_rps")
-    client.world.want(a=9, b=9)
-    reply = client.call("Recommend", request)
-    assert [d.replicas for d in reply.decision] == [2, 2]
-    assert math.isnan(client.world.policy.seen[-1].backends[0].rate_rps.value)
+    client.served.ledger.close()
+    (answer,) = client.world.journal.last("recommend").body["answers"]
+    assert answer.keys() == {"caller", "state", "proposal", "verdict"}
 
 
 @pytest.mark.parametrize(
     ("request_", "code", "message"),
     [
         (report(service=""), Code.INVALID_ARGUMENT, "service: is missing"),
-        (report(service="api"), Code.NOT_FOUND, "'api' is not in the configuration: it has web"),
+        (report(service="api"), Code.NOT_FOUND, "'api': the configuration has web"),
         (report(b_name="c"), Code.INVALID_ARGUMENT, "backends: must name each of a, b once"),
         (report(b_name="a"), Code.INVALID_ARGUMENT, "backends: must name each of a, b once"),
         (report(b_rate_rps=-1.0), Code.INVALID_ARGUMENT, "backends[b].rate_rps: -1 must be"),
@@ -121,6 +105,15 @@ def test_what_recommend_refuses(
         client.call("Recommend", request_)
     assert refused.value.code() is code
     assert message in refused.value.details()
+
+
+def test_a_refusal_names_its_field_for_programs(client: Client) -> None:
+    with pytest.raises(grpc.RpcError) as refused:
+        client.call("Recommend", report(b_rate_rps=-1.0))
+    info, bad = rpc_status.from_call(refused.value).details
+    assert info.Is(error_details_pb2.ErrorInfo.DESCRIPTOR)
+    bad.Unpack(request := error_details_pb2.BadRequest())
+    assert [violation.field for violation in request.field_violations] == ["backends[b].rate_rps"]
 
 
 def test_recommend_without_a_policy(client: Client) -> None:
@@ -154,12 +147,18 @@ def test_modes_stop_and_resume(client: Client) -> None:
     ("method", "request_", "code", "message"),
     [
         ("SetMode", mode(pb.MODE_GUARDED, who=""), Code.INVALID_ARGUMENT, "who: is missing"),
+        (
+            "SetMode",
+            mode(pb.MODE_ASSIST, who="trimtab"),
+            Code.INVALID_ARGUMENT,
+            "give another name",
+        ),
         ("SetMode", mode(pb.MODE_UNSPECIFIED), Code.INVALID_ARGUMENT, "mode: must be MODE_SHADOW"),
         ("SetMode", mode(99), Code.INVALID_ARGUMENT, "mode: must be MODE_SHADOW"),
-        ("SetMode", mode(pb.MODE_SHADOW, service="api"), Code.NOT_FOUND, "it has web"),
+        ("SetMode", mode(pb.MODE_SHADOW, service="api"), Code.NOT_FOUND, "has web"),
         ("SetMode", mode(pb.MODE_SHADOW, service=""), Code.INVALID_ARGUMENT, "service: is missing"),
         ("Renew", pb.RenewRequest(service="web"), Code.INVALID_ARGUMENT, "who: is missing"),
-        ("Renew", pb.RenewRequest(service="api", who="ann"), Code.NOT_FOUND, "it has web"),
+        ("Renew", pb.RenewRequest(service="api", who="ann"), Code.NOT_FOUND, "has web"),
         ("Resume", pb.ResumeRequest(), Code.INVALID_ARGUMENT, "who: is missing"),
         ("Approve", pb.ApproveRequest(id="1"), Code.INVALID_ARGUMENT, "who: is missing"),
         ("Approve", pb.ApproveRequest(id="9", who="ann"), Code.NOT_FOUND, "no envelope '9'"),
@@ -310,9 +309,12 @@ def test_what_is_shown_is_what_holds_now(client: Client) -> None:
     assert now() == (pb.MODE_SHADOW, False, 0)
 
 
-def test_too_many_watchers_and_an_unknown_service(client: Client) -> None:
+def test_too_many_watchers_and_an_unknown_service(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "WATCHERS", 20)
     watch = client.stub.WatchDecisions
-    streams = [watch(pb.WatchDecisionsRequest(), timeout=5.0) for _ in range(WATCHERS)]
+    streams = [watch(pb.WatchDecisionsRequest(), timeout=5.0) for _ in range(api.WATCHERS)]
     assert all(next(stream).service == "web" for stream in streams)
     for request, code in (
         (pb.WatchDecisionsRequest(), Code.RESOURCE_EXHAUSTED),
@@ -382,12 +384,12 @@ def test_health_and_reflection(client: Client) -> None:
 )
 def test_addresses_that_are_refused(address: str, message: str) -> None:
     with pytest.raises(AddressError, match=message):
-        check_address(address)
+        check_address(address, SecuritySpec())
 
 
 def test_an_address_in_use(client: Client, tmp_path: Path) -> None:
     with pytest.raises(AddressError, match="in use"):
-        check_address(f"unix:{tmp_path}/api.sock")
+        check_address(f"unix:{tmp_path}/api.sock", SecuritySpec())
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()

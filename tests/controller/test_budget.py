@@ -50,7 +50,7 @@ def together(new_world: MakeWorld, limits: str, *more: str) -> World:
 def ticks(world: World, times: int = 1) -> dict[str, TickRecord]:
     """What each service's last tick was."""
     world.tick(times)
-    return {status.tick.service: status.tick for status in world.board.wait(-1, 0)[1]}
+    return {status.tick.service: status.tick for status in world.board.latest()[1]}
 
 
 def grown(world: World) -> dict[str, int]:

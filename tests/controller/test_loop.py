@@ -295,7 +295,7 @@ def test_one_service_does_not_wait_for_another(world: World) -> None:
     world.want(a=4)
     api.down = True
     world.loop.tick()
-    statuses = {status.tick.service: status.tick for status in world.board.wait(-1, 0)[1]}
+    statuses = {status.tick.service: status.tick for status in world.board.latest()[1]}
     assert statuses["web"].outcome is Outcome.APPLIED
     assert (statuses["api"].outcome, statuses["api"].state) == (Outcome.HELD, None)
     api.down = False

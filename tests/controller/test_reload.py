@@ -12,8 +12,12 @@ from click.testing import CliRunner
 
 from trimtab_controller.cli import main
 from trimtab_controller.journal import JournalError
-from trimtab_controller.recommend import Recommender
+from trimtab_controller.recommend.ledger import Ledger
+from trimtab_controller.recommend.recommenders import Recommenders
+from trimtab_controller.recommend.subject import configured
 from trimtab_controller.reload import Reloader
+from trimtab_controller.security.entrance import Entrance
+from trimtab_controller.security.spec import SecuritySpec
 from trimtab_guard.modes import Mode
 
 World = Any  # the class in conftest.py, which cannot be imported from here
@@ -26,15 +30,16 @@ class Reloading:
     def __init__(self, world: World) -> None:
         self.world = world
         self.file: Path = world.folder / "trimtab.yaml"
-        web = world.config.services[0]
-        self.recommender = Recommender(web, world.policy, world.journal, world.clock)
-        recommenders = {"web": self.recommender}
+        ledger = Ledger(world.journal, world.clock)
+        subjects = configured(world.config)
+        self.recommenders = Recommenders(subjects, lambda _: world.policy, ledger, world.clock)
         self.reloader = Reloader(
             self.file,
             world.config,
             world.board,
             world.services,
-            recommenders,
+            self.recommenders,
+            Entrance(SecuritySpec(), lambda _: "", world.journal, world.clock),
             world.journal,
             world.clock,
         )
@@ -62,7 +67,7 @@ def test_limits_hold_from_the_next_tick_on(reloading: Reloading) -> None:
     world.want(a=9, b=1)
     world.tick()
     assert world.floors == (3, 2)
-    assert reloading.recommender.config.limits.backends[0].max_replicas == 3
+    assert reloading.recommenders.subjects["web"].limits.backends[0].max_replicas == 3
 
 
 def test_the_limits_of_all_services_follow(reloading: Reloading) -> None:
@@ -101,6 +106,12 @@ ZONE = "ceiling: guarded\n    schedule: {zone: Mars/Base}"
         pytest.param("{name: b,", "{name: c,", "it changes web.backends;", id="backend"),
         pytest.param("{name: b,", "{name: b, price: 2,", "it changes web.backends;", id="price"),
         pytest.param("miss_price: 50", "miss_price: 60", "changes web.miss_price;", id="lambda"),
+        pytest.param(
+            "speed: 60",
+            "security: {tokens: t}\nspeed: 60",
+            "whether callers must say who",
+            id="tokens",
+        ),
         pytest.param("latency_s: 0.3", "latency_s: 0.4", "it changes web.slo;", id="slo"),
     ],
 )

@@ -33,11 +33,12 @@ FIRST_S = NOW_S - 25.0
 
 
 def aged(location: str) -> str:
-    """A mode, then twenty-four recommendations a second apart, the last one just now."""
+    """A mode, then twenty-four records that mean nothing later, a second apart until just now."""
     with Journal.open(location) as journal:
         journal.append("mode", mode("guarded", "ann"), FIRST_S)
         for number in range(1, 25):
-            journal.append("recommend", {"n": number}, FIRST_S + number)
+            kind = ("recommend", "denied")[number % 2]
+            journal.append(kind, {"n": number}, FIRST_S + number)
     return location
 
 

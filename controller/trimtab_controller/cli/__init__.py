@@ -32,6 +32,7 @@ class LazyGroup(click.Group):
     context_settings={"help_option_names": ["-h", "--help"]},
     lazy={
         "up": "trimtab_controller.cli.up:up",
+        "daemon": "trimtab_controller.daemon:main",
         "status": "trimtab_controller.cli.watching:status",
         "watch": "trimtab_controller.cli.watching:watch",
         "mode": "trimtab_controller.cli.control:mode",
@@ -43,6 +44,7 @@ class LazyGroup(click.Group):
         "approve": "trimtab_controller.cli.approvals:approve",
         "reject": "trimtab_controller.cli.approvals:reject",
         "revoke": "trimtab_controller.cli.approvals:revoke",
+        "token": "trimtab_controller.cli.token:token",
         "limits": "trimtab_controller.cli.limits:limits",
         "journal": "trimtab_controller.cli.journal:journal",
         "stage": "trimtab_controller.cli.stage:stage",

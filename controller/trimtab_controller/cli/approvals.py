@@ -6,8 +6,9 @@ import click
 
 from trimtab_controller.cli.connection import (
     DEADLINE_S,
-    address_option,
+    Daemon,
     controller,
+    daemon_options,
     who_option,
     why_option,
 )
@@ -16,10 +17,10 @@ from trimtab_proto.v1 import controller_pb2
 
 
 @click.command()
-@address_option
-def pending(address: str | None) -> None:
+@daemon_options
+def pending(daemon: Daemon) -> None:
     """List what waits for an approval, and what was granted."""
-    with controller(address) as stub:
+    with controller(daemon) as stub:
         reply = stub.ListPending(controller_pb2.ListPendingRequest(), timeout=DEADLINE_S)
     for envelope in reply.pending:
         click.echo(f"{envelope.id}  {asked(envelope)}")
@@ -35,13 +36,13 @@ def pending(address: str | None) -> None:
 @click.argument("envelopes", metavar="ID...", nargs=-1, required=True)
 @who_option
 @why_option
-@address_option
-def approve(envelopes: tuple[str, ...], who: str, why: str, address: str | None) -> None:
+@daemon_options
+def approve(envelopes: tuple[str, ...], who: str, why: str, daemon: Daemon) -> None:
     """Grant each envelope ID.
 
     trimtab may then act within its bounds, until the grant ends.
     """
-    with controller(address) as stub:
+    with controller(daemon) as stub:
         for envelope in envelopes:
             request = controller_pb2.ApproveRequest(id=envelope, who=who, why=why)
             granted = stub.Approve(request, timeout=DEADLINE_S).envelope
@@ -52,10 +53,10 @@ def approve(envelopes: tuple[str, ...], who: str, why: str, address: str | None)
 @click.argument("envelopes", metavar="ID...", nargs=-1, required=True)
 @who_option
 @why_option
-@address_option
-def reject(envelopes: tuple[str, ...], who: str, why: str, address: str | None) -> None:
+@daemon_options
+def reject(envelopes: tuple[str, ...], who: str, why: str, daemon: Daemon) -> None:
     """Refuse each envelope ID."""
-    with controller(address) as stub:
+    with controller(daemon) as stub:
         for envelope in envelopes:
             request = controller_pb2.RejectRequest(id=envelope, who=who, why=why)
             stub.Reject(request, timeout=DEADLINE_S)
@@ -66,10 +67,10 @@ def reject(envelopes: tuple[str, ...], who: str, why: str, address: str | None) 
 @click.argument("envelopes", metavar="ID...", nargs=-1, required=True)
 @who_option
 @why_option
-@address_option
-def revoke(envelopes: tuple[str, ...], who: str, why: str, address: str | None) -> None:
+@daemon_options
+def revoke(envelopes: tuple[str, ...], who: str, why: str, daemon: Daemon) -> None:
     """Take back each granted envelope ID."""
-    with controller(address) as stub:
+    with controller(daemon) as stub:
         for envelope in envelopes:
             request = controller_pb2.RevokeRequest(id=envelope, who=who, why=why)
             stub.Revoke(request, timeout=DEADLINE_S)

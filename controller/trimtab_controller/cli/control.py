@@ -6,8 +6,9 @@ import click
 
 from trimtab_controller.cli.connection import (
     DEADLINE_S,
-    address_option,
+    Daemon,
     controller,
+    daemon_options,
     who_option,
     why_option,
 )
@@ -23,15 +24,15 @@ ABORT_DEADLINE_S = 15.0
 @click.argument("service")
 @click.argument("mode", type=click.Choice([mode.value for mode in Mode]))
 @who_option
-@address_option
-def mode(service: str, mode: str, who: str, address: str | None) -> None:
+@daemon_options
+def mode(service: str, mode: str, who: str, daemon: Daemon) -> None:
     """Set how far SERVICE is trusted to trimtab.
 
     shadow: it only recommends. approve: a human grants each change. assist: it adds capacity on
     its own, the rest it asks. guarded: it acts both ways, inside the limits.
     """
     wanted = f"MODE_{mode.upper()}"
-    with controller(address) as stub:
+    with controller(daemon) as stub:
         reply = stub.SetMode(
             controller_pb2.SetModeRequest(service=service, mode=wanted, who=who),
             timeout=DEADLINE_S,
@@ -43,13 +44,13 @@ def mode(service: str, mode: str, who: str, address: str | None) -> None:
 @click.command()
 @click.argument("service")
 @who_option
-@address_option
-def renew(service: str, who: str, address: str | None) -> None:
+@daemon_options
+def renew(service: str, who: str, daemon: Daemon) -> None:
     """Let trimtab go on with SERVICE for another lease.
 
     When a lease ends, the service falls to approve.
     """
-    with controller(address) as stub:
+    with controller(daemon) as stub:
         request = controller_pb2.RenewRequest(service=service, who=who)
         reply = stub.Renew(request, timeout=DEADLINE_S)
     click.echo(f"{service}: the lease holds until {clock_time(reply.lease_until_s)}")
@@ -58,13 +59,13 @@ def renew(service: str, who: str, address: str | None) -> None:
 @click.command()
 @who_option
 @why_option
-@address_option
-def stop(who: str, why: str, address: str | None) -> None:
+@daemon_options
+def stop(who: str, why: str, daemon: Daemon) -> None:
     """Stop all writes at once.
 
     A restart does not undo it, only `trimtab resume` does.
     """
-    with controller(address) as stub:
+    with controller(daemon) as stub:
         stub.Stop(controller_pb2.StopRequest(who=who, why=why), timeout=DEADLINE_S)
     click.echo("stopped: nothing is written any more; undo with `trimtab resume`")
 
@@ -72,13 +73,13 @@ def stop(who: str, why: str, address: str | None) -> None:
 @click.command()
 @who_option
 @why_option
-@address_option
-def abort(who: str, why: str, address: str | None) -> None:
+@daemon_options
+def abort(who: str, why: str, daemon: Daemon) -> None:
     """Undo what trimtab changed in the last minute, then stop.
 
     Replicas come back to the most there were before or are now, the route to what it was.
     """
-    with controller(address) as stub:
+    with controller(daemon) as stub:
         request = controller_pb2.AbortRequest(who=who, why=why)
         reply = stub.Abort(request, timeout=ABORT_DEADLINE_S)
     if not reply.stopped:
@@ -90,9 +91,9 @@ def abort(who: str, why: str, address: str | None) -> None:
 
 @click.command()
 @who_option
-@address_option
-def resume(who: str, address: str | None) -> None:
+@daemon_options
+def resume(who: str, daemon: Daemon) -> None:
     """Undo `trimtab stop`; services come back in shadow."""
-    with controller(address) as stub:
+    with controller(daemon) as stub:
         stub.Resume(controller_pb2.ResumeRequest(who=who), timeout=DEADLINE_S)
     click.echo("nothing is stopped now; what was is in shadow until `trimtab mode SERVICE MODE`")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import click
 import grpc
 
-from trimtab_controller.cli.connection import address_option, controller
+from trimtab_controller.cli.connection import Daemon, controller, daemon_options
 from trimtab_controller.up.words import change, clock_time, mode_name, percent, reasons
 from trimtab_proto.v1 import controller_pb2, controller_pb2_grpc
 
@@ -15,10 +15,10 @@ STATUS_S = 2.0
 
 
 @click.command()
-@address_option
-def status(address: str | None) -> None:
+@daemon_options
+def status(daemon: Daemon) -> None:
     """Show every service as it is now."""
-    with controller(address) as stub:
+    with controller(daemon) as stub:
         ticks = list(_each_once(stub))
     for error in {tick.config_error for tick in ticks} - {""}:
         click.echo(f"not reloaded, the last good limits hold: {error}")
@@ -29,13 +29,13 @@ def status(address: str | None) -> None:
 
 @click.command()
 @click.argument("service", default="")
-@address_option
-def watch(service: str, address: str | None) -> None:
+@daemon_options
+def watch(service: str, daemon: Daemon) -> None:
     """Print a line per tick, until Ctrl-C.
 
     Of SERVICE, or of every service.
     """
-    with controller(address) as stub:
+    with controller(daemon) as stub:
         for tick in stub.WatchDecisions(controller_pb2.WatchDecisionsRequest(service=service)):
             click.echo(f"{clock_time(tick.time_s)}  {tick.service}  {_outcome(tick)}")
 

@@ -95,8 +95,8 @@ BUGS = (
     Bug(
         "every tick starts a new step of the route",
         "route",
-        "history.shares.get(backend.name, Band(share)).with_level(now_s, share)",
-        "Band(share)",
+        "history.shares.get(backend.name, Band(share)).span(since_s, share)",
+        "Band(share).span(since_s, share)",
     ),
     Bug(
         "every tick has the whole budget",

@@ -9,7 +9,13 @@ What the chain cannot show is that the whole was put back to an older copy: for 
 the head's hash, which `verify` returns, somewhere else.
 """
 
-from trimtab_controller.journal.chain import Entry, JournalBusyError, JournalError, Location
+from trimtab_controller.journal.chain import (
+    Entry,
+    JournalBusyError,
+    JournalError,
+    Location,
+    Record,
+)
 from trimtab_controller.journal.export import lines, whole_file
 from trimtab_controller.journal.store import is_url, read, reading
 from trimtab_controller.journal.verification import Verification, verify
@@ -21,6 +27,7 @@ __all__ = [
     "JournalBusyError",
     "JournalError",
     "Location",
+    "Record",
     "Verification",
     "is_url",
     "lines",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,10 @@ from typing import Any, NamedTuple, Protocol
 
 Location = Path | str
 """Where a journal is: a file, or ``postgresql://…``."""
+
+
+Record = tuple[str, Mapping[str, Any]]
+"""What is to be written: its kind and its body."""
 
 
 class JournalError(RuntimeError):
@@ -104,8 +108,8 @@ class Store(Protocol):
     def ends(self) -> tuple[Link, Link]:
         """The last record, and what the head says that it is."""
 
-    def add(self, row: Row, after: Link) -> None:
-        """Write ``row`` if the head is still ``after``; it is on the disk on return."""
+    def add(self, rows: Sequence[Row], after: Link) -> None:
+        """Write all ``rows`` or none, if the head is still ``after``; on the disk on return."""
 
     def prune(self, row: Row, after: Link, anchor: int) -> None:
         """As `add`, and nothing before the record with the number ``anchor`` is there any more.

@@ -7,7 +7,7 @@ import json
 import math
 import os
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -92,10 +92,10 @@ class FileStore:
             last = self._database.execute(_END).fetchone()
             return Link(*last) if last else GENESIS, _head(self._database)
 
-    def add(self, row: Row, after: Link) -> None:
-        """Write ``row`` if the head is still ``after``; it is on the disk on return."""
+    def add(self, rows: Sequence[Row], after: Link) -> None:
+        """Write all ``rows`` or none, if the head is still ``after``; on the disk on return."""
         with _explained(self.name), self._database:
-            self._add(row, after)
+            self._add(rows, after)
 
     def prune(self, row: Row, after: Link, anchor: int) -> None:
         """As `add`, and nothing before ``anchor`` is there any more: in one transaction.
@@ -103,17 +103,17 @@ class FileStore:
         The trigger that refuses deletes is away for as long as nobody else can see it.
         """
         with _explained(self.name), self._database:
-            self._add(row, after)
+            self._add([row], after)
             self._database.execute("DROP TRIGGER IF EXISTS entries_remain")
             self._database.execute("DELETE FROM entries WHERE seq < ?", (anchor,))
             self._database.execute(_REMAIN)
 
-    def _add(self, row: Row, after: Link) -> None:
+    def _add(self, rows: Sequence[Row], after: Link) -> None:
         self._database.execute("BEGIN IMMEDIATE")
         if _head(self._database) != after:
             raise JournalError(f"{self.name}: someone else wrote to it; restart the daemon")
-        self._database.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?)", row)
-        self._database.execute("UPDATE head SET seq = ?, hash = ?", row.link)
+        self._database.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?)", rows)
+        self._database.execute("UPDATE head SET seq = ?, hash = ?", rows[-1].link)
 
     def close(self) -> None:
         """Let another writer in."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 import socket
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from itertools import count
 from typing import Any
@@ -61,7 +61,9 @@ _ADD = """
     WITH moved AS (
         UPDATE trimtab.head SET seq = %s, hash = %s WHERE seq = %s AND hash = %s RETURNING seq
     )
-    INSERT INTO trimtab.entries SELECT seq, %s, %s, %s, %s FROM moved
+    INSERT INTO trimtab.entries SELECT added.* FROM moved, unnest(
+        %s::bigint[], %s::double precision[], %s::text[], %s::text[], %s::text[]
+    ) AS added
 """
 _ROWS = """
     SELECT seq, time_s, kind, body, hash FROM trimtab.entries
@@ -121,20 +123,21 @@ class PostgresStore:
             last = self._connection.execute(_END).fetchone()
             return Link(*last) if last else GENESIS, _head(self._connection)
 
-    def add(self, row: Row, after: Link) -> None:
-        """Write ``row`` if the head is still ``after``; it is on the server's disk on return."""
+    def add(self, rows: Sequence[Row], after: Link) -> None:
+        """Write all ``rows`` or none, if the head is still ``after``; on the server's disk then."""
         with _explained(self.name):
-            self._add(row, after)
+            self._add(rows, after)
 
     def prune(self, row: Row, after: Link, anchor: int) -> None:
         """As `add`, and nothing before ``anchor`` is there any more: in one transaction."""
         with _explained(self.name), self._connection.transaction():
-            self._add(row, after)
+            self._add([row], after)
             self._connection.execute(sql.SQL(_PRUNE).format(anchor))
 
-    def _add(self, row: Row, after: Link) -> None:
-        values = (*row.link, *after, *row[1:])
-        if self._connection.execute(_ADD, values).rowcount != 1:
+    def _add(self, rows: Sequence[Row], after: Link) -> None:
+        columns = map(list, zip(*rows, strict=True))
+        values = (*rows[-1].link, *after, *columns)
+        if self._connection.execute(_ADD, values).rowcount != len(rows):
             raise JournalError(f"{self.name}: someone else wrote to it; restart the daemon")
 
     def close(self) -> None:

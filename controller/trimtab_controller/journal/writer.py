@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,6 +13,7 @@ from trimtab_controller.journal.chain import (
     JournalError,
     Link,
     Location,
+    Record,
     Row,
     Store,
     canonical,
@@ -58,15 +59,20 @@ class Journal:
         ``ValueError`` when it is not plain, finite JSON. `JournalError` when it is not known to
         be written; only where a server was lost on the way, it may have been.
         """
-        return self._write(self._store.add, kind, body, time_s)
+        return self._write(self._store.add, [(kind, body)], time_s)
+
+    def append_all(self, records: Sequence[Record], time_s: float) -> None:
+        """Write records of one moment, all or none, with one sync; raises as `append`."""
+        if records:
+            self._write(self._store.add, records, time_s)
 
     def prune(self, checkpoint: Checkpoint, time_s: float) -> int:
         """Write ``checkpoint`` in the place of the records that it stands for, as `append` does."""
 
-        def prune(row: Row, after: Link) -> None:
-            self._store.prune(row, after, checkpoint.after.seq)
+        def prune(rows: Sequence[Row], after: Link) -> None:
+            self._store.prune(rows[0], after, checkpoint.after.seq)
 
-        return self._write(prune, KIND, checkpoint.body(), time_s)
+        return self._write(prune, [(KIND, checkpoint.body())], time_s)
 
     def entries(
         self, kinds: Collection[str] | None = None, since_s: float | None = None, after: int = 0
@@ -96,18 +102,22 @@ class Journal:
         self.close()
 
     def _write(
-        self, add: Callable[[Row, Link], None], kind: str, body: Mapping[str, Any], time_s: float
+        self,
+        add: Callable[[Sequence[Row], Link], None],
+        records: Sequence[Record],
+        time_s: float,
     ) -> int:
-        time_s, text = float(time_s), canonical(dict(body))
+        time_s = float(time_s)
         if not math.isfinite(time_s):
             raise ValueError(f"a journal record needs a finite time, and time_s is {time_s}")
+        texts = [(kind, canonical(dict(body))) for kind, body in records]
         with self._turn:
             end = self._settled()
-            row = Row(end.seq + 1, time_s, kind, text, digest(end.hash, time_s, kind, text))
-            self._doubtful = row.link
-            add(row, end)
-            self._end, self._doubtful = row.link, None
-            return row.seq
+            rows = list(_chained(end, time_s, texts))
+            self._doubtful = rows[-1].link
+            add(rows, end)
+            self._end, self._doubtful = rows[-1].link, None
+            return self._end.seq
 
     def _settled(self) -> Link:
         """Our last record; after a failure only the store knows whether it was written."""
@@ -117,6 +127,14 @@ class Journal:
                 raise JournalError(f"{self.name}: someone else wrote to it; restart the daemon")
             self._end, self._doubtful = end, None
         return self._end
+
+
+def _chained(end: Link, time_s: float, texts: Iterable[tuple[str, str]]) -> Iterator[Row]:
+    """The rows that follow ``end``, from their kinds and bodies."""
+    for kind, text in texts:
+        row = Row(end.seq + 1, time_s, kind, text, digest(end.hash, time_s, kind, text))
+        yield row
+        end = row.link
 
 
 def _sound_end(store: Store) -> Link:

@@ -14,14 +14,27 @@ class Mode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MODE_APPROVE: _ClassVar[Mode]
     MODE_ASSIST: _ClassVar[Mode]
     MODE_GUARDED: _ClassVar[Mode]
+
+class Trust(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    TRUST_UNSPECIFIED: _ClassVar[Trust]
+    TRUST_NONE: _ClassVar[Trust]
+    TRUST_HOLD: _ClassVar[Trust]
+    TRUST_UP: _ClassVar[Trust]
+    TRUST_FULL: _ClassVar[Trust]
 MODE_UNSPECIFIED: Mode
 MODE_SHADOW: Mode
 MODE_APPROVE: Mode
 MODE_ASSIST: Mode
 MODE_GUARDED: Mode
+TRUST_UNSPECIFIED: Trust
+TRUST_NONE: Trust
+TRUST_HOLD: Trust
+TRUST_UP: Trust
+TRUST_FULL: Trust
 
 class BackendReport(_message.Message):
-    __slots__ = ("name", "wanted", "starting", "ready", "draining", "weight", "rate_rps", "in_flight")
+    __slots__ = ("name", "wanted", "starting", "ready", "draining", "weight", "rate_rps", "in_flight", "error_share")
     NAME_FIELD_NUMBER: _ClassVar[int]
     WANTED_FIELD_NUMBER: _ClassVar[int]
     STARTING_FIELD_NUMBER: _ClassVar[int]
@@ -30,6 +43,7 @@ class BackendReport(_message.Message):
     WEIGHT_FIELD_NUMBER: _ClassVar[int]
     RATE_RPS_FIELD_NUMBER: _ClassVar[int]
     IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_SHARE_FIELD_NUMBER: _ClassVar[int]
     name: str
     wanted: int
     starting: int
@@ -38,23 +52,85 @@ class BackendReport(_message.Message):
     weight: float
     rate_rps: float
     in_flight: float
-    def __init__(self, name: _Optional[str] = ..., wanted: _Optional[int] = ..., starting: _Optional[int] = ..., ready: _Optional[int] = ..., draining: _Optional[int] = ..., weight: _Optional[float] = ..., rate_rps: _Optional[float] = ..., in_flight: _Optional[float] = ...) -> None: ...
+    error_share: float
+    def __init__(self, name: _Optional[str] = ..., wanted: _Optional[int] = ..., starting: _Optional[int] = ..., ready: _Optional[int] = ..., draining: _Optional[int] = ..., weight: _Optional[float] = ..., rate_rps: _Optional[float] = ..., in_flight: _Optional[float] = ..., error_share: _Optional[float] = ...) -> None: ...
 
 class RecommendRequest(_message.Message):
-    __slots__ = ("service", "time_s", "backends", "p50_ms", "p95_ms", "miss_share")
+    __slots__ = ("service", "time_s", "backends", "p50_ms", "p95_ms", "miss_share", "caller", "description", "rate_rps")
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     TIME_S_FIELD_NUMBER: _ClassVar[int]
     BACKENDS_FIELD_NUMBER: _ClassVar[int]
     P50_MS_FIELD_NUMBER: _ClassVar[int]
     P95_MS_FIELD_NUMBER: _ClassVar[int]
     MISS_SHARE_FIELD_NUMBER: _ClassVar[int]
+    CALLER_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    RATE_RPS_FIELD_NUMBER: _ClassVar[int]
     service: str
     time_s: float
     backends: _containers.RepeatedCompositeFieldContainer[BackendReport]
     p50_ms: float
     p95_ms: float
     miss_share: float
-    def __init__(self, service: _Optional[str] = ..., time_s: _Optional[float] = ..., backends: _Optional[_Iterable[_Union[BackendReport, _Mapping]]] = ..., p50_ms: _Optional[float] = ..., p95_ms: _Optional[float] = ..., miss_share: _Optional[float] = ...) -> None: ...
+    caller: str
+    description: ServiceDescription
+    rate_rps: float
+    def __init__(self, service: _Optional[str] = ..., time_s: _Optional[float] = ..., backends: _Optional[_Iterable[_Union[BackendReport, _Mapping]]] = ..., p50_ms: _Optional[float] = ..., p95_ms: _Optional[float] = ..., miss_share: _Optional[float] = ..., caller: _Optional[str] = ..., description: _Optional[_Union[ServiceDescription, _Mapping]] = ..., rate_rps: _Optional[float] = ...) -> None: ...
+
+class ServiceDescription(_message.Message):
+    __slots__ = ("slo", "miss_price", "tick_s", "backends", "timeout_s", "metric_lag_s", "limits")
+    class LimitsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    SLO_FIELD_NUMBER: _ClassVar[int]
+    MISS_PRICE_FIELD_NUMBER: _ClassVar[int]
+    TICK_S_FIELD_NUMBER: _ClassVar[int]
+    BACKENDS_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_S_FIELD_NUMBER: _ClassVar[int]
+    METRIC_LAG_S_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
+    slo: Slo
+    miss_price: float
+    tick_s: float
+    backends: _containers.RepeatedCompositeFieldContainer[BackendDescription]
+    timeout_s: float
+    metric_lag_s: float
+    limits: _containers.ScalarMap[str, float]
+    def __init__(self, slo: _Optional[_Union[Slo, _Mapping]] = ..., miss_price: _Optional[float] = ..., tick_s: _Optional[float] = ..., backends: _Optional[_Iterable[_Union[BackendDescription, _Mapping]]] = ..., timeout_s: _Optional[float] = ..., metric_lag_s: _Optional[float] = ..., limits: _Optional[_Mapping[str, float]] = ...) -> None: ...
+
+class Slo(_message.Message):
+    __slots__ = ("latency_s", "share")
+    LATENCY_S_FIELD_NUMBER: _ClassVar[int]
+    SHARE_FIELD_NUMBER: _ClassVar[int]
+    latency_s: float
+    share: float
+    def __init__(self, latency_s: _Optional[float] = ..., share: _Optional[float] = ...) -> None: ...
+
+class BackendDescription(_message.Message):
+    __slots__ = ("name", "concurrency", "service_time_s", "service_scv", "startup_mean_s", "startup_cv", "price", "min_replicas", "max_replicas")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CONCURRENCY_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_TIME_S_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_SCV_FIELD_NUMBER: _ClassVar[int]
+    STARTUP_MEAN_S_FIELD_NUMBER: _ClassVar[int]
+    STARTUP_CV_FIELD_NUMBER: _ClassVar[int]
+    PRICE_FIELD_NUMBER: _ClassVar[int]
+    MIN_REPLICAS_FIELD_NUMBER: _ClassVar[int]
+    MAX_REPLICAS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    concurrency: int
+    service_time_s: float
+    service_scv: float
+    startup_mean_s: float
+    startup_cv: float
+    price: float
+    min_replicas: int
+    max_replicas: int
+    def __init__(self, name: _Optional[str] = ..., concurrency: _Optional[int] = ..., service_time_s: _Optional[float] = ..., service_scv: _Optional[float] = ..., startup_mean_s: _Optional[float] = ..., startup_cv: _Optional[float] = ..., price: _Optional[float] = ..., min_replicas: _Optional[int] = ..., max_replicas: _Optional[int] = ...) -> None: ...
 
 class BackendDecision(_message.Message):
     __slots__ = ("name", "replicas", "weight")
@@ -79,20 +155,70 @@ class GuardReason(_message.Message):
     def __init__(self, code: _Optional[str] = ..., backend: _Optional[str] = ..., before: _Optional[float] = ..., after: _Optional[float] = ...) -> None: ...
 
 class RecommendReply(_message.Message):
-    __slots__ = ("service", "policy", "decision", "proposal", "reasons", "why")
+    __slots__ = ("service", "policy", "decision", "proposal", "reasons", "why", "time_s", "missing", "estimated", "trust", "memory_s", "window_s", "next_s")
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
     DECISION_FIELD_NUMBER: _ClassVar[int]
     PROPOSAL_FIELD_NUMBER: _ClassVar[int]
     REASONS_FIELD_NUMBER: _ClassVar[int]
     WHY_FIELD_NUMBER: _ClassVar[int]
+    TIME_S_FIELD_NUMBER: _ClassVar[int]
+    MISSING_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATED_FIELD_NUMBER: _ClassVar[int]
+    TRUST_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_S_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_S_FIELD_NUMBER: _ClassVar[int]
+    NEXT_S_FIELD_NUMBER: _ClassVar[int]
     service: str
     policy: str
     decision: _containers.RepeatedCompositeFieldContainer[BackendDecision]
     proposal: _containers.RepeatedCompositeFieldContainer[BackendDecision]
     reasons: _containers.RepeatedCompositeFieldContainer[GuardReason]
     why: str
-    def __init__(self, service: _Optional[str] = ..., policy: _Optional[str] = ..., decision: _Optional[_Iterable[_Union[BackendDecision, _Mapping]]] = ..., proposal: _Optional[_Iterable[_Union[BackendDecision, _Mapping]]] = ..., reasons: _Optional[_Iterable[_Union[GuardReason, _Mapping]]] = ..., why: _Optional[str] = ...) -> None: ...
+    time_s: float
+    missing: _containers.RepeatedScalarFieldContainer[str]
+    estimated: _containers.RepeatedScalarFieldContainer[str]
+    trust: Trust
+    memory_s: float
+    window_s: float
+    next_s: float
+    def __init__(self, service: _Optional[str] = ..., policy: _Optional[str] = ..., decision: _Optional[_Iterable[_Union[BackendDecision, _Mapping]]] = ..., proposal: _Optional[_Iterable[_Union[BackendDecision, _Mapping]]] = ..., reasons: _Optional[_Iterable[_Union[GuardReason, _Mapping]]] = ..., why: _Optional[str] = ..., time_s: _Optional[float] = ..., missing: _Optional[_Iterable[str]] = ..., estimated: _Optional[_Iterable[str]] = ..., trust: _Optional[_Union[Trust, str]] = ..., memory_s: _Optional[float] = ..., window_s: _Optional[float] = ..., next_s: _Optional[float] = ...) -> None: ...
+
+class BackendMetrics(_message.Message):
+    __slots__ = ("name", "rate_rps", "in_flight", "error_share")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    RATE_RPS_FIELD_NUMBER: _ClassVar[int]
+    IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_SHARE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    rate_rps: float
+    in_flight: float
+    error_share: float
+    def __init__(self, name: _Optional[str] = ..., rate_rps: _Optional[float] = ..., in_flight: _Optional[float] = ..., error_share: _Optional[float] = ...) -> None: ...
+
+class MetricsReport(_message.Message):
+    __slots__ = ("service", "time_s", "backends", "p50_ms", "p95_ms", "miss_share")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    TIME_S_FIELD_NUMBER: _ClassVar[int]
+    BACKENDS_FIELD_NUMBER: _ClassVar[int]
+    P50_MS_FIELD_NUMBER: _ClassVar[int]
+    P95_MS_FIELD_NUMBER: _ClassVar[int]
+    MISS_SHARE_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    time_s: float
+    backends: _containers.RepeatedCompositeFieldContainer[BackendMetrics]
+    p50_ms: float
+    p95_ms: float
+    miss_share: float
+    def __init__(self, service: _Optional[str] = ..., time_s: _Optional[float] = ..., backends: _Optional[_Iterable[_Union[BackendMetrics, _Mapping]]] = ..., p50_ms: _Optional[float] = ..., p95_ms: _Optional[float] = ..., miss_share: _Optional[float] = ...) -> None: ...
+
+class ReportMetricsReply(_message.Message):
+    __slots__ = ("taken", "ignored")
+    TAKEN_FIELD_NUMBER: _ClassVar[int]
+    IGNORED_FIELD_NUMBER: _ClassVar[int]
+    taken: int
+    ignored: int
+    def __init__(self, taken: _Optional[int] = ..., ignored: _Optional[int] = ...) -> None: ...
 
 class WatchDecisionsRequest(_message.Message):
     __slots__ = ("service",)

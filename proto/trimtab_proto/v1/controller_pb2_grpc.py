@@ -39,6 +39,11 @@ class ControllerStub:
                 request_serializer=trimtab__proto_dot_v1_dot_controller__pb2.RecommendRequest.SerializeToString,
                 response_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.RecommendReply.FromString,
                 _registered_method=True)
+        self.ReportMetrics = channel.stream_unary(
+                '/trimtab.v1.Controller/ReportMetrics',
+                request_serializer=trimtab__proto_dot_v1_dot_controller__pb2.MetricsReport.SerializeToString,
+                response_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.ReportMetricsReply.FromString,
+                _registered_method=True)
         self.WatchDecisions = channel.unary_stream(
                 '/trimtab.v1.Controller/WatchDecisions',
                 request_serializer=trimtab__proto_dot_v1_dot_controller__pb2.WatchDecisionsRequest.SerializeToString,
@@ -96,8 +101,18 @@ class ControllerServicer:
 
     def Recommend(self, request, context):
         """State in, decision out, for any autoscaler. Nothing is written anywhere but the journal.
-        INVALID_ARGUMENT names the field that is missing or out of range.
-        NOT_FOUND: a service that the daemon's configuration does not list.
+        NOT_FOUND: a service that the configuration does not list and the request does not describe.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReportMetrics(self, request_iterator, context):
+        """Pushes readings of one service whose `sensor` in trimtab.yaml is `pushed`, as often as one
+        likes; the loop sees them at its next tick. Any number of reporters may each send what they
+        know. The reply comes when the caller ends the stream.
+        A bad report ends it with INVALID_ARGUMENT; those before it count.
+        FAILED_PRECONDITION: the service is sensed in another way.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -184,6 +199,11 @@ def add_ControllerServicer_to_server(servicer, server):
                     request_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.RecommendRequest.FromString,
                     response_serializer=trimtab__proto_dot_v1_dot_controller__pb2.RecommendReply.SerializeToString,
             ),
+            'ReportMetrics': grpc.stream_unary_rpc_method_handler(
+                    servicer.ReportMetrics,
+                    request_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.MetricsReport.FromString,
+                    response_serializer=trimtab__proto_dot_v1_dot_controller__pb2.ReportMetricsReply.SerializeToString,
+            ),
             'WatchDecisions': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchDecisions,
                     request_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.WatchDecisionsRequest.FromString,
@@ -262,6 +282,33 @@ class Controller:
             '/trimtab.v1.Controller/Recommend',
             trimtab__proto_dot_v1_dot_controller__pb2.RecommendRequest.SerializeToString,
             trimtab__proto_dot_v1_dot_controller__pb2.RecommendReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportMetrics(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/trimtab.v1.Controller/ReportMetrics',
+            trimtab__proto_dot_v1_dot_controller__pb2.MetricsReport.SerializeToString,
+            trimtab__proto_dot_v1_dot_controller__pb2.ReportMetricsReply.FromString,
             options,
             channel_credentials,
             insecure,
