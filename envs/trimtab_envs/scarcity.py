@@ -20,10 +20,9 @@ from trimtab_sim.signals import Sensed
 # A refusal is news once it has outlasted the guard's rate limits; then it is, for an hour.
 REFUSED_S, MEMORY_S = 90.0, 3600.0
 # The sober rule: its demand estimate, headroom, and hold at a price; dearer misses hold longer.
-# About what calibration on the train split chooses for a plain rule in such a cluster.
 ESTIMATE = np.eye(len(ESTIMATES))[ESTIMATES.index("noise")]
 HEADROOM = 1.5
-HOLD_S, HOLD_PRICE, HOLD_POWER = 1200.0, 50.0, 0.1
+HOLD_S, HOLD_PRICE, HOLD_POWER = 600.0, 50.0, 0.25
 
 
 class Scarcity:
