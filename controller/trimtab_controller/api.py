@@ -15,11 +15,13 @@ from trimtab_controller import messages
 from trimtab_controller.approvals import Answer
 from trimtab_controller.board import Board
 from trimtab_controller.broadcast import Broadcast
+from trimtab_controller.headroom import limits_reply
 from trimtab_controller.mandate import ABORT_S, OURSELVES, Refusal, UnknownError
 from trimtab_controller.protocols import Clock
 from trimtab_controller.recommend.recommenders import NAMES_SHOWN, Recommenders
 from trimtab_controller.refusals import FullError, InvalidRequest
-from trimtab_controller.security.callers import identity
+from trimtab_controller.security.callers import calling
+from trimtab_controller.security.roles import Role
 from trimtab_controller.sensors.pushed import PushedSensor, event_time_s, measured
 from trimtab_proto.v1 import controller_pb2 as pb
 from trimtab_proto.v1 import controller_pb2_grpc
@@ -53,7 +55,8 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
         self, request: pb.RecommendRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> pb.RecommendReply:
         """Decide for a reported state; changes nothing."""
-        question = self._recommenders.question(request, identity.get())
+        caller = calling.get()
+        question = self._recommenders.question(request, caller.name if caller else "")
         reply = self._recommenders.standing(question)
         if reply is None:
             reply = await asyncio.to_thread(self._recommenders.answer, question)
@@ -153,6 +156,21 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
             who, now_s = _named(request.who), self._clock()
             self._board.approvals.revoke(request.id, who, request.why, now_s)
             return pb.RevokeReply()
+
+    def WhoAmI(self, request: pb.WhoAmIRequest, context: grpc.ServicerContext) -> pb.WhoAmIReply:
+        """Say who calls; where nobody has to tell, anybody may do everything."""
+        caller = calling.get()
+        if caller is None:
+            return pb.WhoAmIReply(role=str(Role.ADMIN))
+        return pb.WhoAmIReply(name=caller.name, role=str(caller.role), services=caller.services)
+
+    def GetLimits(
+        self, request: pb.GetLimitsRequest, context: grpc.ServicerContext
+    ) -> pb.GetLimitsReply:
+        """Show how near the limits are."""
+        names = [self._listed(request.service)] if request.service else self._board.configs
+        with self._board.lock:
+            return limits_reply(self._board, names, self._clock())
 
     def _answer(
         self,

@@ -55,6 +55,7 @@ class Service:
         cooling_until_s = self.board.mandate.cooling_until_s(self.name)
         self.verifier = Verifier(self.config.profile, cooling_until_s)
         self.verifier.recall(seen, self.memory.applied, self.config.limits)
+        self.board.memories[self.name] = self.memory
 
     @property
     def name(self) -> str:

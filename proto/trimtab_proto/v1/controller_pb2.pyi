@@ -441,3 +441,137 @@ class RevokeRequest(_message.Message):
 class RevokeReply(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class WhoAmIRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class WhoAmIReply(_message.Message):
+    __slots__ = ("name", "role", "services")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    SERVICES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    role: str
+    services: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., role: _Optional[str] = ..., services: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class GetLimitsRequest(_message.Message):
+    __slots__ = ("service",)
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    def __init__(self, service: _Optional[str] = ...) -> None: ...
+
+class LimitUse(_message.Message):
+    __slots__ = ("code", "backend", "used", "most", "unit", "window_s")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    BACKEND_FIELD_NUMBER: _ClassVar[int]
+    USED_FIELD_NUMBER: _ClassVar[int]
+    MOST_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_S_FIELD_NUMBER: _ClassVar[int]
+    code: str
+    backend: str
+    used: float
+    most: float
+    unit: str
+    window_s: float
+    def __init__(self, code: _Optional[str] = ..., backend: _Optional[str] = ..., used: _Optional[float] = ..., most: _Optional[float] = ..., unit: _Optional[str] = ..., window_s: _Optional[float] = ...) -> None: ...
+
+class ServiceLimits(_message.Message):
+    __slots__ = ("service", "slo", "ceiling", "uses")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    SLO_FIELD_NUMBER: _ClassVar[int]
+    CEILING_FIELD_NUMBER: _ClassVar[int]
+    USES_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    slo: Slo
+    ceiling: Mode
+    uses: _containers.RepeatedCompositeFieldContainer[LimitUse]
+    def __init__(self, service: _Optional[str] = ..., slo: _Optional[_Union[Slo, _Mapping]] = ..., ceiling: _Optional[_Union[Mode, str]] = ..., uses: _Optional[_Iterable[_Union[LimitUse, _Mapping]]] = ...) -> None: ...
+
+class GetLimitsReply(_message.Message):
+    __slots__ = ("services", "shared")
+    SERVICES_FIELD_NUMBER: _ClassVar[int]
+    SHARED_FIELD_NUMBER: _ClassVar[int]
+    services: _containers.RepeatedCompositeFieldContainer[ServiceLimits]
+    shared: _containers.RepeatedCompositeFieldContainer[LimitUse]
+    def __init__(self, services: _Optional[_Iterable[_Union[ServiceLimits, _Mapping]]] = ..., shared: _Optional[_Iterable[_Union[LimitUse, _Mapping]]] = ...) -> None: ...
+
+class ExplainRequest(_message.Message):
+    __slots__ = ("service", "record", "time_s", "thorough")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    RECORD_FIELD_NUMBER: _ClassVar[int]
+    TIME_S_FIELD_NUMBER: _ClassVar[int]
+    THOROUGH_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    record: int
+    time_s: float
+    thorough: bool
+    def __init__(self, service: _Optional[str] = ..., record: _Optional[int] = ..., time_s: _Optional[float] = ..., thorough: _Optional[bool] = ...) -> None: ...
+
+class ExplainedReason(_message.Message):
+    __slots__ = ("reason", "words")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    WORDS_FIELD_NUMBER: _ClassVar[int]
+    reason: GuardReason
+    words: str
+    def __init__(self, reason: _Optional[_Union[GuardReason, _Mapping]] = ..., words: _Optional[str] = ...) -> None: ...
+
+class Hindsight(_message.Message):
+    __slots__ = ("judgement", "words", "since_s", "until_s", "peak_rps", "miss_share")
+    JUDGEMENT_FIELD_NUMBER: _ClassVar[int]
+    WORDS_FIELD_NUMBER: _ClassVar[int]
+    SINCE_S_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_S_FIELD_NUMBER: _ClassVar[int]
+    PEAK_RPS_FIELD_NUMBER: _ClassVar[int]
+    MISS_SHARE_FIELD_NUMBER: _ClassVar[int]
+    judgement: str
+    words: str
+    since_s: float
+    until_s: float
+    peak_rps: float
+    miss_share: float
+    def __init__(self, judgement: _Optional[str] = ..., words: _Optional[str] = ..., since_s: _Optional[float] = ..., until_s: _Optional[float] = ..., peak_rps: _Optional[float] = ..., miss_share: _Optional[float] = ...) -> None: ...
+
+class Alternative(_message.Message):
+    __slots__ = ("name", "wanted", "more")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    WANTED_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    wanted: _containers.RepeatedCompositeFieldContainer[BackendDecision]
+    more: int
+    def __init__(self, name: _Optional[str] = ..., wanted: _Optional[_Iterable[_Union[BackendDecision, _Mapping]]] = ..., more: _Optional[int] = ...) -> None: ...
+
+class ExplainReply(_message.Message):
+    __slots__ = ("service", "record", "time_s", "sentence", "policy", "mode", "outcome", "proposal", "decision", "guard", "hindsight", "inputs", "rules", "doubt")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    RECORD_FIELD_NUMBER: _ClassVar[int]
+    TIME_S_FIELD_NUMBER: _ClassVar[int]
+    SENTENCE_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    PROPOSAL_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    GUARD_FIELD_NUMBER: _ClassVar[int]
+    HINDSIGHT_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    RULES_FIELD_NUMBER: _ClassVar[int]
+    DOUBT_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    record: int
+    time_s: float
+    sentence: str
+    policy: str
+    mode: Mode
+    outcome: str
+    proposal: _containers.RepeatedCompositeFieldContainer[BackendDecision]
+    decision: _containers.RepeatedCompositeFieldContainer[BackendDecision]
+    guard: _containers.RepeatedCompositeFieldContainer[ExplainedReason]
+    hindsight: Hindsight
+    inputs: _containers.RepeatedCompositeFieldContainer[Alternative]
+    rules: _containers.RepeatedCompositeFieldContainer[Alternative]
+    doubt: str
+    def __init__(self, service: _Optional[str] = ..., record: _Optional[int] = ..., time_s: _Optional[float] = ..., sentence: _Optional[str] = ..., policy: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., outcome: _Optional[str] = ..., proposal: _Optional[_Iterable[_Union[BackendDecision, _Mapping]]] = ..., decision: _Optional[_Iterable[_Union[BackendDecision, _Mapping]]] = ..., guard: _Optional[_Iterable[_Union[ExplainedReason, _Mapping]]] = ..., hindsight: _Optional[_Union[Hindsight, _Mapping]] = ..., inputs: _Optional[_Iterable[_Union[Alternative, _Mapping]]] = ..., rules: _Optional[_Iterable[_Union[Alternative, _Mapping]]] = ..., doubt: _Optional[str] = ...) -> None: ...

@@ -94,6 +94,21 @@ class ControllerStub:
                 request_serializer=trimtab__proto_dot_v1_dot_controller__pb2.RevokeRequest.SerializeToString,
                 response_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.RevokeReply.FromString,
                 _registered_method=True)
+        self.WhoAmI = channel.unary_unary(
+                '/trimtab.v1.Controller/WhoAmI',
+                request_serializer=trimtab__proto_dot_v1_dot_controller__pb2.WhoAmIRequest.SerializeToString,
+                response_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.WhoAmIReply.FromString,
+                _registered_method=True)
+        self.GetLimits = channel.unary_unary(
+                '/trimtab.v1.Controller/GetLimits',
+                request_serializer=trimtab__proto_dot_v1_dot_controller__pb2.GetLimitsRequest.SerializeToString,
+                response_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.GetLimitsReply.FromString,
+                _registered_method=True)
+        self.Explain = channel.unary_unary(
+                '/trimtab.v1.Controller/Explain',
+                request_serializer=trimtab__proto_dot_v1_dot_controller__pb2.ExplainRequest.SerializeToString,
+                response_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.ExplainReply.FromString,
+                _registered_method=True)
 
 
 class ControllerServicer:
@@ -191,6 +206,28 @@ class ControllerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WhoAmI(self, request, context):
+        """Whom the daemon takes the caller for.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetLimits(self, request, context):
+        """How near the limits are, of one service or of all that the caller may see.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Explain(self, request, context):
+        """Why one decision was made, from the journal: a sentence with numbers, what the guard changed, and
+        whether it was right. NOT_FOUND: no such decision.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ControllerServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -253,6 +290,21 @@ def add_ControllerServicer_to_server(servicer, server):
                     servicer.Revoke,
                     request_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.RevokeRequest.FromString,
                     response_serializer=trimtab__proto_dot_v1_dot_controller__pb2.RevokeReply.SerializeToString,
+            ),
+            'WhoAmI': grpc.unary_unary_rpc_method_handler(
+                    servicer.WhoAmI,
+                    request_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.WhoAmIRequest.FromString,
+                    response_serializer=trimtab__proto_dot_v1_dot_controller__pb2.WhoAmIReply.SerializeToString,
+            ),
+            'GetLimits': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLimits,
+                    request_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.GetLimitsRequest.FromString,
+                    response_serializer=trimtab__proto_dot_v1_dot_controller__pb2.GetLimitsReply.SerializeToString,
+            ),
+            'Explain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Explain,
+                    request_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.ExplainRequest.FromString,
+                    response_serializer=trimtab__proto_dot_v1_dot_controller__pb2.ExplainReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -579,6 +631,87 @@ class Controller:
             '/trimtab.v1.Controller/Revoke',
             trimtab__proto_dot_v1_dot_controller__pb2.RevokeRequest.SerializeToString,
             trimtab__proto_dot_v1_dot_controller__pb2.RevokeReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WhoAmI(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trimtab.v1.Controller/WhoAmI',
+            trimtab__proto_dot_v1_dot_controller__pb2.WhoAmIRequest.SerializeToString,
+            trimtab__proto_dot_v1_dot_controller__pb2.WhoAmIReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLimits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trimtab.v1.Controller/GetLimits',
+            trimtab__proto_dot_v1_dot_controller__pb2.GetLimitsRequest.SerializeToString,
+            trimtab__proto_dot_v1_dot_controller__pb2.GetLimitsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Explain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trimtab.v1.Controller/Explain',
+            trimtab__proto_dot_v1_dot_controller__pb2.ExplainRequest.SerializeToString,
+            trimtab__proto_dot_v1_dot_controller__pb2.ExplainReply.FromString,
             options,
             channel_credentials,
             insecure,

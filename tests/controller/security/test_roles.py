@@ -27,6 +27,8 @@ LEAST = {
     "Recommend": Role.OPERATOR,
     "WatchDecisions": Role.VIEWER,
     "ListPending": Role.VIEWER,
+    "WhoAmI": Role.VIEWER,
+    "GetLimits": Role.VIEWER,
     "Stop": Role.OPERATOR,
     "Abort": Role.OPERATOR,
     "Reject": Role.OPERATOR,
@@ -48,7 +50,7 @@ LEAST = {
 }
 
 # They are about no service, or show of each what the caller may see.
-ANY_SERVICE = {"Stop", "ListPending", "Check", "List", "Watch", "ServerReflectionInfo"}
+ANY_SERVICE = {"Stop", "ListPending", "WhoAmI", "Check", "List", "Watch", "ServerReflectionInfo"}
 
 
 @pytest.fixture
@@ -161,6 +163,7 @@ def about(service: str, envelope: str) -> dict[str, Any]:
         "Abort": pb.AbortRequest(),
         "Resume": pb.ResumeRequest(),
         "WatchDecisions": pb.WatchDecisionsRequest(service=service),
+        "GetLimits": pb.GetLimitsRequest(service=service),
         "ReportMetrics": pb.MetricsReport(service=service),
         "IsActive": keda.ScaledObjectRef(scalerMetadata={"service": service}),
         "StreamIsActive": keda.ScaledObjectRef(scalerMetadata={"service": service}),
