@@ -15,6 +15,7 @@ from trimtab_controller import messages
 from trimtab_controller.approvals import Answer
 from trimtab_controller.board import Board
 from trimtab_controller.broadcast import Broadcast
+from trimtab_controller.explain.explanation import Explainer
 from trimtab_controller.headroom import limits_reply
 from trimtab_controller.mandate import ABORT_S, OURSELVES, Refusal, UnknownError
 from trimtab_controller.protocols import Clock
@@ -42,12 +43,14 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
         board: Board,
         recommenders: Recommenders,
         pushed: Mapping[str, PushedSensor],
+        explainer: Explainer,
         clock: Clock,
     ) -> None:
         """``recommenders`` know the services of the configuration; some of them are ``pushed``."""
         self._board = board
         self._pushed = pushed
         self._recommenders = recommenders
+        self._explainer = explainer
         self._clock = clock
         self._broadcast = Broadcast(board)
 
@@ -171,6 +174,11 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
         names = [self._listed(request.service)] if request.service else self._board.configs
         with self._board.lock:
             return limits_reply(self._board, names, self._clock())
+
+    def Explain(self, request: pb.ExplainRequest, context: grpc.ServicerContext) -> pb.ExplainReply:
+        """Tell why one decision was made, and whether it was right."""
+        self._listed(request.service)
+        return self._explainer.explain(request)
 
     def _answer(
         self,

@@ -34,6 +34,7 @@ class LazyGroup(click.Group):
         "up": "trimtab_controller.cli.up:up",
         "status": "trimtab_controller.cli.watching:status",
         "watch": "trimtab_controller.cli.watching:watch",
+        "explain": "trimtab_controller.cli.explain:explain",
         "mode": "trimtab_controller.cli.control:mode",
         "renew": "trimtab_controller.cli.control:renew",
         "stop": "trimtab_controller.cli.control:stop",
