@@ -346,8 +346,8 @@ def test_only_what_is_new_becomes_a_line() -> None:
         ("held", "no decision", 1),
         ("unchanged", "keep spot 5", 1),
     ]
-    assert record.notes[2].guard == "scale down only to the window's highest wish (spot 3→5)"
-    assert record.notes[3].why == "Envoy's admin socket is gone"
+    assert list(record.notes)[2].guard == "scale down only to the window's highest wish (spot 3→5)"
+    assert list(record.notes)[3].why == "Envoy's admin socket is gone"
 
 
 def test_every_reason_of_the_guard_has_words() -> None:

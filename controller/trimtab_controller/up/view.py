@@ -12,7 +12,8 @@ from math import isfinite
 
 from rich.text import Text
 
-from trimtab_controller.up.record import HISTORY_S, Note, Record
+from trimtab_controller.up.notes import Note
+from trimtab_controller.up.record import HISTORY_S, Record
 from trimtab_controller.up.words import (
     asked,
     clock_time,

@@ -1,0 +1,85 @@
+"""What a tired human must know in five seconds, as one line and what it means."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from trimtab_controller.console.feed import Feed, Seen
+from trimtab_controller.console.history import measured
+from trimtab_controller.up.words import clock_time, duration, mode_name, percent
+
+NO_DATA = "no data"
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """``kind`` is "good", "warn" or "bad"; it comes with a sign of its own, not only a colour."""
+
+    kind: str
+    headline: str
+    detail: str = ""
+
+
+def glance(feed: Feed, now_s: float) -> Glance:
+    """The most urgent thing that is so now."""
+    if feed.away_since_s is not None:
+        return _away(feed, now_s)
+    if feed.stopped:
+        return Glance("bad", "Stopped", "trimtab writes nothing. Your autoscaler carries on.")
+    if feed.pending:
+        count = len(feed.pending)
+        asks = "1 change waits" if count == 1 else f"{count} changes wait"
+        return Glance("warn", f"{asks} for approval", "Nothing of it happens until you answer.")
+    for name, seen in sorted(feed.services.items()):
+        if problem := _problem(seen):
+            return Glance("warn", f"{name}: {problem}", seen.status.error)
+    count = len(feed.services)
+    calm = "1 service" if count == 1 else f"All {count} services"
+    return Glance("good", "All calm", f"{calm} within the SLO; nothing waits for you.")
+
+
+def _away(feed: Feed, now_s: float) -> Glance:
+    since_s = feed.away_since_s or now_s
+    if not feed.services:
+        return Glance(
+            "bad", "Waiting for the daemon", "Nothing is known yet. This page reconnects."
+        )
+    gone = f"for {duration(now_s - since_s)}, since {clock_time(since_s)}"
+    meaning = (
+        "Nothing is decided or written meanwhile; the service carries on with your autoscaler. "
+        "What you see below is from then. This page reconnects by itself."
+    )
+    return Glance("bad", f"The daemon is away {gone}", meaning)
+
+
+def _problem(seen: Seen) -> str:
+    status, misses = seen.status, measured(seen.status.miss_share)
+    if status.error or not status.backends:
+        return "no decision at the last tick"
+    if seen.limits and misses is not None and misses > allowed_misses(seen.limits.slo.share):
+        allowed = percent(allowed_misses(seen.limits.slo.share))
+        return f"{percent(misses)} of requests miss, the SLO allows {allowed}"
+    if status.lowered:
+        return f"lowered to {mode_name(status.mode)}, {status.lowered}"
+    return ""
+
+
+def allowed_misses(share: float) -> float:
+    """What an SLO leaves, without the noise of subtracting binary fractions."""
+    return round(1.0 - share, 9)
+
+
+def shown(value: float | None, text: str) -> str:
+    """A number with its unit; what was not measured is no number."""
+    return NO_DATA if value is None else text.format(value)
+
+
+def left(until_s: float, now_s: float) -> str:
+    """A countdown: ``4:05``, ``2 h 10 min`` or ``over``."""
+    seconds = math.ceil(until_s - now_s)
+    if seconds <= 0:
+        return "over"
+    if seconds < 3600:
+        return f"{seconds // 60}:{seconds % 60:02}"
+    return f"{seconds // 3600} h {seconds % 3600 // 60} min"

@@ -1,0 +1,65 @@
+"""The page: its parts, and the one loop that keeps them as the daemon says."""
+
+from __future__ import annotations
+
+import asyncio
+
+from nicegui import Client, background_tasks, ui
+
+from trimtab_controller.console.approvals import Queue
+from trimtab_controller.console.card import Card
+from trimtab_controller.console.decisions import Decisions
+from trimtab_controller.console.desk import Desk
+from trimtab_controller.console.head import Head
+from trimtab_controller.console.parts import Tag
+
+# Countdowns move without a tick; many ticks at once are drawn once.
+BEAT_S, REST_S = 1.0, 0.1
+
+
+class Page:
+    """Everything that one person sees at one browser."""
+
+    def __init__(self, desk: Desk, client: Client) -> None:
+        self._desk = desk
+        self._client = client
+        self._cards: dict[str, Card] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._head = Head(desk)
+        with Tag("main"):
+            self._queue = Queue(desk)
+            self._services = Tag("section", "services", aria_label="Services")
+            self._decisions = Decisions(desk)
+        Tag("footer", "quiet", "Press S twice to stop all writes.")
+        ui.keyboard(self._head.on_key, repeating=False, ignore=["input", "select", "textarea"])
+        self.draw()
+        client.on_connect(self._begin)
+        client.on_delete(self._end)
+
+    def draw(self) -> None:
+        """Show what is known now."""
+        now_s = self._desk.clock()
+        self._head.draw(now_s)
+        self._queue.draw(now_s)
+        for name in sorted(self._desk.feed.services.keys() - self._cards.keys()):
+            with self._services:
+                self._cards[name] = Card(self._desk, name)
+        for card in self._cards.values():
+            card.draw(now_s)
+        self._decisions.draw()
+
+    def _begin(self) -> None:
+        if self._task is None:
+            self._task = background_tasks.create(self._live(), name="page")
+
+    def _end(self) -> None:
+        if self._task:
+            self._task.cancel()
+
+    async def _live(self) -> None:
+        while self._desk.open:
+            with self._client:
+                self.draw()
+            await asyncio.sleep(REST_S)
+            await self._desk.feed.changed(BEAT_S)
+        self._client.open("/login")

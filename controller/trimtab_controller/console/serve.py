@@ -1,0 +1,109 @@
+"""Puts the console together: one channel to the daemon, the doors, the way in, the page."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from importlib.resources import files
+from pathlib import Path
+
+import grpc
+import uvicorn
+from fastapi import FastAPI
+from nicegui import Client, core, ui
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.staticfiles import StaticFiles
+
+from trimtab_controller.console.desk import Desk
+from trimtab_controller.console.doors import Doors
+from trimtab_controller.console.feed import Feeds
+from trimtab_controller.console.login import Lobby
+from trimtab_controller.console.page import Page
+from trimtab_controller.console.sessions import Sessions
+
+STATIC = Path(str(files("trimtab_controller.console") / "static"))
+SHEET = '<link rel="stylesheet" href="/static/console.css">'
+# How long a phone may be out of reach before its page begins anew.
+RECONNECT_S = 30.0
+END_S = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Where the console listens, and the PEM files of its own TLS, both or neither.
+
+    ``strict``: nobody enters without a token that the daemon asked for.
+    """
+
+    host: str
+    port: int
+    certificate: Path | None
+    key: Path | None
+    strict: bool
+
+    @property
+    def url(self) -> str:
+        """What to open in a browser."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http{'s' if self.certificate else ''}://{host}:{self.port}"
+
+
+def serve(listening: Listening, connect: Callable[[], grpc.aio.Channel]) -> None:
+    """Serve until SIGTERM or Ctrl-C; ``connect`` opens the channel, in the server's loop."""
+    tls = listening.certificate is not None
+    uvicorn.run(
+        Doors(_site(listening, connect), tls=tls), host=listening.host, port=listening.port,
+        ssl_certfile=listening.certificate, ssl_keyfile=listening.key, ws="wsproto",
+        log_level="warning", server_header=False, timeout_graceful_shutdown=END_S,
+    )  # fmt: skip
+
+
+def _site(listening: Listening, connect: Callable[[], grpc.aio.Channel]) -> FastAPI:
+    sessions = Sessions(time.time)
+    lobbies: list[Lobby] = []
+
+    @asynccontextmanager
+    async def life(_site: FastAPI) -> AsyncIterator[None]:
+        async with connect() as channel:
+            feeds = Feeds(channel, time.time)
+            tls = listening.certificate is not None
+            lobbies.append(Lobby(sessions, feeds, tls=tls, strict=listening.strict))
+            if not listening.strict:
+                feeds.of("")  # so that charts know the past when the first page is opened
+            yield
+            feeds.keep(set())
+
+    site = FastAPI(lifespan=life, openapi_url=None)
+    site.mount("/static", StaticFiles(directory=STATIC))
+
+    @site.get("/login")
+    async def arrive() -> Response:
+        return await lobbies[0].arrive()
+
+    @site.post("/login")
+    async def log_in(request: Request) -> Response:
+        return await lobbies[0].log_in(request)
+
+    @site.post("/logout")
+    async def log_out(request: Request) -> Response:
+        return lobbies[0].log_out(request)
+
+    @ui.page("/", title="trimtab", favicon=STATIC / "icon.svg")
+    def page(request: Request, client: Client) -> Response | None:
+        session = lobbies[0].who(request)
+        if session is None:
+            return RedirectResponse("/login", HTTPStatus.SEE_OTHER)
+        Page(Desk(sessions, lobbies[0].feeds, session, time.time), client)
+        return None
+
+    ui.add_head_html(SHEET, shared=True)
+    core.app.config.socket_io_js_transports = ["websocket"]
+    ui.run_with(
+        site, dark=None, language="en-US", tailwind=False, show_welcome_message=False,
+        reconnect_timeout=RECONNECT_S,
+    )  # fmt: skip
+    return site

@@ -1,0 +1,91 @@
+"""One person's calls to the daemon: each carries their token, and the daemon's gate decides."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
+
+import grpc
+
+from trimtab_guard.modes import Mode
+from trimtab_proto.v1 import controller_pb2 as pb
+from trimtab_proto.v1 import controller_pb2_grpc
+
+DEADLINE_S = 5.0
+# The daemon takes up to 10 s to undo.
+ABORT_DEADLINE_S = 15.0
+WHY = "by the console"
+
+Reply = TypeVar("Reply")
+
+
+class Voice:
+    """Speaks for whoever has ``token``; an empty one is nobody's, for daemons that ask for none.
+
+    Every method raises `grpc.aio.AioRpcError`; ``who`` is only believed by such a daemon.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel, token: str) -> None:
+        self._stub = controller_pb2_grpc.ControllerStub(channel)
+        self._proof = (("authorization", f"Bearer {token}"),) if token else ()
+        self._who = getpass.getuser()
+
+    def ticks(self) -> AsyncIterator[pb.ServiceStatus]:
+        """Every tick's statuses, beginning with the last one's."""
+        stream = self._stub.WatchDecisions(pb.WatchDecisionsRequest(), metadata=self._proof)
+        return aiter(stream)
+
+    async def who_am_i(self) -> pb.WhoAmIReply:
+        """Whom the daemon takes this person for."""
+        return await self._ask(self._stub.WhoAmI, pb.WhoAmIRequest())
+
+    async def pending(self) -> pb.ListPendingReply:
+        """What waits for an answer, and what was granted."""
+        return await self._ask(self._stub.ListPending, pb.ListPendingRequest())
+
+    async def limits(self) -> pb.GetLimitsReply:
+        """How near the limits are."""
+        return await self._ask(self._stub.GetLimits, pb.GetLimitsRequest())
+
+    async def stop(self) -> None:
+        """Stop all writes."""
+        await self._ask(self._stub.Stop, pb.StopRequest(who=self._who, why=WHY))
+
+    async def abort(self) -> pb.AbortReply:
+        """Undo what is running, and stop."""
+        request = pb.AbortRequest(who=self._who, why=WHY)
+        return await self._ask(self._stub.Abort, request, ABORT_DEADLINE_S)
+
+    async def resume(self) -> None:
+        """Undo the stop."""
+        await self._ask(self._stub.Resume, pb.ResumeRequest(who=self._who))
+
+    async def set_mode(self, service: str, mode: Mode) -> None:
+        """Set how far a service is trusted to trimtab."""
+        request = pb.SetModeRequest(service=service, mode=f"MODE_{mode.name}", who=self._who)
+        await self._ask(self._stub.SetMode, request)
+
+    async def renew(self, service: str) -> None:
+        """Start a service's lease anew."""
+        await self._ask(self._stub.Renew, pb.RenewRequest(service=service, who=self._who))
+
+    async def approve(self, envelope: str) -> None:
+        """Grant an envelope."""
+        await self._ask(self._stub.Approve, pb.ApproveRequest(id=envelope, who=self._who, why=WHY))
+
+    async def reject(self, envelope: str) -> None:
+        """Refuse an envelope."""
+        await self._ask(self._stub.Reject, pb.RejectRequest(id=envelope, who=self._who, why=WHY))
+
+    async def revoke(self, envelope: str) -> None:
+        """Take a granted envelope back."""
+        await self._ask(self._stub.Revoke, pb.RevokeRequest(id=envelope, who=self._who, why=WHY))
+
+    def _ask(
+        self,
+        method: Callable[..., Awaitable[Reply]],
+        request: object,
+        deadline_s: float = DEADLINE_S,
+    ) -> Awaitable[Reply]:
+        return method(request, timeout=deadline_s, metadata=self._proof)
