@@ -39,7 +39,8 @@ class Board:
     pasts, for whoever only looks.
 
     The loop holds it from gating to the last write of a tick, so that a command that has
-    returned is obeyed by every later write. ``bell`` is called after every tick, and must not wait.
+    returned is obeyed by every later write. ``bell`` is called after every tick, and ``followers``
+    with its records; they must not wait.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Board:
         self.config_error = ""
         self.memories: dict[str, Memory] = {}
         self.bell: Callable[[], object] = lambda: None
+        self.followers: list[Callable[[Sequence[TickRecord]], object]] = []
         self._clock = clock
         self._ticks: dict[str, TickRecord] = {}
         self._policy = ""
@@ -69,6 +71,8 @@ class Board:
             self._count += 1
             self.lock.notify_all()
         self.bell()
+        for follow in self.followers:
+            follow(ticks)
 
     @property
     def configs(self) -> Mapping[str, ServiceConfig]:

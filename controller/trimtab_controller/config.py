@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from trimtab_controller.security.spec import SecuritySpec
+from trimtab_controller.telemetry.spec import MetricsSpec, WebhookSpec
 from trimtab_guard.limits import BackendLimits, ClusterLimits, Limits
 from trimtab_guard.modes import Mode
 from trimtab_guard.schedule import ALWAYS, Schedule
@@ -117,6 +118,8 @@ class ConfigSpec:
     cluster: ClusterLimits = field(default_factory=ClusterLimits)
     journal: JournalSpec = JournalSpec()
     security: SecuritySpec = field(default_factory=SecuritySpec)
+    metrics: MetricsSpec | None = None
+    webhook: WebhookSpec | None = None
 
     def __post_init__(self) -> None:
         names = [service.name for service in self.services]
@@ -150,7 +153,7 @@ class ServiceConfig:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """All services and what they share, the tick, a replay's speed; what is kept, who may call."""
+    """The services, what they share, the tick and a replay's speed; who may call, who is told."""
 
     services: tuple[ServiceConfig, ...]
     tick_s: float
@@ -159,6 +162,8 @@ class Config:
     cluster: ClusterLimits
     journal: JournalSpec
     security: SecuritySpec
+    metrics: MetricsSpec | None
+    webhook: WebhookSpec | None
 
     @property
     def by_name(self) -> dict[str, ServiceConfig]:
@@ -178,7 +183,17 @@ def load(file: Path) -> Config:
     except ValueError as error:
         raise ConfigError(f"{file}: at speed {spec.speed:g}: {error}") from error
     security = spec.security.within(file.parent)
-    return Config(services, spec.tick_s, spec.speed, spec.approval, cluster, spec.journal, security)
+    return Config(
+        services=services,
+        tick_s=spec.tick_s,
+        speed=spec.speed,
+        approval=spec.approval,
+        cluster=cluster,
+        journal=spec.journal,
+        security=security,
+        metrics=spec.metrics,
+        webhook=spec.webhook.within(file.parent) if spec.webhook else None,
+    )
 
 
 def _limits(service: ServiceSpec, spec: ConfigSpec) -> Limits:

@@ -48,6 +48,8 @@ from trimtab_controller.service import Service
 from trimtab_controller.signals import Inbox
 from trimtab_controller.stages.local import LocalStage
 from trimtab_controller.standby import wait_for_journal
+from trimtab_controller.telemetry.logs import LogFormat, configure
+from trimtab_controller.telemetry.start import start as telemetry
 from trimtab_controller.worst_case import described
 from trimtab_guard.modes import Mode
 from trimtab_sim.schema import ConfigError
@@ -123,8 +125,9 @@ def serve(options: Options, inbox: Inbox) -> None:
         reloader = Reloader(
             options.config, config, board, services, recommenders, entrance, journal, time.time
         )
+        tick = telemetry(loop.tick, config, board, journal, policy.name, entrance, parts)
         collect_seldom()
-        beat(loop.tick, config.tick_s, inbox, reloader.reload)
+        beat(tick, config.tick_s, inbox, reloader.reload)
 
 
 def collect_seldom() -> None:
@@ -286,6 +289,13 @@ def _service(
     help="While another daemon writes the journal, wait for its end instead of refusing to start, "
     "and answer KEDA from its last decision.",
 )
+@click.option(
+    "--log-format",
+    type=click.Choice([format_.value for format_ in LogFormat]),
+    default=LogFormat.AUTO.value,
+    help="One event a line on stderr: as JSON, or in columns for people; by itself the latter "
+    "where a terminal shows it.",
+)
 @click.option("--stage-socket", help="Unix socket of the stage, instead of the configured one.")
 def main(**options: Any) -> None:
     """Steer the services of a configuration until SIGTERM or Ctrl-C.
@@ -293,7 +303,7 @@ def main(**options: Any) -> None:
     SIGUSR1 stops all writes. SIGHUP reads the configuration's limits, ceilings, schedules and
     clients anew; a file that is wrong or changes more changes nothing.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    configure(LogFormat(options.pop("log_format")))
     try:
         with Inbox((*ENDINGS, signal.SIGHUP)) as inbox:
             serve(Options(**options), inbox)
