@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from trimtab_controller.cli import main
 from trimtab_controller.up.folder import FolderError, claim, set_aside
-from trimtab_controller.up.supervisor import Backoff
+from trimtab_controller.up.attendant import Backoff
 
 HEADER = "seconds,requests_per_second\n"
 

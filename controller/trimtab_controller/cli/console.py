@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import webbrowser
 from functools import partial
 from pathlib import Path
 
@@ -22,11 +24,16 @@ PEM = click.Path(path_type=Path, exists=True, dir_okay=False)
 )
 @click.option("--tls-certificate", type=PEM, help="PEM file for https; must be given abroad.")
 @click.option("--tls-key", type=PEM, help="PEM file of its key.")
+@click.option("--open", "opened", is_flag=True, help="Open it here, where there is a display.")
 @daemon_options
 def console(
-    listen: str, tls_certificate: Path | None, tls_key: Path | None, daemon: Daemon
+    listen: str,
+    tls_certificate: Path | None,
+    tls_key: Path | None,
+    opened: bool,
+    daemon: Daemon,
 ) -> None:
-    """Serve the console: what the daemon sees and does, and Stop, in a browser.
+    """Serve the console: watch, approve and stop, in a browser.
 
     Where the daemon asks for tokens, each person signs in with their own, and may do there what
     they may do here. It is a process of its own: the daemon goes on without it, and it without
@@ -44,7 +51,12 @@ def console(
     strict = not is_local(listen) or daemon.cert is not None
     listening = Listening(host, port, tls_certificate, tls_key, strict)
     click.echo(f"console of {address}: {listening.url}")
-    serve(listening, partial(_connect, daemon, address))
+    serve(listening, partial(_connect, daemon, address), _show if opened else lambda _url: None)
+
+
+def _show(url: str) -> None:
+    if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        webbrowser.open(url)
 
 
 def _connect(daemon: Daemon, address: str) -> grpc.aio.Channel:

@@ -52,17 +52,24 @@ class Listening:
         return f"http{'s' if self.certificate else ''}://{host}:{self.port}"
 
 
-def serve(listening: Listening, connect: Callable[[], grpc.aio.Channel]) -> None:
-    """Serve until SIGTERM or Ctrl-C; ``connect`` opens the channel, in the server's loop."""
+def serve(
+    listening: Listening, connect: Callable[[], grpc.aio.Channel], show: Callable[[str], object]
+) -> None:
+    """Serve until SIGTERM or Ctrl-C, and ``show`` where.
+
+    ``connect`` opens the channel to the daemon, in the server's loop.
+    """
     tls = listening.certificate is not None
     uvicorn.run(
-        Doors(_site(listening, connect), tls=tls), host=listening.host, port=listening.port,
+        Doors(_site(listening, connect, show), tls=tls), host=listening.host, port=listening.port,
         ssl_certfile=listening.certificate, ssl_keyfile=listening.key, ws="wsproto",
         log_level="warning", server_header=False, timeout_graceful_shutdown=END_S,
     )  # fmt: skip
 
 
-def _site(listening: Listening, connect: Callable[[], grpc.aio.Channel]) -> FastAPI:
+def _site(
+    listening: Listening, connect: Callable[[], grpc.aio.Channel], show: Callable[[str], object]
+) -> FastAPI:
     sessions = Sessions(time.time)
     lobbies: list[Lobby] = []
 
@@ -74,6 +81,7 @@ def _site(listening: Listening, connect: Callable[[], grpc.aio.Channel]) -> Fast
             lobbies.append(Lobby(sessions, feeds, tls=tls, strict=listening.strict))
             if not listening.strict:
                 feeds.of("")  # so that charts know the past when the first page is opened
+            show(listening.url)
             yield
             feeds.keep(set())
 
