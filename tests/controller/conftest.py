@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -164,11 +165,25 @@ class FixedPolicy:
     name: str = "fixed"
     think: Callable[[], None] = lambda: None
     seen: list[State] = field(default_factory=list)
+    # What it says that it sizes for, and how long until that is due.
+    demand_rps: float = math.nan
+    horizon_s: float = math.nan
 
     def propose(self, states: Sequence[State]) -> list[Proposal]:
         self.think()
         self.seen += states
-        return [Proposal(s.service, self.name, s.time_s, self.wants, "because") for s in states]
+        return [self._proposal(state) for state in states]
+
+    def _proposal(self, state: State) -> Proposal:
+        return Proposal(
+            service=state.service,
+            policy=self.name,
+            time_s=state.time_s,
+            backends=self.wants,
+            why="because",
+            demand_rps=self.demand_rps,
+            due_s=state.time_s + self.horizon_s,
+        )
 
 
 class World:
@@ -269,9 +284,7 @@ class Served:
         sensor = world.sensor
         self.pushed = {"web": sensor} if isinstance(sensor, PushedSensor) else {}
         explainer = Explainer(world.journal, self.recommenders.subjects)
-        controller = Controller(
-            world.board, self.recommenders, self.pushed, explainer, world.clock
-        )
+        controller = Controller(world.board, self.recommenders, self.pushed, explainer, world.clock)
         service_of = world.approvals.service_of
         self.entrance = Entrance(security, service_of, world.journal, world.clock)
         scaler = ExternalScaler(world.board, world.clock)
