@@ -109,6 +109,7 @@ RULES: Mapping[str, Rule] = {
     f"{CONTROLLER}WhoAmI": Rule(Role.VIEWER, _nothing),
     f"{CONTROLLER}GetLimits": Rule(Role.VIEWER, _named, within=_own_limits),
     f"{CONTROLLER}Explain": Rule(Role.VIEWER, _named),
+    f"{CONTROLLER}WhatChanged": Rule(Role.VIEWER, _named),
     # Every answer is journalled and adds to a memory.
     f"{CONTROLLER}Recommend": Rule(Role.OPERATOR, _named),
     # Who lies to it about the load moves replicas.

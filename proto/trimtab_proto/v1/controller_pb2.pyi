@@ -575,3 +575,51 @@ class ExplainReply(_message.Message):
     rules: _containers.RepeatedCompositeFieldContainer[Alternative]
     doubt: str
     def __init__(self, service: _Optional[str] = ..., record: _Optional[int] = ..., time_s: _Optional[float] = ..., sentence: _Optional[str] = ..., policy: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., outcome: _Optional[str] = ..., proposal: _Optional[_Iterable[_Union[BackendDecision, _Mapping]]] = ..., decision: _Optional[_Iterable[_Union[BackendDecision, _Mapping]]] = ..., guard: _Optional[_Iterable[_Union[ExplainedReason, _Mapping]]] = ..., hindsight: _Optional[_Union[Hindsight, _Mapping]] = ..., inputs: _Optional[_Iterable[_Union[Alternative, _Mapping]]] = ..., rules: _Optional[_Iterable[_Union[Alternative, _Mapping]]] = ..., doubt: _Optional[str] = ...) -> None: ...
+
+class WhatChangedRequest(_message.Message):
+    __slots__ = ("service", "since_s", "until_s")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    SINCE_S_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_S_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    since_s: float
+    until_s: float
+    def __init__(self, service: _Optional[str] = ..., since_s: _Optional[float] = ..., until_s: _Optional[float] = ...) -> None: ...
+
+class Suspect(_message.Message):
+    __slots__ = ("kind", "time_s", "words", "effect", "weight")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    TIME_S_FIELD_NUMBER: _ClassVar[int]
+    WORDS_FIELD_NUMBER: _ClassVar[int]
+    EFFECT_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    time_s: float
+    words: str
+    effect: float
+    weight: float
+    def __init__(self, kind: _Optional[str] = ..., time_s: _Optional[float] = ..., words: _Optional[str] = ..., effect: _Optional[float] = ..., weight: _Optional[float] = ...) -> None: ...
+
+class WhatChangedReply(_message.Message):
+    __slots__ = ("service", "risen", "words", "since_s", "until_s", "before", "miss_share", "allowed", "suspects", "also")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    RISEN_FIELD_NUMBER: _ClassVar[int]
+    WORDS_FIELD_NUMBER: _ClassVar[int]
+    SINCE_S_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_S_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    MISS_SHARE_FIELD_NUMBER: _ClassVar[int]
+    ALLOWED_FIELD_NUMBER: _ClassVar[int]
+    SUSPECTS_FIELD_NUMBER: _ClassVar[int]
+    ALSO_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    risen: bool
+    words: str
+    since_s: float
+    until_s: float
+    before: float
+    miss_share: float
+    allowed: float
+    suspects: _containers.RepeatedCompositeFieldContainer[Suspect]
+    also: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, service: _Optional[str] = ..., risen: _Optional[bool] = ..., words: _Optional[str] = ..., since_s: _Optional[float] = ..., until_s: _Optional[float] = ..., before: _Optional[float] = ..., miss_share: _Optional[float] = ..., allowed: _Optional[float] = ..., suspects: _Optional[_Iterable[_Union[Suspect, _Mapping]]] = ..., also: _Optional[_Iterable[str]] = ...) -> None: ...

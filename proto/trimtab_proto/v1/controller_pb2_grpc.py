@@ -109,6 +109,11 @@ class ControllerStub:
                 request_serializer=trimtab__proto_dot_v1_dot_controller__pb2.ExplainRequest.SerializeToString,
                 response_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.ExplainReply.FromString,
                 _registered_method=True)
+        self.WhatChanged = channel.unary_unary(
+                '/trimtab.v1.Controller/WhatChanged',
+                request_serializer=trimtab__proto_dot_v1_dot_controller__pb2.WhatChangedRequest.SerializeToString,
+                response_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.WhatChangedReply.FromString,
+                _registered_method=True)
 
 
 class ControllerServicer:
@@ -228,6 +233,13 @@ class ControllerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WhatChanged(self, request, context):
+        """What changed before misses rose, the likeliest cause first, from the journal.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ControllerServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -305,6 +317,11 @@ def add_ControllerServicer_to_server(servicer, server):
                     servicer.Explain,
                     request_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.ExplainRequest.FromString,
                     response_serializer=trimtab__proto_dot_v1_dot_controller__pb2.ExplainReply.SerializeToString,
+            ),
+            'WhatChanged': grpc.unary_unary_rpc_method_handler(
+                    servicer.WhatChanged,
+                    request_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.WhatChangedRequest.FromString,
+                    response_serializer=trimtab__proto_dot_v1_dot_controller__pb2.WhatChangedReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -712,6 +729,33 @@ class Controller:
             '/trimtab.v1.Controller/Explain',
             trimtab__proto_dot_v1_dot_controller__pb2.ExplainRequest.SerializeToString,
             trimtab__proto_dot_v1_dot_controller__pb2.ExplainReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WhatChanged(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trimtab.v1.Controller/WhatChanged',
+            trimtab__proto_dot_v1_dot_controller__pb2.WhatChangedRequest.SerializeToString,
+            trimtab__proto_dot_v1_dot_controller__pb2.WhatChangedReply.FromString,
             options,
             channel_credentials,
             insecure,
