@@ -27,7 +27,7 @@ POLICY = (
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # with none at all, a form would not say where it is from
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
@@ -36,6 +36,8 @@ HSTS = "max-age=31536000"
 # What there is; all else would be NiceGUI's pages for errors, which need more than the policy.
 PATHS = re.compile(r"/|/login|/logout|/static/[\w.-]+|/favicon\.ico|/_nicegui/.+|/_nicegui_ws/.*")
 SOCKET = "/_nicegui_ws/"
+# A token has some 80 characters.
+LONGEST_BODY = 1000
 LOCAL_NAMES = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d+)?")
 # Only tags of the page's template are found: in what it shows, `<` is written `&lt;`.
 INLINE = re.compile(rb"<(script|style)\b")
@@ -73,6 +75,9 @@ class Doors:
             return HTTPStatus.FORBIDDEN
         if not PATHS.fullmatch(scope["path"]) or (scope["path"].startswith(SOCKET) and not socket):
             return HTTPStatus.NOT_FOUND
+        length = headers.get("content-length", "")
+        if changes and not socket and not (length.isdecimal() and int(length) <= LONGEST_BODY):
+            return HTTPStatus.REQUEST_ENTITY_TOO_LARGE
         return None
 
 

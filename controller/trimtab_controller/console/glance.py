@@ -34,9 +34,7 @@ def glance(feed: Feed, now_s: float) -> Glance:
     for name, seen in sorted(feed.services.items()):
         if problem := _problem(seen):
             return Glance("warn", f"{name}: {problem}", seen.status.error)
-    count = len(feed.services)
-    calm = "1 service" if count == 1 else f"All {count} services"
-    return Glance("good", "All calm", f"{calm} within the SLO; nothing waits for you.")
+    return Glance("good", "All calm", f"{_kept(feed)}; nothing waits for you.")
 
 
 def _away(feed: Feed, now_s: float) -> Glance:
@@ -63,6 +61,14 @@ def _problem(seen: Seen) -> str:
     if status.lowered:
         return f"lowered to {mode_name(status.mode)}, {status.lowered}"
     return ""
+
+
+def _kept(feed: Feed) -> str:
+    """How many services keep their SLO, as far as that was measured."""
+    told = [measured(seen.status.miss_share) is not None for seen in feed.services.values()]
+    kept, unknown = told.count(True), told.count(False)
+    within = f"{kept} service{'s' * (kept != 1)} within the SLO"
+    return f"{within}, {NO_DATA} of {unknown}" if unknown else within
 
 
 def allowed_misses(share: float) -> float:

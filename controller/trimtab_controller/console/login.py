@@ -79,8 +79,9 @@ class Lobby:
 def refused(error: grpc.aio.AioRpcError, token: str) -> Response:
     """What the daemon's answer means for somebody at the door."""
     if error.code() in (Code.UNAUTHENTICATED, Code.PERMISSION_DENIED):
-        said = f"The daemon says: {error.details()}." if token else PASTE
-        return form(said, HTTPStatus.UNAUTHORIZED)
+        if not token:
+            return form(PASTE)
+        return form(f"The daemon says: {error.details()}.", HTTPStatus.UNAUTHORIZED)
     if error.code() in (Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED):
         return form(AWAY, HTTPStatus.SERVICE_UNAVAILABLE, RETRY)
     return form(f"The daemon says: {error.details()}.", HTTPStatus.BAD_GATEWAY)

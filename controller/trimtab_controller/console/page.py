@@ -26,7 +26,7 @@ class Page:
         self._cards: dict[str, Card] = {}
         self._task: asyncio.Task[None] | None = None
         self._head = Head(desk)
-        with Tag("main"):
+        with Tag("div", "body"):
             self._queue = Queue(desk)
             self._services = Tag("section", "services", aria_label="Services")
             self._decisions = Decisions(desk)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import pytest
@@ -60,8 +61,13 @@ class House:
         answers(f"{self.url}/static/icon.svg")
         return self.url
 
-    def start_daemon(self) -> Any:
-        return self.processes.start_daemon("--config", str(self.config), "--mode", self.mode)
+    def start_daemon(self) -> None:
+        options = ("--config", str(self.config), "--mode", self.mode)
+        self.daemon = self.processes.start_daemon(*options)
+
+    def revoke(self, name: str) -> None:
+        with changing(self.folder / "tokens.yaml") as tokens:
+            tokens[:] = [token for token in tokens if token.name != name]
 
 
 def answers(url: str) -> None:
@@ -103,11 +109,13 @@ class Tab:
         self.context.set_default_timeout(PATIENCE_MS)
         self.page = self.context.new_page()
         self.errors: list[str] = []
+        # What an error may contain that the test has asked for.
+        self.expected = ""
         self.requested: set[str] = set()
         self.page.on("console", self._heard)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.context.on("request", lambda request: self.requested.add(_origin(request.url)))
-        self.page.on("websocket", lambda ws: self.requested.add(_origin(ws.url)))
+        self.context.on("request", lambda request: self.requested.add(_host(request.url)))
+        self.page.on("websocket", lambda ws: self.requested.add(_host(ws.url)))
 
     def sign_in(self, url: str, token: str) -> None:
         self.page.goto(url)
@@ -122,16 +130,18 @@ class Tab:
         self.page.get_by_text(re.compile(text)).first.wait_for()
 
     def _heard(self, message: Any) -> None:
-        if message.type in ("error", "warning"):
+        asked_for = self.expected and self.expected in message.text
+        if message.type in ("error", "warning") and not asked_for:
             self.errors.append(message.text)
 
 
-def _origin(url: str) -> str:
-    return "/".join(url.split("/")[:3])
+def _host(url: str) -> str:
+    return str(urlsplit(url).hostname)
 
 
 @pytest.fixture
 def new_tab(chromium: Any) -> Iterator[Callable[[], Tab]]:
+    """Make a tab; whatever it is for, it has no errors and asks nobody but this machine."""
     tabs: list[Tab] = []
 
     def make() -> Tab:
@@ -141,6 +151,8 @@ def new_tab(chromium: Any) -> Iterator[Callable[[], Tab]]:
     yield make
     for tab in tabs:
         tab.context.close()
+    assert [error for tab in tabs for error in tab.errors] == []
+    assert {host for tab in tabs for host in tab.requested} == {"127.0.0.1"}
 
 
 @pytest.fixture
