@@ -15,6 +15,7 @@ from trimtab_controller import messages
 from trimtab_controller.approvals import Answer
 from trimtab_controller.board import Board
 from trimtab_controller.broadcast import Broadcast
+from trimtab_controller.explain.changes import Changes
 from trimtab_controller.explain.explanation import Explainer
 from trimtab_controller.headroom import limits_reply
 from trimtab_controller.mandate import ABORT_S, OURSELVES, Refusal, UnknownError
@@ -44,6 +45,7 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
         recommenders: Recommenders,
         pushed: Mapping[str, PushedSensor],
         explainer: Explainer,
+        changes: Changes,
         clock: Clock,
     ) -> None:
         """``recommenders`` know the services of the configuration; some of them are ``pushed``."""
@@ -51,6 +53,7 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
         self._pushed = pushed
         self._recommenders = recommenders
         self._explainer = explainer
+        self._changes = changes
         self._clock = clock
         self._broadcast = Broadcast(board)
 
@@ -179,6 +182,13 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
         """Tell why one decision was made, and whether it was right."""
         self._listed(request.service)
         return self._explainer.explain(request)
+
+    def WhatChanged(
+        self, request: pb.WhatChangedRequest, context: grpc.ServicerContext
+    ) -> pb.WhatChangedReply:
+        """Tell what changed before misses rose, or that they have not."""
+        self._listed(request.service)
+        return self._changes.what_changed(request)
 
     def _answer(
         self,

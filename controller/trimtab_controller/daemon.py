@@ -26,6 +26,7 @@ from trimtab_controller.board import Board
 from trimtab_controller.config import Config, Sensing, ServiceConfig
 from trimtab_controller.config import load as load_config
 from trimtab_controller.decide import Budgeted
+from trimtab_controller.explain.changes import Changes
 from trimtab_controller.explain.explanation import Explainer
 from trimtab_controller.journal import Journal, JournalError, is_url
 from trimtab_controller.keda.scaler import ExternalScaler
@@ -113,7 +114,8 @@ def serve(options: Options, inbox: Inbox) -> None:
         loop = Loop(services, policy, journal, board, time.time)
         pushed = {name: s for name, s in sensors.items() if isinstance(s, PushedSensor)}
         explainer = Explainer(journal, subjects)
-        controller = Controller(board, recommenders, pushed, explainer, time.time)
+        changes = Changes(journal, subjects, time.time)
+        controller = Controller(board, recommenders, pushed, explainer, changes, time.time)
         entrance = Entrance(config.security, board.approvals.service_of, journal, time.time)
         parts.callback(entrance.close)
         scaler = ExternalScaler(board, time.time)

@@ -20,6 +20,7 @@ from trimtab_controller.board import Board, Status
 from trimtab_controller.config import ServiceConfig, load
 from trimtab_controller.daemon import newest_epoch
 from trimtab_controller.decide import Budgeted
+from trimtab_controller.explain.changes import Changes
 from trimtab_controller.explain.explanation import Explainer
 from trimtab_controller.journal import Journal
 from trimtab_controller.keda.scaler import ExternalScaler
@@ -284,7 +285,10 @@ class Served:
         sensor = world.sensor
         self.pushed = {"web": sensor} if isinstance(sensor, PushedSensor) else {}
         explainer = Explainer(world.journal, self.recommenders.subjects)
-        controller = Controller(world.board, self.recommenders, self.pushed, explainer, world.clock)
+        changes = Changes(world.journal, self.recommenders.subjects, world.clock)
+        controller = Controller(
+            world.board, self.recommenders, self.pushed, explainer, changes, world.clock
+        )
         service_of = world.approvals.service_of
         self.entrance = Entrance(security, service_of, world.journal, world.clock)
         scaler = ExternalScaler(world.board, world.clock)

@@ -36,6 +36,7 @@ class LazyGroup(click.Group):
         "status": "trimtab_controller.cli.watching:status",
         "watch": "trimtab_controller.cli.watching:watch",
         "explain": "trimtab_controller.cli.explain:explain",
+        "why": "trimtab_controller.cli.why:why",
         "mode": "trimtab_controller.cli.control:mode",
         "renew": "trimtab_controller.cli.control:renew",
         "stop": "trimtab_controller.cli.control:stop",

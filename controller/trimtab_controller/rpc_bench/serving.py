@@ -22,6 +22,7 @@ from trimtab_agents.proposer import Proposer
 from trimtab_controller.api import Controller
 from trimtab_controller.config import ServiceConfig
 from trimtab_controller.decide import Budgeted
+from trimtab_controller.explain.changes import Changes
 from trimtab_controller.explain.explanation import Explainer
 from trimtab_controller.keda.scaler import ExternalScaler
 from trimtab_controller.recommend.ledger import Ledger
@@ -88,7 +89,8 @@ def serve(folder: Path, pipe: Connection) -> None:
         SecuritySpec(), daemon.board.approvals.service_of, daemon.journal, time.time
     )
     explainer = Explainer(daemon.journal, subjects)
-    controller = Controller(daemon.board, recommenders, {}, explainer, time.time)
+    changes = Changes(daemon.journal, subjects, time.time)
+    controller = Controller(daemon.board, recommenders, {}, explainer, changes, time.time)
     scaler = ExternalScaler(daemon.board, time.time)
     server = Server(controller, scaler, f"unix:{folder}/api.sock", entrance)
     echo = Echo(f"unix:{folder}/echo.sock")
