@@ -623,3 +623,139 @@ class WhatChangedReply(_message.Message):
     suspects: _containers.RepeatedCompositeFieldContainer[Suspect]
     also: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, service: _Optional[str] = ..., risen: _Optional[bool] = ..., words: _Optional[str] = ..., since_s: _Optional[float] = ..., until_s: _Optional[float] = ..., before: _Optional[float] = ..., miss_share: _Optional[float] = ..., allowed: _Optional[float] = ..., suspects: _Optional[_Iterable[_Union[Suspect, _Mapping]]] = ..., also: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class GetScorecardRequest(_message.Message):
+    __slots__ = ("service",)
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    def __init__(self, service: _Optional[str] = ...) -> None: ...
+
+class Account(_message.Message):
+    __slots__ = ("requests", "miss_share", "cost", "fleet", "scale_events")
+    REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    MISS_SHARE_FIELD_NUMBER: _ClassVar[int]
+    COST_FIELD_NUMBER: _ClassVar[int]
+    FLEET_FIELD_NUMBER: _ClassVar[int]
+    SCALE_EVENTS_FIELD_NUMBER: _ClassVar[int]
+    requests: float
+    miss_share: float
+    cost: float
+    fleet: float
+    scale_events: float
+    def __init__(self, requests: _Optional[float] = ..., miss_share: _Optional[float] = ..., cost: _Optional[float] = ..., fleet: _Optional[float] = ..., scale_events: _Optional[float] = ...) -> None: ...
+
+class Estimate(_message.Message):
+    __slots__ = ("value", "low", "high")
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    LOW_FIELD_NUMBER: _ClassVar[int]
+    HIGH_FIELD_NUMBER: _ClassVar[int]
+    value: float
+    low: float
+    high: float
+    def __init__(self, value: _Optional[float] = ..., low: _Optional[float] = ..., high: _Optional[float] = ...) -> None: ...
+
+class CertificateCheck(_message.Message):
+    __slots__ = ("name", "observed", "replayed", "passed", "tolerance", "meaning")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    OBSERVED_FIELD_NUMBER: _ClassVar[int]
+    REPLAYED_FIELD_NUMBER: _ClassVar[int]
+    PASSED_FIELD_NUMBER: _ClassVar[int]
+    TOLERANCE_FIELD_NUMBER: _ClassVar[int]
+    MEANING_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    observed: float
+    replayed: float
+    passed: bool
+    tolerance: str
+    meaning: str
+    def __init__(self, name: _Optional[str] = ..., observed: _Optional[float] = ..., replayed: _Optional[float] = ..., passed: _Optional[bool] = ..., tolerance: _Optional[str] = ..., meaning: _Optional[str] = ...) -> None: ...
+
+class ScorecardDay(_message.Message):
+    __slots__ = ("date", "observed", "policy")
+    DATE_FIELD_NUMBER: _ClassVar[int]
+    OBSERVED_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    date: str
+    observed: Account
+    policy: Account
+    def __init__(self, date: _Optional[str] = ..., observed: _Optional[_Union[Account, _Mapping]] = ..., policy: _Optional[_Union[Account, _Mapping]] = ...) -> None: ...
+
+class Scorecard(_message.Message):
+    __slots__ = ("service", "computing", "made_s", "no_verdict", "certificate", "currency", "days", "acted_days", "fresh_share", "interventions", "policy_name", "observed", "replayed", "policy", "saving", "saved", "extra_misses", "by_day")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    COMPUTING_FIELD_NUMBER: _ClassVar[int]
+    MADE_S_FIELD_NUMBER: _ClassVar[int]
+    NO_VERDICT_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    CURRENCY_FIELD_NUMBER: _ClassVar[int]
+    DAYS_FIELD_NUMBER: _ClassVar[int]
+    ACTED_DAYS_FIELD_NUMBER: _ClassVar[int]
+    FRESH_SHARE_FIELD_NUMBER: _ClassVar[int]
+    INTERVENTIONS_FIELD_NUMBER: _ClassVar[int]
+    POLICY_NAME_FIELD_NUMBER: _ClassVar[int]
+    OBSERVED_FIELD_NUMBER: _ClassVar[int]
+    REPLAYED_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    SAVING_FIELD_NUMBER: _ClassVar[int]
+    SAVED_FIELD_NUMBER: _ClassVar[int]
+    EXTRA_MISSES_FIELD_NUMBER: _ClassVar[int]
+    BY_DAY_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    computing: bool
+    made_s: float
+    no_verdict: str
+    certificate: _containers.RepeatedCompositeFieldContainer[CertificateCheck]
+    currency: str
+    days: int
+    acted_days: int
+    fresh_share: float
+    interventions: float
+    policy_name: str
+    observed: Account
+    replayed: Account
+    policy: Account
+    saving: Estimate
+    saved: Estimate
+    extra_misses: Estimate
+    by_day: _containers.RepeatedCompositeFieldContainer[ScorecardDay]
+    def __init__(self, service: _Optional[str] = ..., computing: _Optional[bool] = ..., made_s: _Optional[float] = ..., no_verdict: _Optional[str] = ..., certificate: _Optional[_Iterable[_Union[CertificateCheck, _Mapping]]] = ..., currency: _Optional[str] = ..., days: _Optional[int] = ..., acted_days: _Optional[int] = ..., fresh_share: _Optional[float] = ..., interventions: _Optional[float] = ..., policy_name: _Optional[str] = ..., observed: _Optional[_Union[Account, _Mapping]] = ..., replayed: _Optional[_Union[Account, _Mapping]] = ..., policy: _Optional[_Union[Account, _Mapping]] = ..., saving: _Optional[_Union[Estimate, _Mapping]] = ..., saved: _Optional[_Union[Estimate, _Mapping]] = ..., extra_misses: _Optional[_Union[Estimate, _Mapping]] = ..., by_day: _Optional[_Iterable[_Union[ScorecardDay, _Mapping]]] = ...) -> None: ...
+
+class GetLadderRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Gate(_message.Message):
+    __slots__ = ("name", "wanted", "present", "met", "missing")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    WANTED_FIELD_NUMBER: _ClassVar[int]
+    PRESENT_FIELD_NUMBER: _ClassVar[int]
+    MET_FIELD_NUMBER: _ClassVar[int]
+    MISSING_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    wanted: str
+    present: str
+    met: bool
+    missing: str
+    def __init__(self, name: _Optional[str] = ..., wanted: _Optional[str] = ..., present: _Optional[str] = ..., met: _Optional[bool] = ..., missing: _Optional[str] = ...) -> None: ...
+
+class Rung(_message.Message):
+    __slots__ = ("service", "mode", "gates", "recommendation", "reason", "computing")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    GATES_FIELD_NUMBER: _ClassVar[int]
+    RECOMMENDATION_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    COMPUTING_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    mode: Mode
+    gates: _containers.RepeatedCompositeFieldContainer[Gate]
+    recommendation: str
+    reason: str
+    computing: bool
+    def __init__(self, service: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., gates: _Optional[_Iterable[_Union[Gate, _Mapping]]] = ..., recommendation: _Optional[str] = ..., reason: _Optional[str] = ..., computing: _Optional[bool] = ...) -> None: ...
+
+class Ladder(_message.Message):
+    __slots__ = ("rungs",)
+    RUNGS_FIELD_NUMBER: _ClassVar[int]
+    rungs: _containers.RepeatedCompositeFieldContainer[Rung]
+    def __init__(self, rungs: _Optional[_Iterable[_Union[Rung, _Mapping]]] = ...) -> None: ...

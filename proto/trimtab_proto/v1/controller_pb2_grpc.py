@@ -114,6 +114,16 @@ class ControllerStub:
                 request_serializer=trimtab__proto_dot_v1_dot_controller__pb2.WhatChangedRequest.SerializeToString,
                 response_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.WhatChangedReply.FromString,
                 _registered_method=True)
+        self.GetScorecard = channel.unary_unary(
+                '/trimtab.v1.Controller/GetScorecard',
+                request_serializer=trimtab__proto_dot_v1_dot_controller__pb2.GetScorecardRequest.SerializeToString,
+                response_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.Scorecard.FromString,
+                _registered_method=True)
+        self.GetLadder = channel.unary_unary(
+                '/trimtab.v1.Controller/GetLadder',
+                request_serializer=trimtab__proto_dot_v1_dot_controller__pb2.GetLadderRequest.SerializeToString,
+                response_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.Ladder.FromString,
+                _registered_method=True)
 
 
 class ControllerServicer:
@@ -240,6 +250,22 @@ class ControllerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetScorecard(self, request, context):
+        """What happened to a service, and what the policy would have made of it. It is worked out in the
+        background, once a day: until then the reply says `computing`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetLadder(self, request, context):
+        """All services of the caller, in the order in which to entrust them to trimtab, and what the evidence
+        must still show before that. It recommends and changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ControllerServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -322,6 +348,16 @@ def add_ControllerServicer_to_server(servicer, server):
                     servicer.WhatChanged,
                     request_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.WhatChangedRequest.FromString,
                     response_serializer=trimtab__proto_dot_v1_dot_controller__pb2.WhatChangedReply.SerializeToString,
+            ),
+            'GetScorecard': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetScorecard,
+                    request_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.GetScorecardRequest.FromString,
+                    response_serializer=trimtab__proto_dot_v1_dot_controller__pb2.Scorecard.SerializeToString,
+            ),
+            'GetLadder': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLadder,
+                    request_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.GetLadderRequest.FromString,
+                    response_serializer=trimtab__proto_dot_v1_dot_controller__pb2.Ladder.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -756,6 +792,60 @@ class Controller:
             '/trimtab.v1.Controller/WhatChanged',
             trimtab__proto_dot_v1_dot_controller__pb2.WhatChangedRequest.SerializeToString,
             trimtab__proto_dot_v1_dot_controller__pb2.WhatChangedReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetScorecard(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trimtab.v1.Controller/GetScorecard',
+            trimtab__proto_dot_v1_dot_controller__pb2.GetScorecardRequest.SerializeToString,
+            trimtab__proto_dot_v1_dot_controller__pb2.Scorecard.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLadder(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trimtab.v1.Controller/GetLadder',
+            trimtab__proto_dot_v1_dot_controller__pb2.GetLadderRequest.SerializeToString,
+            trimtab__proto_dot_v1_dot_controller__pb2.Ladder.FromString,
             options,
             channel_credentials,
             insecure,
