@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,10 +40,17 @@ class Books:
         """Misses per request, ``[D, R]``."""
         return self.misses / np.maximum(self.requests, 1.0)
 
-    def rows(self, rows: slice | Ints) -> Books:
+    def rows(self, rows: slice) -> Books:
         """The same of some rows."""
-        columns = (self.requests, self.misses, self.cost, self.inside, self.events, self.apart)
-        return Books(*(column[:, rows] for column in columns))
+        return Books(*(getattr(self, field.name)[:, rows] for field in fields(self)))
+
+    def of_days(self, days: Bools) -> Books:
+        """The same of some days."""
+        return Books(*(getattr(self, field.name)[days] for field in fields(self)))
+
+    def total(self) -> Books:
+        """All days as one."""
+        return Books(*(getattr(self, field.name).sum(0, keepdims=True) for field in fields(self)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,130 @@
+"""A journal of simulated days: what the daemon would have written in shadow over an HPA."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from trimtab_agents.rules.hpa import HpaRule
+from trimtab_controller.config import Config, load
+from trimtab_controller.journal import Journal
+from trimtab_controller.memory import Outcome, TickRecord
+from trimtab_controller.records import pack
+from trimtab_guard.model import BackendState, Proposal, Reading, Reason, State, Verdict, Want
+from trimtab_guard.modes import Mode
+from trimtab_sim.profile import Profile, Profiles
+from trimtab_sim.simulator import Simulator
+
+# A day of the demonstration takes 24 minutes, and begins here.
+SPEED, DAY_TICKS = 60, 1440
+START_S = 1_000_000 * 1440.0
+CONFIG = """
+tick_s: 1
+speed: 60
+money: {currency: EUR, replica_hour: 0.05}
+services:
+  - name: web
+    stage: {socket: stage.sock}
+    ceiling: guarded
+    slo: {latency_s: 0.3, share: 0.99}
+    miss_price: 50
+    backends:
+      - name: pods
+        concurrency: 4
+        service_time_s: 0.05
+        startup_mean_s: 2
+        min_replicas: 1
+        max_replicas: 60
+"""
+
+
+def configured(folder: Path, text: str = CONFIG) -> Path:
+    """The configuration's file."""
+    file = folder / "trimtab.yaml"
+    file.write_text(text)
+    return file
+
+
+def day_load(rng: np.random.Generator, ticks: int) -> np.ndarray:
+    """Requests per second: a day's cycle with noise, from 200 to 900."""
+    turn = 2.0 * np.pi * np.arange(ticks) / DAY_TICKS
+    noise = rng.normal(0.0, 0.05, ticks // 60 + 2).repeat(60)[:ticks]
+    return np.asarray(450.0 * np.exp(0.7 * np.sin(turn) + noise))
+
+
+def write_journal(
+    file: Path,
+    config: Config,
+    days: float,
+    really: Profile | None = None,
+    acted_on: range = range(0),
+    target: float = 0.5,
+) -> None:
+    """``really`` is how the service is, if it is not as configured; seconds in ``acted_on`` wrote."""
+    (service,) = config.services
+    rng, ticks = np.random.default_rng(7), round(days * DAY_TICKS)
+    profiles = Profiles.stack([really or service.profile])
+    simulator = Simulator(profiles, config.tick_s, rng)
+    # An HPA whose windows are as fast as the trace, as on the stage.
+    hpa = HpaRule(target, down_s=300.0)
+    hpa.reset(profiles, np.ones(1), config.tick_s * SPEED)
+    weight = np.ones(profiles.shape)
+    loads = day_load(rng, ticks)
+    sensed = simulator.reset(np.ceil(loads[:1] / (target * profiles.replica_rps)), weight)
+    with Journal.open(file) as journal:
+        waiting: list[tuple[str, dict[str, object]]] = []
+        for tick, rate_rps in enumerate(loads):
+            scaled = replace(
+                sensed, time_s=sensed.time_s * SPEED, age_s=sensed.age_s * SPEED
+            )
+            want = hpa.act(scaled)
+            sensed = simulator.step(np.array([rate_rps]), want.replicas, weight).sensed
+            outcome = Outcome.APPLIED if tick in acted_on else Outcome.SHADOW
+            record = _record(service.name, service.backends, sensed, START_S + tick, outcome)
+            waiting.append(("tick", {"services": [pack(record)]}))
+            if len(waiting) == 60 or tick == ticks - 1:
+                journal.append_all(waiting, START_S + tick)
+                waiting = []
+
+
+def _record(
+    service: str, backends: tuple[str, ...], sensed: object, time_s: float, outcome: Outcome
+) -> TickRecord:
+    def reading(name: str, k: int) -> Reading:
+        return Reading(float(getattr(sensed, name)[0, k]), time_s)
+
+    state = State(
+        service,
+        time_s,
+        time_s,
+        tuple(
+            BackendState(
+                name,
+                *(int(getattr(sensed, of)[0, k]) for of in ("wanted", "starting", "ready", "draining")),
+                float(sensed.weight[0, k]),
+                reading("rate_rps", k),
+                reading("in_flight", k),
+            )
+            for k, name in enumerate(backends)
+        ),
+        Reading(math.nan, time_s),
+        Reading(math.nan, time_s),
+        Reading(float(sensed.miss_share[0]), time_s),
+    )
+    wants = tuple(Want(b.name, b.wanted, b.weight) for b in state.backends)
+    held = (Reason("HOLD", backends[0], 3.0, 4.0),) if time_s % 10 == 0 else ()
+    return TickRecord(
+        service,
+        time_s,
+        Mode.SHADOW,
+        outcome,
+        state=state,
+        proposal=Proposal(service, "ppo", time_s, wants),
+        verdict=Verdict(service, time_s, wants, held),
+    )
+
+
+def loaded(folder: Path, text: str = CONFIG) -> Config:
+    """The configuration itself."""
+    return load(configured(folder, text))
