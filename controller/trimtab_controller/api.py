@@ -15,6 +15,9 @@ from trimtab_controller import messages
 from trimtab_controller.approvals import Answer
 from trimtab_controller.board import Board
 from trimtab_controller.broadcast import Broadcast
+from trimtab_controller.evidence import messages as evidence
+from trimtab_controller.evidence.ladder import ladder
+from trimtab_controller.evidence.office import Office
 from trimtab_controller.explain.changes import Changes
 from trimtab_controller.explain.explanation import Explainer
 from trimtab_controller.headroom import limits_reply
@@ -46,6 +49,7 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
         pushed: Mapping[str, PushedSensor],
         explainer: Explainer,
         changes: Changes,
+        office: Office,
         clock: Clock,
     ) -> None:
         """``recommenders`` know the services of the configuration; some of them are ``pushed``."""
@@ -54,6 +58,7 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
         self._recommenders = recommenders
         self._explainer = explainer
         self._changes = changes
+        self._office = office
         self._clock = clock
         self._broadcast = Broadcast(board)
 
@@ -212,6 +217,22 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
         if self._listed(named) not in self._pushed:
             raise Refusal(f"{named} is sensed otherwise: write `sensor: pushed` into trimtab.yaml")
         return named
+
+    def GetScorecard(
+        self, request: pb.GetScorecardRequest, context: grpc.ServicerContext
+    ) -> pb.Scorecard:
+        """The latest scorecard of a service; a newer one is asked for where there may be one."""
+        return evidence.scorecard(self._office.filed(self._listed(request.service)))
+
+    def GetLadder(self, request: pb.GetLadderRequest, context: grpc.ServicerContext) -> pb.Ladder:
+        """Where to start, and what is missing; changes nothing."""
+        configs, now_s = self._board.configs, self._clock()
+        filed = {name: self._office.filed(name) for name in configs}
+        with self._board.lock:
+            modes = {name: self._board.mandate.mode(name, now_s) for name in configs}
+        rows = ((config, modes[name], filed[name].card) for name, config in configs.items())
+        rungs = ladder(rows, self._office.gates)
+        return pb.Ladder(rungs=[evidence.rung(one, filed[one.service]) for one in rungs])
 
     def _listed(self, service: str) -> str:
         if not service:

@@ -26,13 +26,14 @@ from trimtab_controller.board import Board
 from trimtab_controller.config import Config, Sensing, ServiceConfig
 from trimtab_controller.config import load as load_config
 from trimtab_controller.decide import Budgeted
+from trimtab_controller.evidence.office import Office
 from trimtab_controller.explain.changes import Changes
 from trimtab_controller.explain.explanation import Explainer
 from trimtab_controller.journal import Journal, JournalError, is_url
 from trimtab_controller.keda.scaler import ExternalScaler
 from trimtab_controller.loop import Loop
 from trimtab_controller.mandate import Mandate
-from trimtab_controller.memory import Recollection, recall
+from trimtab_controller.memory import REWATCHED_TICKS, Recollection, recall
 from trimtab_controller.protocols import Policy, PolicyError, Sensor, Stage, StageError
 from trimtab_controller.recommend.ledger import Ledger
 from trimtab_controller.recommend.recommenders import Recommenders
@@ -61,8 +62,6 @@ log = logging.getLogger(__name__)
 POLICY_SHARE = 0.5
 # How long it may think for another autoscaler.
 ANSWER_S = 1.0
-# How much of the past a policy watches again after a restart.
-REWATCHED_TICKS = 1000
 # What the garbage collector waits for: new objects, and collections of each younger generation.
 COLLECTED_AFTER = 100_000, 20, 50
 ENDINGS = (signal.SIGTERM, signal.SIGINT)
@@ -113,9 +112,13 @@ def serve(options: Options, inbox: Inbox) -> None:
         ]
         loop = Loop(services, policy, journal, board, time.time)
         pushed = {name: s for name, s in sensors.items() if isinstance(s, PushedSensor)}
-        explainer = Explainer(journal, subjects)
+        explainer = Explainer(journal, subjects, bundle)
         changes = Changes(journal, subjects, time.time)
-        controller = Controller(board, recommenders, pushed, explainer, changes, time.time)
+        office = Office(
+            options.config, journal.location, time.time, options.policy, config.speed, config.gates
+        )
+        parts.callback(office.close)
+        controller = Controller(board, recommenders, pushed, explainer, changes, office, time.time)
         entrance = Entrance(config.security, board.approvals.service_of, journal, time.time)
         parts.callback(entrance.close)
         scaler = ExternalScaler(board, time.time)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,15 @@ from typing import Any
 import grpc
 import pytest
 
+from trimtab_agents.bundle import PpoPolicy
+from trimtab_agents.bundle import load as load_bundle
 from trimtab_controller.api import Controller
 from trimtab_controller.approvals import Approvals
 from trimtab_controller.board import Board, Status
 from trimtab_controller.config import ServiceConfig, load
 from trimtab_controller.daemon import newest_epoch
 from trimtab_controller.decide import Budgeted
+from trimtab_controller.evidence.office import Office
 from trimtab_controller.explain.changes import Changes
 from trimtab_controller.explain.explanation import Explainer
 from trimtab_controller.journal import Journal
@@ -271,6 +275,12 @@ class World:
         return self.stage.spec.floors["a"], self.stage.spec.floors["b"]
 
 
+@cache
+def bundle() -> PpoPolicy:
+    """The shipped policy, loaded once."""
+    return load_bundle()
+
+
 class Served:
     """A world's API at an address, for those whom ``security`` lets in."""
 
@@ -284,10 +294,18 @@ class Served:
         )
         sensor = world.sensor
         self.pushed = {"web": sensor} if isinstance(sensor, PushedSensor) else {}
-        explainer = Explainer(world.journal, self.recommenders.subjects)
+        explainer = Explainer(world.journal, self.recommenders.subjects, bundle())
         changes = Changes(world.journal, self.recommenders.subjects, world.clock)
+        file = world.folder / "trimtab.yaml"
+        self.office = Office(file, world.journal.location, world.clock)
         controller = Controller(
-            world.board, self.recommenders, self.pushed, explainer, changes, world.clock
+            world.board,
+            self.recommenders,
+            self.pushed,
+            explainer,
+            changes,
+            self.office,
+            world.clock,
         )
         service_of = world.approvals.service_of
         self.entrance = Entrance(security, service_of, world.journal, world.clock)
@@ -296,6 +314,7 @@ class Served:
 
     def close(self) -> None:
         self.server.close()
+        self.office.close()
         self.entrance.close()
         self.ledger.close()
 

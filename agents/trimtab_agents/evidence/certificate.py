@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trimtab_agents.evidence.findings import Check
 from trimtab_agents.evidence.past import Past
 from trimtab_agents.evidence.replay import Books, Cast, Ints, observed, replay
 from trimtab_sim.profile import Floats, Profile, Profiles
@@ -29,18 +30,6 @@ ALIKE = 3
 CLEARLY = 0.8
 # A landing counts in an overload only: so many missed just before.
 OVERLOAD = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One comparison; ``tolerance`` says what would have passed, ``meaning`` what fails if not."""
-
-    name: str
-    observed: float
-    replayed: float
-    passed: bool
-    tolerance: str
-    meaning: str
 
 
 @dataclass(frozen=True, slots=True)

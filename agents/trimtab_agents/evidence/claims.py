@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from trimtab_agents.evidence.doubt import DAYS_ALPHA
+from trimtab_agents.evidence.findings import Interval
 from trimtab_agents.evidence.replay import Books
-from trimtab_agents.evidence.sequence import Interval, looks
+from trimtab_agents.evidence.sequence import looks
 from trimtab_sim.profile import Floats
 
 

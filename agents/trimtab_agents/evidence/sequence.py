@@ -10,23 +10,12 @@ variance". No library on PyPI has it that is more than one author's first year.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from trimtab_sim.profile import Floats
 
 # Variance of the prior on the effect: tightest between one and three weeks of days.
 PRIOR = 4.0
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """An estimate, and between what the truth is; infinite where the days are too few to say."""
-
-    value: float
-    low: float
-    high: float
 
 
 def half_widths(days: Floats, alpha: float) -> Floats:

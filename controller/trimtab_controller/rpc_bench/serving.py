@@ -22,6 +22,7 @@ from trimtab_agents.proposer import Proposer
 from trimtab_controller.api import Controller
 from trimtab_controller.config import ServiceConfig
 from trimtab_controller.decide import Budgeted
+from trimtab_controller.evidence.office import Office
 from trimtab_controller.explain.changes import Changes
 from trimtab_controller.explain.explanation import Explainer
 from trimtab_controller.keda.scaler import ExternalScaler
@@ -88,9 +89,10 @@ def serve(folder: Path, pipe: Connection) -> None:
     entrance = Entrance(
         SecuritySpec(), daemon.board.approvals.service_of, daemon.journal, time.time
     )
-    explainer = Explainer(daemon.journal, subjects)
+    explainer = Explainer(daemon.journal, subjects, bundle)
     changes = Changes(daemon.journal, subjects, time.time)
-    controller = Controller(daemon.board, recommenders, {}, explainer, changes, time.time)
+    office = Office(folder / "trimtab.yaml", daemon.journal.location, time.time)
+    controller = Controller(daemon.board, recommenders, {}, explainer, changes, office, time.time)
     scaler = ExternalScaler(daemon.board, time.time)
     server = Server(controller, scaler, f"unix:{folder}/api.sock", entrance)
     echo = Echo(f"unix:{folder}/echo.sock")

@@ -103,6 +103,10 @@ def _own_envelopes(reply: pb.ListPendingReply, covers: Covers) -> pb.ListPending
     )
 
 
+def _own_rungs(ladder: pb.Ladder, covers: Covers) -> pb.Ladder:
+    return pb.Ladder(rungs=[rung for rung in ladder.rungs if covers(rung.service)])
+
+
 RULES: Mapping[str, Rule] = {
     f"{CONTROLLER}WatchDecisions": Rule(Role.VIEWER, _named, within=_own_status),
     f"{CONTROLLER}ListPending": Rule(Role.VIEWER, _nothing, within=_own_envelopes),
@@ -110,6 +114,8 @@ RULES: Mapping[str, Rule] = {
     f"{CONTROLLER}GetLimits": Rule(Role.VIEWER, _named, within=_own_limits),
     f"{CONTROLLER}Explain": Rule(Role.VIEWER, _named),
     f"{CONTROLLER}WhatChanged": Rule(Role.VIEWER, _named),
+    f"{CONTROLLER}GetScorecard": Rule(Role.VIEWER, _named),
+    f"{CONTROLLER}GetLadder": Rule(Role.VIEWER, _nothing, within=_own_rungs),
     # Every answer is journalled and adds to a memory.
     f"{CONTROLLER}Recommend": Rule(Role.OPERATOR, _named),
     # Who lies to it about the load moves replicas.

@@ -19,6 +19,7 @@ from trimtab_sim.simulator import Simulator
 # A day of the demonstration takes 24 minutes, and begins here.
 SPEED, DAY_TICKS = 60, 1440
 START_S = 1_000_000 * 1440.0
+COUNTS = ("wanted", "starting", "ready", "draining")
 CONFIG = """
 tick_s: 1
 speed: 60
@@ -61,7 +62,7 @@ def write_journal(
     acted_on: range = range(0),
     target: float = 0.5,
 ) -> None:
-    """``really`` is how the service is, if it is not as configured; seconds in ``acted_on`` wrote."""
+    """``really`` is how the service is, if not as configured; trimtab wrote in some seconds."""
     (service,) = config.services
     rng, ticks = np.random.default_rng(7), round(days * DAY_TICKS)
     profiles = Profiles.stack([really or service.profile])
@@ -75,9 +76,7 @@ def write_journal(
     with Journal.open(file) as journal:
         waiting: list[tuple[str, dict[str, object]]] = []
         for tick, rate_rps in enumerate(loads):
-            scaled = replace(
-                sensed, time_s=sensed.time_s * SPEED, age_s=sensed.age_s * SPEED
-            )
+            scaled = replace(sensed, time_s=sensed.time_s * SPEED, age_s=sensed.age_s * SPEED)
             want = hpa.act(scaled)
             sensed = simulator.step(np.array([rate_rps]), want.replicas, weight).sensed
             outcome = Outcome.APPLIED if tick in acted_on else Outcome.SHADOW
@@ -101,7 +100,7 @@ def _record(
         tuple(
             BackendState(
                 name,
-                *(int(getattr(sensed, of)[0, k]) for of in ("wanted", "starting", "ready", "draining")),
+                *(int(getattr(sensed, of)[0, k]) for of in COUNTS),
                 float(sensed.weight[0, k]),
                 reading("rate_rps", k),
                 reading("in_flight", k),

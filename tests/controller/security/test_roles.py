@@ -31,6 +31,8 @@ LEAST = {
     "GetLimits": Role.VIEWER,
     "Explain": Role.VIEWER,
     "WhatChanged": Role.VIEWER,
+    "GetScorecard": Role.VIEWER,
+    "GetLadder": Role.VIEWER,
     "Stop": Role.OPERATOR,
     "Abort": Role.OPERATOR,
     "Reject": Role.OPERATOR,
@@ -52,7 +54,16 @@ LEAST = {
 }
 
 # They are about no service, or show of each what the caller may see.
-ANY_SERVICE = {"Stop", "ListPending", "WhoAmI", "Check", "List", "Watch", "ServerReflectionInfo"}
+ANY_SERVICE = {
+    "Stop",
+    "ListPending",
+    "GetLadder",
+    "WhoAmI",
+    "Check",
+    "List",
+    "Watch",
+    "ServerReflectionInfo",
+}
 
 
 @pytest.fixture
@@ -168,6 +179,7 @@ def about(service: str, envelope: str) -> dict[str, Any]:
         "GetLimits": pb.GetLimitsRequest(service=service),
         "Explain": pb.ExplainRequest(service=service),
         "WhatChanged": pb.WhatChangedRequest(service=service),
+        "GetScorecard": pb.GetScorecardRequest(service=service),
         "ReportMetrics": pb.MetricsReport(service=service),
         "IsActive": keda.ScaledObjectRef(scalerMetadata={"service": service}),
         "StreamIsActive": keda.ScaledObjectRef(scalerMetadata={"service": service}),
