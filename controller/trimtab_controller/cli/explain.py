@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, time
 
 import click
@@ -11,7 +11,7 @@ from trimtab_controller.cli.connection import Daemon, controller, daemon_options
 from trimtab_controller.up.words import clock_time, mode_name
 from trimtab_proto.v1 import controller_pb2
 
-DEADLINE_S = 10.0
+DEADLINE_S, THOROUGH_S = 10.0, 60.0
 LABEL = 11
 
 
@@ -43,15 +43,21 @@ def _moment(text: str) -> datetime:
 
 @click.command()
 @click.argument("decision", callback=_request)
+@click.option(
+    "--thorough",
+    is_flag=True,
+    help="Also what each input contributed and what rules would have done; takes seconds.",
+)
 @daemon_options
-def explain(decision: controller_pb2.ExplainRequest, daemon: Daemon) -> None:
+def explain(decision: controller_pb2.ExplainRequest, thorough: bool, daemon: Daemon) -> None:
     """Tell why DECISION was made, and whether it was right.
 
     DECISION is a service (its latest decision), SERVICE@RECORD (of the journal's record with that
     number), or SERVICE@14:05:10 (the last one by then; with a date, 2026-11-23T14:05:10).
     """
+    decision.thorough = thorough
     with controller(daemon) as stub:
-        reply = stub.Explain(decision, timeout=DEADLINE_S)
+        reply = stub.Explain(decision, timeout=THOROUGH_S if thorough else DEADLINE_S)
     for line in told(reply):
         click.echo(line)
 
@@ -68,6 +74,20 @@ def told(reply: controller_pb2.ExplainReply) -> Iterator[str]:
     for reason in reply.guard:
         yield _line("guard", f"{reason.words}  {reason.reason.code}")
     yield _line("hindsight", reply.hindsight.words)
+    if reply.doubt:
+        yield _line("inputs", f"not told: {reply.doubt}")
+    yield from _inputs(reply.inputs)
+    for rule in reply.rules:
+        yield _line("rule", f"{rule.name}: {_wants(rule.wanted)}")
+
+
+def _inputs(inputs: Sequence[controller_pb2.Alternative]) -> Iterator[str]:
+    """Those that mattered, and how many did not."""
+    mattered = [each for each in inputs if each.more]
+    for each in mattered:
+        yield _line("input", f"without {each.name} {each.more:+d}: {_wants(each.wanted)}")
+    if rest := len(inputs) - len(mattered):
+        yield _line("input", f"without any one of {rest} others as many replicas")
 
 
 def _wants(wants: Iterable[controller_pb2.BackendDecision]) -> str:

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from trimtab_controller.cli import main
+from trimtab_controller.cli.explain import told
 from trimtab_proto.v1 import controller_pb2 as pb
 from trimtab_proto.v1 import controller_pb2_grpc
 
@@ -86,6 +87,27 @@ def test_by_hand(world: World, address: str) -> None:
         said = command(address, f"web@{moment}").output.splitlines()
         assert said[1] == "because; held to +4: no faster up (a 12→5); applied"
         assert "  guard      no faster up (a 12→5)  RATE_UP" in said
+
+
+def test_thoroughly_by_hand(address: str) -> None:
+    arguments = ["explain", "web", "--thorough", "--address", address]
+    said = CliRunner().invoke(main, arguments).output
+    assert "  inputs     not told: policy fixed is not loaded any more" in said.splitlines()
+
+
+def test_what_mattered_comes_first_and_the_rest_is_counted() -> None:
+    def other(name: str, more: int) -> pb.Alternative:
+        wanted = [pb.BackendDecision(name="a", replicas=5 + more, weight=1.0)]
+        return pb.Alternative(name=name, wanted=wanted, more=more)
+
+    inputs = [other("recent misses", -2), other("its season", 0), other("its noise", 0)]
+    rules = [other("hpa at 70 %", 1)]
+    lines = list(told(pb.ExplainReply(service="web", inputs=inputs, rules=rules)))
+    assert lines[-3:] == [
+        "  input      without recent misses -2: a 3 at 100 %",
+        "  input      without any one of 2 others as many replicas",
+        "  rule       hpa at 70 %: a 6 at 100 %",
+    ]
 
 
 @pytest.mark.parametrize(
