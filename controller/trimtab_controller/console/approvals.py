@@ -68,7 +68,7 @@ class Queue:
         desk, name = self._desk, f"{envelope.service}/{envelope.backend}"
 
         async def approve() -> None:
-            await desk.act(lambda voice: voice.approve(envelope.id), f"Granted for {name}.")
+            await desk.act(lambda voice: voice.approve(envelope), f"Granted for {name}.")
 
         async def reject() -> None:
             await desk.act(lambda voice: voice.reject(envelope.id), f"Rejected for {name}.")

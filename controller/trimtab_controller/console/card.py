@@ -6,9 +6,10 @@ from trimtab_controller.console.chart import Chart, Series
 from trimtab_controller.console.desk import Desk
 from trimtab_controller.console.glance import NO_DATA, allowed_misses
 from trimtab_controller.console.history import sample
+from trimtab_controller.console.inquiry import Answer, what_changed
 from trimtab_controller.console.ladder import Ladder
 from trimtab_controller.console.limits import Limits
-from trimtab_controller.console.parts import Tag
+from trimtab_controller.console.parts import Button, Tag
 from trimtab_controller.up.words import change, mode_name, percent, rate, reasons
 from trimtab_proto.v1 import controller_pb2 as pb
 
@@ -30,8 +31,12 @@ class Card:
             self._figures()
             self._table = Tag("table")
             self._charts()
-            self._now = Tag("p", "now")
-            self._why = Tag("p", "quiet")
+            with Tag("div", "line"):
+                self._now = Tag("span", "now")
+                self._why = Tag("span", "quiet")
+            with Tag("div"):
+                Button("What changed?", self._ask)
+                self._answer = Answer(f"what changed around {name}")
             self._ladder = Ladder(desk, name)
             self._limits = Limits(desk, name)
 
@@ -52,6 +57,9 @@ class Card:
         self._draw_decision(status)
         self._ladder.draw(now_s)
         self._limits.draw()
+
+    async def _ask(self) -> None:
+        await what_changed(self._desk, self._answer, self._name)
 
     def _figures(self) -> None:
         with Tag("dl", "figures"):
@@ -109,7 +117,7 @@ class Card:
             ]
             self._replicas = Chart("Replicas", replicas, "{:.0f}".format, least=2.0)
             misses = [Series("misses", "misses", lambda now: now.miss_share)]
-            self._misses = Chart("Misses; the rule is the SLO", misses, percent, least=0.02)
+            self._misses = Chart("Misses, and the SLO's limit", misses, percent, least=0.02)
 
     def _draw_decision(self, status: pb.ServiceStatus) -> None:
         if status.error and not status.decision:

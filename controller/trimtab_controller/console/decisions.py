@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from trimtab_controller.console.desk import Desk
-from trimtab_controller.console.parts import Tag
+from trimtab_controller.console.inquiry import Answer, why
+from trimtab_controller.console.parts import Button, Tag
 from trimtab_controller.up.notes import Note
 from trimtab_controller.up.words import clock_time
 
-SHOWN = 15
+SHOWN = 8
 # A sign beside the word, so that neither needs its colour.
 SIGNS = {
     "applied": "✓", "asked": "?", "shadow": "○", "held": "‖", "stopped": "■", "failed": "✕",
@@ -23,6 +26,7 @@ class Decisions:
         self._shown: list[tuple[str, Note]] = []
         with Tag("section", "decisions", aria_label="Recent decisions"):
             Tag("h2", "", "Recent decisions")
+            self._answer = Answer("why it was decided")
             self._list = Tag("ol")
 
     def draw(self) -> None:
@@ -37,18 +41,20 @@ class Decisions:
         self._list.clear()
         with self._list:
             for name, note in notes:
-                _line(name, note)
+                self._line(name, note)
 
-
-def _line(name: str, note: Note) -> None:
-    with Tag("li"):
-        with Tag("div", "line"):
-            Tag("time", "quiet", clock_time(note.time_s))
-            Tag("span", f"outcome {note.outcome}", f"{SIGNS.get(note.outcome, '')} {note.outcome}")
-            Tag("strong", "", f"{name}: {note.change}")
-            if note.times > 1:
-                Tag("span", "quiet", f"{note.times} ticks in a row")
-        if note.why:
-            Tag("p", "quiet", note.why)
-        if note.guard:
-            Tag("p", "guard", f"The guard: {note.guard}")
+    def _line(self, name: str, note: Note) -> None:
+        ask = partial(why, self._desk, self._answer, name, note.time_s)
+        sign = SIGNS.get(note.outcome, "")
+        with Tag("li"):
+            with Tag("div", "line"):
+                Tag("time", "quiet", clock_time(note.time_s))
+                Tag("span", f"outcome {note.outcome}", f"{sign} {note.outcome}")
+                Tag("strong", "", f"{name}: {note.change}")
+                if note.times > 1:
+                    Tag("span", "quiet", f"{note.times} ticks in a row")
+                Button("Why?", ask, "plain", aria_label=f"Why {note.change}?")
+            if note.why:
+                Tag("p", "quiet", note.why)
+            if note.guard:
+                Tag("p", "guard", f"The guard: {note.guard}")

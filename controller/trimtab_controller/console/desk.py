@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import grpc
 
 from trimtab_controller.console.feed import DENIALS, Feed, Feeds
 from trimtab_controller.console.sessions import Session, Sessions
-from trimtab_controller.console.voice import Voice
+from trimtab_controller.console.voice import ChangedError, Voice
 from trimtab_controller.protocols import Clock
 
 # How long what came of an action stays on the page.
 TOLD_S = 20.0
+
+Reply = TypeVar("Reply")
 
 
 class Desk:
@@ -50,10 +53,22 @@ class Desk:
             await call(self._voice)
             self._tell(done)
             await self.feed.refresh()
+        except ChangedError as error:
+            self._tell(f"Not done: {error}", failed=True)
         except grpc.aio.AioRpcError as error:
             self._tell(f"Not done: {explained(error)}", failed=True)
             if error.code() is DENIALS[0]:
                 self._sessions.end(self.session.id)
+
+    async def ask(self, call: Callable[[Voice], Awaitable[Reply]]) -> Reply | None:
+        """Ask the daemon as this person; ``None`` when it did not answer, and they are told."""
+        if not self.open:
+            return None
+        try:
+            return await call(self._voice)
+        except grpc.aio.AioRpcError as error:
+            self._tell(f"No answer: {explained(error)}", failed=True)
+            return None
 
     def _tell(self, text: str, *, failed: bool = False) -> None:
         self._told, self._told_s, self.failed = text, self.clock(), failed

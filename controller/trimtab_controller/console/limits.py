@@ -12,13 +12,13 @@ from trimtab_proto.v1 import controller_pb2 as pb
 
 # What counts up towards each limit; `{}` is where the backend's name goes.
 WORDS = {
-    Code.MAX_REPLICAS: "{} replicas wanted, of the most allowed",
-    Code.RATE_UP: "{} grown",
-    Code.RATE_DOWN: "{} shrunk",
-    Code.FLAP: "{} starts and stops, with the way back to the maximum",
-    Code.WEIGHT_STEP: "{} share moved, points",
-    Code.BUDGET: "all services: spent on new replicas",
-    Code.CROWD: "all services: changing at once",
+    Code.MAX_REPLICAS: "{} replicas",
+    Code.RATE_UP: "{} replicas added",
+    Code.RATE_DOWN: "{} replicas removed",
+    Code.FLAP: "{} starts and stops, way back included,",
+    Code.WEIGHT_STEP: "{} points of the route moved",
+    Code.BUDGET: "all services: cost of new replicas",
+    Code.CROWD: "all services: services changed",
 }
 # Above this share a limit is near.
 NEAR = 0.8

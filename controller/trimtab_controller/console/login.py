@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from trimtab_controller.console.feed import Feeds
+from trimtab_controller.console.neighbours import is_ours
 from trimtab_controller.console.sessions import SESSION_S, Session, Sessions
 
 FORM = (files("trimtab_controller.console") / "static" / "login.html").read_text()
@@ -20,6 +21,10 @@ OPEN_TO_ALL = (
     "This daemon asks nobody for a token, so this console must not be reached from elsewhere: "
     "give the daemon `security: tokens` in trimtab.yaml, or let the console listen on 127.0.0.1."
 )
+NOT_YOURS = (
+    "This console belongs to another user of this machine. With a token of the daemon, sign in."
+)
+NO_TOKENS = "This daemon asks nobody for a token, and so this console is only its own user's."
 AWAY = "The daemon does not answer. This page tries again by itself."
 RETRY = '<meta http-equiv="refresh" content="3">'
 Code = grpc.StatusCode
@@ -38,9 +43,14 @@ class Lobby:
         """Whose page it is; ``None``: they must log in."""
         return self.sessions.find(request.cookies.get(COOKIE))
 
-    async def arrive(self) -> Response:
-        """The form, or straight in where the daemon asks for no token."""
-        return form(PASTE) if self._strict else await self._enter("")
+    async def arrive(self, request: Request) -> Response:
+        """The form, or straight in where the daemon asks for no token and the user is ours."""
+        if self._strict:
+            return form(PASTE)
+        client = request.client
+        if client is None or not is_ours(client.host, client.port):
+            return form(NOT_YOURS, HTTPStatus.FORBIDDEN)
+        return await self._enter("")
 
     async def log_in(self, request: Request) -> Response:
         """Try the token that was sent."""
@@ -63,9 +73,9 @@ class Lobby:
             me = await self.feeds.voice(token).who_am_i()
         except grpc.aio.AioRpcError as error:
             return refused(error, token)
-        if self._strict and not me.name:
-            return form(OPEN_TO_ALL, HTTPStatus.FORBIDDEN)
-        session = self.sessions.begin(token if me.name else "", me)
+        if token and not me.name:
+            return form(OPEN_TO_ALL if self._strict else NO_TOKENS, HTTPStatus.FORBIDDEN)
+        session = self.sessions.begin(token, me)
         self.feeds.keep(self.sessions.tokens())
         entered = RedirectResponse("/", HTTPStatus.SEE_OTHER)
         # Lax, for a link in an alert must not ask somebody to log in who is: nothing is changed by

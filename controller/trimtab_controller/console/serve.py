@@ -14,6 +14,7 @@ import grpc
 import uvicorn
 from fastapi import FastAPI
 from nicegui import Client, core, ui
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
@@ -59,9 +60,10 @@ def serve(
 
     ``connect`` opens the channel to the daemon, in the server's loop.
     """
-    tls = listening.certificate is not None
+    doors = Doors(_site(listening, connect, show), tls=listening.certificate is not None)
     uvicorn.run(
-        Doors(_site(listening, connect, show), tls=tls), host=listening.host, port=listening.port,
+        # Outside of the doors: a page must have its nonces before it is compressed.
+        GZipMiddleware(doors), host=listening.host, port=listening.port,
         ssl_certfile=listening.certificate, ssl_keyfile=listening.key, ws="wsproto",
         log_level="warning", server_header=False, timeout_graceful_shutdown=END_S,
     )  # fmt: skip
@@ -89,8 +91,8 @@ def _site(
     site.mount("/static", StaticFiles(directory=STATIC))
 
     @site.get("/login")
-    async def arrive() -> Response:
-        return await lobbies[0].arrive()
+    async def arrive(request: Request) -> Response:
+        return await lobbies[0].arrive(request)
 
     @site.post("/login")
     async def log_in(request: Request) -> Response:
@@ -112,6 +114,6 @@ def _site(
     core.app.config.socket_io_js_transports = ["websocket"]
     ui.run_with(
         site, dark=None, language="en-US", tailwind=False, show_welcome_message=False,
-        reconnect_timeout=RECONNECT_S,
+        reconnect_timeout=RECONNECT_S, gzip_middleware_factory=None,
     )  # fmt: skip
     return site

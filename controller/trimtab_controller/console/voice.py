@@ -13,17 +13,24 @@ from trimtab_proto.v1 import controller_pb2 as pb
 from trimtab_proto.v1 import controller_pb2_grpc
 
 DEADLINE_S = 5.0
-# The daemon takes up to 10 s to undo.
-ABORT_DEADLINE_S = 15.0
+# The daemon takes up to 10 s to undo, and to read its journal.
+LONG_DEADLINE_S = 15.0
 WHY = "by the console"
 
 Reply = TypeVar("Reply")
 
 
+class ChangedError(Exception):
+    """What was read is not what is there any more."""
+
+    def __init__(self) -> None:
+        super().__init__("it has changed since you read it: read it again, and then answer")
+
+
 class Voice:
     """Speaks for whoever has ``token``; an empty one is nobody's, for daemons that ask for none.
 
-    Every method raises `grpc.aio.AioRpcError`; ``who`` is only believed by such a daemon.
+    Every method may raise `grpc.aio.AioRpcError`; ``who`` is only believed by such a daemon.
     """
 
     def __init__(self, channel: grpc.aio.Channel, token: str) -> None:
@@ -48,6 +55,16 @@ class Voice:
         """How near the limits are."""
         return await self._ask(self._stub.GetLimits, pb.GetLimitsRequest())
 
+    async def explain(self, service: str, time_s: float, *, thorough: bool) -> pb.ExplainReply:
+        """Why the last decision by ``time_s`` was made."""
+        request = pb.ExplainRequest(service=service, time_s=time_s, thorough=thorough)
+        return await self._ask(self._stub.Explain, request, LONG_DEADLINE_S)
+
+    async def what_changed(self, service: str) -> pb.WhatChangedReply:
+        """What happened before misses rose."""
+        request = pb.WhatChangedRequest(service=service)
+        return await self._ask(self._stub.WhatChanged, request, LONG_DEADLINE_S)
+
     async def stop(self) -> None:
         """Stop all writes."""
         await self._ask(self._stub.Stop, pb.StopRequest(who=self._who, why=WHY))
@@ -55,7 +72,7 @@ class Voice:
     async def abort(self) -> pb.AbortReply:
         """Undo what is running, and stop."""
         request = pb.AbortRequest(who=self._who, why=WHY)
-        return await self._ask(self._stub.Abort, request, ABORT_DEADLINE_S)
+        return await self._ask(self._stub.Abort, request, LONG_DEADLINE_S)
 
     async def resume(self) -> None:
         """Undo the stop."""
@@ -70,9 +87,14 @@ class Voice:
         """Start a service's lease anew."""
         await self._ask(self._stub.Renew, pb.RenewRequest(service=service, who=self._who))
 
-    async def approve(self, envelope: str) -> None:
-        """Grant an envelope."""
-        await self._ask(self._stub.Approve, pb.ApproveRequest(id=envelope, who=self._who, why=WHY))
+    async def approve(self, read: pb.Envelope) -> None:
+        """Grant an envelope, unless it has become another one since it was read.
+
+        What is asked for again while it waits widens it. Raises `ChangedError`.
+        """
+        if read not in (await self.pending()).pending:
+            raise ChangedError
+        await self._ask(self._stub.Approve, pb.ApproveRequest(id=read.id, who=self._who, why=WHY))
 
     async def reject(self, envelope: str) -> None:
         """Refuse an envelope."""

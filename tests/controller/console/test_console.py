@@ -113,7 +113,8 @@ def test_a_viewer_sees_all_and_can_do_none_of_it(new_house: NewHouse, new_tab: N
     viewer.sees("Add replicas")
     buttons = viewer.page.locator(".body button:visible, .commands button:visible")
     assert buttons.count() > 4
-    assert [button.inner_text() for button in buttons.all() if button.is_enabled()] == []
+    usable = {button.inner_text() for button in buttons.all() if button.is_enabled()}
+    assert usable <= {"Why?", "What changed?"}
     # What a hidden or disabled button would have sent is refused by the daemon itself.
     for name in ("Stop", "Press again to stop all writes"):
         forced(viewer, name)

@@ -100,16 +100,16 @@ def use(code: str = "RATE_UP", used: float = 3, most: float = 4, **more: Any) ->
 @pytest.mark.parametrize(
     ("one", "full", "text"),
     [
-        (use(), 0.75, "spot grown in 60 s, 3 of 4"),
-        (use(used=9), 1.0, "spot grown in 60 s, 9 of 4"),
-        (use(used=0, most=0), 0.0, "spot grown in 60 s, 0 of 0"),
-        (use(used=1, most=0), 1.0, "spot grown in 60 s, 1 of 0"),
+        (use(), 0.75, "spot replicas added in 60 s, 3 of 4"),
+        (use(used=9), 1.0, "spot replicas added in 60 s, 9 of 4"),
+        (use(used=0, most=0), 0.0, "spot replicas added in 60 s, 0 of 0"),
+        (use(used=1, most=0), 1.0, "spot replicas added in 60 s, 1 of 0"),
         (use("WEIGHT_STEP", 0.05, 0.1, unit="share", window_s=0.5), 0.5,
-         "spot share moved, points in 0.5 s, 5 of 10"),
+         "spot points of the route moved in 0.5 s, 5 of 10"),
         (use("MAX_REPLICAS", 4, 12, window_s=0.0), 1 / 3,
-         "spot replicas wanted, of the most allowed, 4 of 12"),
+         "spot replicas, 4 of 12"),
         (use("BUDGET", 2.4, 10, backend="", unit="price"), 0.24,
-         "all services: spent on new replicas in 60 s, 2.4 of 10"),
+         "all services: cost of new replicas in 60 s, 2.4 of 10"),
     ],
     ids=["near", "others did more", "nothing allowed", "more than nothing", "points", "at any time",
          "shared"],
@@ -124,4 +124,6 @@ def test_the_nearest_limit_is_the_one_that_is_named() -> None:
     assert nearest([use(used=1), use("FLAP", 9, 10)]).startswith(
         "Limits: none met. Nearest: spot st"
     )
-    assert nearest([use(used=4), use("FLAP", 9, 10)]).startswith("Limits: at one: spot grown")
+    assert nearest([use(used=4), use("FLAP", 9, 10)]).startswith(
+        "Limits: at one: spot replicas added"
+    )
