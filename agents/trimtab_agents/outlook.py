@@ -41,12 +41,10 @@ class Outlook(NamedTuple):
         if not isfinite(self.load_rps):
             return f"load not measured, sized for {self.demand_rps:.0f} rps until {due}"
         if self.demand_rps > (1.0 + ALIKE) * self.load_rps:
-            way = f"may rise to {self.demand_rps:.0f} by"
-        elif self.demand_rps < (1.0 - ALIKE) * self.load_rps:
-            way = f"falls to {self.demand_rps:.0f} by"
-        else:
-            way = "stays until"
-        return f"load {self.load_rps:.0f} rps {way} {due}"
+            return f"load {self.load_rps:.0f} rps may rise to {self.demand_rps:.0f} by {due}"
+        if self.demand_rps < (1.0 - ALIKE) * self.load_rps:
+            return f"load {self.load_rps:.0f} rps falls to {self.demand_rps:.0f} by {due}"
+        return f"load stays near {self.load_rps:.0f} rps until {due}"
 
     def _wish(self) -> str:
         more = self.replicas - self.wanted
