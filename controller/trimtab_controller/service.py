@@ -247,5 +247,6 @@ class Service:
     def _log_news(self, error: str) -> None:
         # Once: the same line every second would hide the next one.
         if error != self._told:
-            log.warning("%s: %s", self.name, error or "in order again")
+            fields = {"service": self.name}
+            log.warning("%s: %s", self.name, error or "in order again", extra=fields)
             self._told = error

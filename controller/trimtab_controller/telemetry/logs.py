@@ -23,6 +23,7 @@ def configure(format_: LogFormat) -> None:
     """Send the whole process's log to stderr; libraries' lines too, from warnings on."""
     shared: list[Processor] = [
         add_log_level,
+        structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper("iso", utc=True),
         structlog.processors.format_exc_info,
     ]

@@ -10,6 +10,7 @@ from trimtab_controller.board import Board
 from trimtab_controller.config import Config
 from trimtab_controller.journal import Journal
 from trimtab_controller.security.entrance import Entrance
+from trimtab_controller.telemetry import diary
 from trimtab_controller.telemetry.exposition import Exposition
 from trimtab_controller.telemetry.metrics import Metrics
 from trimtab_controller.telemetry.webhook import Webhook
@@ -26,10 +27,11 @@ def start(
     entrance: Entrance,
     parts: ExitStack,
 ) -> Tick:
-    """Start metrics and webhook, which end with ``parts``; the tick to call from now on.
+    """Start the diary, metrics and webhook, which end with ``parts``; the tick to call from now on.
 
     `ConfigError` or `AddressError` when one cannot be.
     """
+    journal.listeners.append(diary.note)
     webhook = None
     if config.webhook:
         webhook = Webhook(config.webhook, time.time, time.monotonic)

@@ -12,7 +12,7 @@ LOGGING = """
 import logging, structlog
 from trimtab_controller.telemetry.logs import LogFormat, configure
 configure(LogFormat({format!r}))
-logging.getLogger("grpc").warning("%s is %d", "it", 7)
+logging.getLogger("grpc").warning("%s is %d", "it", 7, extra={{"service": "web"}})
 logging.getLogger("grpc").debug("hidden")
 structlog.get_logger("ours").info("the webhook works again", host="there")
 try:
@@ -34,7 +34,7 @@ def lines(format_: str) -> list[str]:
 @pytest.mark.parametrize("format_", ["json", "auto"])
 def test_machines_get_one_object_a_line(format_: str) -> None:
     grpc, ours, broken = map(json.loads, lines(format_))
-    assert (grpc["event"], grpc["level"]) == ("it is 7", "warning")
+    assert (grpc["event"], grpc["level"], grpc["service"]) == ("it is 7", "warning", "web")
     assert (ours["event"], ours["host"], ours["level"]) == (
         "the webhook works again",
         "there",
