@@ -34,7 +34,10 @@ OVERLOAD = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the checks compare, ``[B]`` each but ``apart`` ``[S, B]`` for `SHIFTS`."""
+    """What the checks compare, ``[B]`` each but ``apart`` ``[S, B]`` for `SHIFTS`.
+
+    ``cost`` and ``inside`` are means over time; pairs are as seen and as replayed.
+    """
 
     cost: tuple[Floats, Floats]
     inside: tuple[Floats, Floats]
@@ -49,9 +52,10 @@ class Evidence:
         def share(books: Books) -> Floats:
             return np.asarray(books.misses.sum(0) / np.maximum(books.requests.sum(0), 1.0))
 
+        seconds = np.maximum(past.known.sum(0), 1.0) * past.tick_s
         return cls(
-            cost=(seen.cost.sum(0), same.cost.sum(0)),
-            inside=(seen.inside.sum(0), same.inside.sum(0)),
+            cost=(seen.cost.sum(0) / seconds, same.cost.sum(0) / seconds),
+            inside=(seen.inside.sum(0) / seconds, same.inside.sum(0) / seconds),
             misses=(share(seen), share(same)),
             apart=np.stack([books.apart.sum(0) for books in shifted]),
             echo=echo(past),
@@ -61,37 +65,34 @@ class Evidence:
         """The verdict on one service."""
         late = int(SHIFTS[_best(self.apart[:, row])])
         seen, replayed = (100.0 * float(share[row]) for share in self.misses)
+        echoed = float(self.echo[row])
+        most = max(100.0 * MISS_POINTS, MISSES * seen)
+        shifts = f"{SHIFTS.min() * tick_s:g} to {SHIFTS.max() * tick_s:g}"
         return (
-            _ratio(
-                "cost",
-                self.cost,
-                row,
-                COST,
-                "its replicas start faster or slower",
-            ),
+            _ratio("replicas x price", self.cost, row, COST, "they start faster or slower"),
             _ratio("requests inside", self.inside, row, INSIDE, "its service time is another"),
             Check(
                 "misses, %",
                 seen,
                 replayed,
-                abs(replayed - seen) <= max(100.0 * MISS_POINTS, MISSES * seen),
-                f"{100.0 * MISS_POINTS:g} points or {MISSES:.0%} of them",
+                abs(replayed - seen) <= most,
+                f"± {most:.2g}",
                 "overloads take another course than its profile says",
             ),
             Check(
-                "moment of the misses, s",
+                "misses late by, s",
                 late * tick_s,
                 0.0,
                 late == 0,
-                f"best where it is, of {', '.join(f'{s * tick_s:g}' for s in sorted(SHIFTS))} s",
+                f"0, of {shifts}",
                 f"its metrics are about {late * tick_s:g} s later than metric_lag_s says",
             ),
             Check(
-                "load gone with the misses",
-                float(self.echo[row]),
+                "load gone with misses",
+                echoed,
                 0.0,
-                float(self.echo[row]) <= ECHO,
-                f"at most {ECHO:g} of it",
+                echoed <= ECHO,
+                f"≤ {ECHO:g}",
                 "clients try again, so that arrivals depend on who scales",
             ),
         )
@@ -117,7 +118,7 @@ def certify(past: Past, profiles: Sequence[Profile], seed: int) -> Evidence:
 def _ratio(name: str, both: tuple[Floats, Floats], row: int, most: float, meaning: str) -> Check:
     seen, replayed = (float(values[row]) for values in both)
     passed = abs(replayed - seen) <= most * seen and seen > 0.0
-    return Check(name, seen, replayed, passed, f"{most:.0%}", meaning)
+    return Check(name, seen, replayed, passed, f"± {most:.0%}", meaning)
 
 
 def _best(apart: Floats) -> int:

@@ -46,6 +46,8 @@ class LazyGroup(click.Group):
         "approve": "trimtab_controller.cli.approvals:approve",
         "reject": "trimtab_controller.cli.approvals:reject",
         "revoke": "trimtab_controller.cli.approvals:revoke",
+        "report": "trimtab_controller.cli.evidence:report",
+        "ladder": "trimtab_controller.cli.evidence:ladder",
         "token": "trimtab_controller.cli.token:token",
         "limits": "trimtab_controller.cli.limits:limits",
         "journal": "trimtab_controller.cli.journal:journal",

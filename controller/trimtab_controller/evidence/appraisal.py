@@ -39,8 +39,7 @@ def appraise(
 ) -> Scorecard:
     """The scorecard of the last ``days`` whole days. `JournalError`."""
     tell(f"reading the journal of {service.name}")
-    since_s = now_s - (days + 1) * DAY_S / config.speed
-    past = recorded(journal, config, service, since_s)
+    past = recorded(journal, config, service, days)
     empty = Scorecard(service.name, now_s, config.money.currency, 0, 0, 0.0, 0.0)
     if past is None:
         return replace(empty, no_verdict=f"the journal has no tick of {service.name} yet")
@@ -50,6 +49,7 @@ def appraise(
         days=int(counted.sum()),
         acted_days=int((past.acted > 0).sum()),
         fresh_share=float(past.past.fresh[counted, 0].mean()) if counted.any() else 0.0,
+        mode=past.mode,
         interventions=float(past.changed.sum() / max(int(past.proposed.sum()), 1)),
     )
     if card.days < LEAST_DAYS:

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from trimtab_agents.evidence.past import Past
 from trimtab_controller.config import Config, ServiceConfig
-from trimtab_controller.journal import read
+from trimtab_controller.journal import read, reading
 from trimtab_controller.journal.chain import Location
 from trimtab_controller.memory import Outcome, TickRecord
 from trimtab_guard.model import BackendState, State, Verdict
+from trimtab_guard.modes import Mode
 from trimtab_sim.profile import Floats, Profile
 
 DAY_S = 86_400.0
@@ -63,7 +64,7 @@ class Recorded:
     """A service's past from ``start_s`` on.
 
     By day: ``acted`` how often trimtab wrote, ``proposed`` its proposals and ``changed`` how many
-    of them the guard changed.
+    of them the guard changed. ``mode`` is the last.
     """
 
     past: Past
@@ -73,6 +74,7 @@ class Recorded:
     proposed: NDArray[np.int64]
     changed: NDArray[np.int64]
     last_s: float
+    mode: Mode
 
     @property
     def counted(self) -> NDArray[np.bool_]:
@@ -89,12 +91,19 @@ class Recorded:
 
 
 def recorded(
-    journal: Location, config: Config, service: ServiceConfig, since_s: float
+    journal: Location, config: Config, service: ServiceConfig, days: int
 ) -> Recorded | None:
-    """The past since the day of ``since_s``; ``None`` when there is none. `JournalError`."""
+    """The last ``days`` days that are over, and the one that is not; `JournalError`.
+
+    ``None`` when there is nothing.
+    """
+    with reading(journal) as snapshot:
+        last = snapshot.last("tick")
+    if last is None:
+        return None
     pace = Pace.of(config)
     builder: _Builder | None = None
-    for tick in _ticks(journal, service.name, pace.day_began_s(since_s)):
+    for tick in _ticks(journal, service.name, pace.day_began_s(last.time_s) - days * pace.day_s):
         if builder is None:
             builder = _Builder(pace, pace.day_began_s(tick[_TICK["time_s"]]), service.backends)
         builder.add(tick)
@@ -122,7 +131,7 @@ class _Builder:
         self._records = np.zeros(0)
         self._ages_s: list[float] = []
         self._by_day: list[list[int]] = []
-        self._last_s = start_s
+        self._last_s, self._mode = start_s, Mode.SHADOW
 
     def add(self, tick: list[Any]) -> None:
         """Take in a record; one of other backends than today's is none."""
@@ -131,6 +140,7 @@ class _Builder:
         if tuple(backend[_BACKEND["name"]] for backend in backends) != self._backends:
             return
         self._last_s = max(self._last_s, tick[_TICK["time_s"]])
+        self._mode = Mode[tick[_TICK["mode"]]]
         place = self._place(tick[_TICK["time_s"]])
         self._count(place // self._pace.day_ticks, tick)
         self._counts[place] = [[backend[at] for at in _COUNTS] for backend in backends]
@@ -192,7 +202,8 @@ class _Builder:
             known=known[:, None],
         )
         acted, proposed, changed = np.array(self._by_day, dtype=np.int64).T
-        return Recorded(past, self._start_s, self._pace, acted, proposed, changed, self._last_s)
+        ends = self._last_s, self._mode
+        return Recorded(past, self._start_s, self._pace, acted, proposed, changed, *ends)
 
 
 def _grown(array: Floats, more: int, value: float) -> Floats:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from trimtab_agents.evidence.findings import Check, Interval
+from trimtab_guard.modes import Mode
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,8 @@ class Scorecard:
     """``verdict`` is there when all of ``certificate`` passed; else ``no_verdict`` says why not.
 
     Of the ``days`` that count ``fresh_share`` was seen; the guard changed ``interventions`` of
-    the proposals. ``acted_days`` are none of them: trimtab wrote then.
+    the proposals. ``acted_days`` are none of them: trimtab wrote then. ``mode`` is the last
+    tick's.
     """
 
     service: str
@@ -63,6 +65,7 @@ class Scorecard:
     acted_days: int
     fresh_share: float
     interventions: float
+    mode: Mode = Mode.SHADOW
     no_verdict: str = ""
     certificate: tuple[Check, ...] = ()
     verdict: Verdict | None = None

@@ -16,13 +16,13 @@ from trimtab_guard.modes import Mode
 from trimtab_sim.profile import Profile, Profiles
 from trimtab_sim.simulator import Simulator
 
-# A day of the demonstration takes 24 minutes, and begins here.
-SPEED, DAY_TICKS = 60, 1440
-START_S = 1_000_000 * 1440.0
+# A day takes six minutes, and begins here.
+SPEED, DAY_TICKS = 240, 360
+START_S = 4_000_000 * 360.0
 COUNTS = ("wanted", "starting", "ready", "draining")
 CONFIG = """
 tick_s: 1
-speed: 60
+speed: 240
 money: {currency: EUR, replica_hour: 0.05}
 services:
   - name: web
@@ -50,7 +50,7 @@ def configured(folder: Path, text: str = CONFIG) -> Path:
 def day_load(rng: np.random.Generator, ticks: int) -> np.ndarray:
     """Requests per second: a day's cycle with noise, from 200 to 900."""
     turn = 2.0 * np.pi * np.arange(ticks) / DAY_TICKS
-    noise = rng.normal(0.0, 0.05, ticks // 60 + 2).repeat(60)[:ticks]
+    noise = rng.normal(0.0, 0.05, ticks // 15 + 2).repeat(15)[:ticks]
     return np.asarray(450.0 * np.exp(0.7 * np.sin(turn) + noise))
 
 
@@ -60,9 +60,12 @@ def write_journal(
     days: float,
     really: Profile | None = None,
     acted_on: range = range(0),
+    blind: range = range(0),
     target: float = 0.5,
 ) -> None:
-    """``really`` is how the service is, if not as configured; trimtab wrote in some seconds."""
+    """``really`` is how the service is, if not as configured; in some seconds trimtab wrote,
+    in some it was ``blind``.
+    """
     (service,) = config.services
     rng, ticks = np.random.default_rng(7), round(days * DAY_TICKS)
     profiles = Profiles.stack([really or service.profile])
@@ -80,7 +83,8 @@ def write_journal(
             want = hpa.act(scaled)
             sensed = simulator.step(np.array([rate_rps]), want.replicas, weight).sensed
             outcome = Outcome.APPLIED if tick in acted_on else Outcome.SHADOW
-            record = _record(service.name, service.backends, sensed, START_S + tick, outcome)
+            seen = replace(sensed, rate_rps=sensed.rate_rps + math.nan) if tick in blind else sensed
+            record = _record(service.name, service.backends, seen, START_S + tick, outcome)
             waiting.append(("tick", {"services": [pack(record)]}))
             if len(waiting) == 60 or tick == ticks - 1:
                 journal.append_all(waiting, START_S + tick)
