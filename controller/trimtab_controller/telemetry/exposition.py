@@ -19,7 +19,7 @@ from trimtab_controller.security.callers import Callers, Denied, Forbidden, Unid
 from trimtab_controller.security.denials import Denial, Denials
 from trimtab_controller.security.entrance import Entrance
 from trimtab_controller.security.roles import EVERY
-from trimtab_controller.security.spec import TlsSpec
+from trimtab_controller.security.spec import SecuritySpec, TlsSpec
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +38,7 @@ class Exposition:
     def __init__(self, registry: CollectorRegistry, address: str, entrance: Entrance) -> None:
         """`AddressError` when it must not or cannot listen there."""
         spec = entrance.spec
-        if address.startswith(UNIX):
-            raise AddressError(f"metrics.listen: {address}: Prometheus needs HOST:PORT")
-        check_address(address, spec)
-        if spec.authenticates and not spec.tokens:
-            raise AddressError(f"metrics.listen: {address}: add security.tokens for scrapers")
+        _check_listen(address, spec)
         app: WSGIApplication = _only(PATH, make_wsgi_app(registry))
         if entrance.callers:
             app = _guarded(app, entrance.callers, entrance.denials)
@@ -61,6 +57,17 @@ class Exposition:
         """Take no more requests."""
         self._server.shutdown()
         self._server.server_close()
+
+
+def _check_listen(address: str, spec: SecuritySpec) -> None:
+    try:
+        if address.startswith(UNIX):
+            raise AddressError(f"{address}: Prometheus needs HOST:PORT")
+        check_address(address, spec)
+        if spec.authenticates and not spec.tokens:
+            raise AddressError(f"{address}: add security.tokens for scrapers")
+    except AddressError as error:
+        raise AddressError(f"metrics.listen: {error}") from error
 
 
 class _Server(ThreadingMixIn, WSGIServer):

@@ -20,6 +20,7 @@ from prometheus_client import (
     Info,
     PlatformCollector,
     ProcessCollector,
+    disable_created_metrics,
 )
 
 from trimtab_controller.board import Board
@@ -35,6 +36,8 @@ class Metrics:
     """A registry, and the events that are counted into it."""
 
     def __init__(self, board: Board, policy: str, services_max: int, clock: Clock) -> None:
+        # When a counter began is of use to no one here, and would double their series.
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # its own fault
         self.registry = CollectorRegistry()
         self._board = board
         self._clock = clock

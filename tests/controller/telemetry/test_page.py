@@ -41,7 +41,7 @@ def exposed(scraped: Scraped) -> list[Row]:
             family.documentation,
         )
         for family in text_string_to_metric_families(scraped.get().data.decode())
-        if family.name.startswith("trimtab_") and not family.name.endswith("_created")
+        if family.name.startswith("trimtab_")
     ]
 
 
