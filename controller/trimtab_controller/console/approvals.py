@@ -9,10 +9,14 @@ from trimtab_controller.console.desk import Desk
 from trimtab_controller.console.glance import NO_DATA, left
 from trimtab_controller.console.history import measured, sample
 from trimtab_controller.console.parts import Button, Deliberate, Tag
-from trimtab_controller.up.words import clock_time, percent, rate
+from trimtab_controller.up.words import percent, rate
 from trimtab_guard.modes import Change
 from trimtab_proto.v1 import controller_pb2 as pb
 
+MEANING = (
+    "A grant lets trimtab do the one thing that is named, between the bounds that are named and "
+    "within the guard's limits, until it ends or you take it back. No answer, no change."
+)
 VERBS = {
     Change.SCALE_UP: "Add replicas",
     Change.SCALE_DOWN: "Remove replicas",
@@ -29,6 +33,7 @@ class Queue:
         self._each: list[Callable[[float], None]] = []
         with Tag("section", "queue", aria_label="Approvals"):
             Tag("h2", "", "Approvals")
+            self._meaning = Tag("p", "quiet")
             self._list = Tag("div", "list")
 
     def draw(self, now_s: float) -> None:
@@ -41,13 +46,12 @@ class Queue:
             self._list.clear()
             with self._list:
                 self._build()
+        self._meaning.say(MEANING if feed.pending else "Nothing waits for an answer.")
         for draw in self._each:
             draw(now_s)
 
     def _build(self) -> None:
         feed = self._desk.feed
-        if not (feed.pending or feed.granted):
-            Tag("p", "quiet", "Nothing waits for an answer.")
         for envelope in feed.pending:
             self._asked(envelope)
         for envelope in feed.granted:
@@ -60,7 +64,6 @@ class Queue:
                 self._countdown("expires in {}", "expired", envelope.expires_s)
             Tag("p", "", envelope.why or "The policy gave no reason.")
             self._evidence(envelope.service, envelope.backend)
-            Tag("p", "", granting(envelope))
             with Tag("div", "line"):
                 self._answers(envelope)
 
@@ -133,12 +136,3 @@ def bounds(envelope: pb.Envelope) -> str:
         low, high = envelope.min_weight * 100, envelope.max_weight * 100
         return f"{low:.0f} to {high:.0f} % of the route"
     return f"{envelope.min_replicas} to {envelope.max_replicas} replicas"
-
-
-def granting(envelope: pb.Envelope) -> str:
-    """What a yes means, no more and no less."""
-    return (
-        f"A yes lets trimtab set {envelope.backend} to {bounds(envelope)}, and nothing else, "
-        f"until it ends or you take it back. The guard checks every step. Asked until "
-        f"{clock_time(envelope.expires_s)}; without an answer nothing happens."
-    )

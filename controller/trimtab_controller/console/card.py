@@ -7,10 +7,11 @@ from trimtab_controller.console.desk import Desk
 from trimtab_controller.console.glance import NO_DATA, allowed_misses
 from trimtab_controller.console.history import sample
 from trimtab_controller.console.inquiry import Answer, what_changed
-from trimtab_controller.console.ladder import Ladder
 from trimtab_controller.console.limits import Limits
+from trimtab_controller.console.overview import show_mode
 from trimtab_controller.console.parts import Button, Tag
-from trimtab_controller.up.words import change, mode_name, percent, rate, reasons
+from trimtab_controller.console.trust import Trust
+from trimtab_controller.up.words import change, percent, rate, reasons
 from trimtab_proto.v1 import controller_pb2 as pb
 
 COLUMNS = ("backend", "ready", "starting", "wanted", "route")
@@ -23,30 +24,29 @@ class Card:
         self._desk = desk
         self._name = name
         self._rows: list[list[Tag]] = []
-        with Tag("article", "card", aria_label=f"service {name}"):
+        with Tag("article", "card", id=f"service-{name}", aria_label=f"service {name}"):
             with Tag("div", "line"):
                 Tag("h2", "", name)
                 self._mode = Tag("span", "mode")
                 self._policy = Tag("span", "quiet")
-            self._figures()
-            self._table = Tag("table")
+            with Tag("div", "halves"):
+                self._figures()
+                self._table = Tag("table")
             self._charts()
-            with Tag("div", "line"):
-                self._now = Tag("span", "now")
-                self._why = Tag("span", "quiet")
             with Tag("div"):
-                Button("What changed?", self._ask)
+                with Tag("div", "line"):
+                    self._now = Tag("strong")
+                    Button("What changed?", self._ask, "plain")
+                self._why = Tag("p", "quiet")
                 self._answer = Answer(f"what changed around {name}")
-            self._ladder = Ladder(desk, name)
+            self._trust = Trust(desk, name)
             self._limits = Limits(desk, name)
 
     def draw(self, now_s: float) -> None:
         """Show what is known now."""
         seen = self._desk.feed.services[self._name]
         status = seen.status
-        mode = "STOPPED" if status.stopped else mode_name(status.mode)
-        self._mode.say(mode)
-        self._mode.dress(f"mode {mode.lower()}")
+        show_mode(self._mode, status)
         self._policy.say(f"policy {status.policy}")
         self._draw_figures(status)
         self._draw_table(status)
@@ -55,7 +55,7 @@ class Card:
         for chart in (self._load, self._replicas, self._misses):
             chart.draw(seen.history, now_s)
         self._draw_decision(status)
-        self._ladder.draw(now_s)
+        self._trust.draw(now_s)
         self._limits.draw()
 
     async def _ask(self) -> None:
@@ -63,22 +63,25 @@ class Card:
 
     def _figures(self) -> None:
         with Tag("dl", "figures"):
-            self._load_now = _figure("Load")
-            self._latency = _figure("95 % answered within")
-            self._missing = _figure("Misses")
-            self._count = _figure("Replicas ready")
+            self._load_now = Figure("Load")
+            self._latency = Figure("95 % answered within")
+            self._misses_now = Figure("Misses")
+            self._ready = Figure("Replicas ready")
 
     def _draw_figures(self, status: pb.ServiceStatus) -> None:
         now, limits = sample(status), self._desk.feed.services[self._name].limits
         slo = limits.slo if limits else None
         self._load_now.say(NO_DATA if now.load_rps is None else rate(now.load_rps))
-        p95 = NO_DATA if now.p95_ms is None else f"{now.p95_ms:.0f} ms"
-        self._latency.say(f"{p95} (SLO {slo.latency_s * 1e3:.0f} ms)" if slo else p95)
+        latency = NO_DATA if now.p95_ms is None else f"{now.p95_ms:.0f} ms"
+        self._latency.say(latency, f"SLO {slo.latency_s * 1e3:.0f} ms" if slo else "")
         misses = NO_DATA if now.miss_share is None else percent(now.miss_share)
-        allowed = f" (SLO allows {percent(allowed_misses(slo.share))})" if slo else ""
-        self._missing.say(misses + allowed)
-        ready = NO_DATA if now.ready is None else f"{now.ready:.0f} of {now.wanted:.0f} wanted"
-        self._count.say(ready)
+        self._misses_now.say(
+            misses, f"SLO allows {percent(allowed_misses(slo.share))}" if slo else ""
+        )
+        if now.ready is None:
+            self._ready.say(NO_DATA)
+        else:
+            self._ready.say(f"{now.ready:.0f}", f"of {now.wanted:.0f} wanted")
 
     def _draw_table(self, status: pb.ServiceStatus) -> None:
         if len(self._rows) != len(status.backends):
@@ -128,7 +131,17 @@ class Card:
         self._why.say(f"{status.why}{'.' if status.why else ''}{limited}")
 
 
-def _figure(name: str) -> Tag:
-    with Tag("div"):
-        Tag("dt", "quiet", name)
-        return Tag("dd", "", NO_DATA)
+class Figure:
+    """A number by its name, and what it is to be compared with."""
+
+    def __init__(self, name: str) -> None:
+        with Tag("div"):
+            Tag("dt", "quiet", name)
+            with Tag("dd"):
+                self._value = Tag("span", "", NO_DATA)
+                self._beside = Tag("span", "quiet")
+
+    def say(self, value: str, beside: str = "") -> None:
+        """Show a value."""
+        self._value.say(value)
+        self._beside.say(beside)

@@ -27,13 +27,15 @@ def glance(feed: Feed, now_s: float) -> Glance:
         return _away(feed, now_s)
     if feed.stopped:
         return Glance("bad", "Stopped", "trimtab writes nothing. Your autoscaler carries on.")
-    if feed.pending:
-        count = len(feed.pending)
-        asks = "1 change waits" if count == 1 else f"{count} changes wait"
-        return Glance("warn", f"{asks} for approval", "Nothing of it happens until you answer.")
+    count = len(feed.pending)
+    asks = f"{'1 change waits' if count == 1 else f'{count} changes wait'} for approval"
     for name, seen in sorted(feed.services.items()):
         if problem := _problem(seen):
-            return Glance("warn", f"{name}: {problem}", seen.status.error)
+            return Glance(
+                "warn", f"{name}: {problem}", seen.status.error or f"{asks}." * bool(count)
+            )
+    if count:
+        return Glance("warn", asks, "Nothing of it happens until you answer.")
     return Glance("good", "All calm", f"{_kept(feed)}; nothing waits for you.")
 
 

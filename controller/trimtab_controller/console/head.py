@@ -67,6 +67,7 @@ class Head:
         ):
             each.draw()
             each.place.show(shown)
+        self._stopped.show(stopped)
 
     def _person(self) -> None:
         caller = self._desk.session.caller
@@ -97,9 +98,11 @@ class Head:
             "Undo and stop", "Press again: undo the last minute, then stop", abort, desk.clock
         )
         self._resume = Deliberate(
-            "Resume", "Press again: writes may happen again", resume, desk.clock, "main"
+            "Resume", "Press again: writes may happen again", resume, desk.clock
         )
         self._stop = Deliberate("Stop", "Press again to stop all writes", stop, desk.clock, "stop")
+        # It stays in Stop's place: who presses once too often must not resume.
+        self._stopped = Tag("strong", "stopped", "Stopped")
         self._stop.first.put(
             title="Stops all writes. Keyboard: S, then S again", aria_keyshortcuts="s"
         )

@@ -1,85 +1,69 @@
-"""How far a service is trusted, and the two deliberate actions that change it."""
+"""Where to start, and what the evidence must still show: asked for, because it takes a while.
+
+The daemon replays whole days to say it; so nothing here asks by itself.
+"""
 
 from __future__ import annotations
 
-from functools import partial
+import asyncio
 
 from trimtab_controller.console.desk import Desk
-from trimtab_controller.console.glance import left
-from trimtab_controller.console.parts import Button, Deliberate, Tag
-from trimtab_controller.up.words import clock_time, mode_name
-from trimtab_guard.modes import RUNGS, Mode
+from trimtab_controller.console.parts import Button, Tag
+from trimtab_controller.up.words import mode_name
 from trimtab_proto.v1 import controller_pb2 as pb
 
-MEANINGS = {
-    Mode.SHADOW: "it only recommends",
-    Mode.APPROVE: "it asks for each change",
-    Mode.ASSIST: "it may add capacity, and asks for the rest",
-    Mode.GUARDED: "it acts both ways and on the route, within the limits",
-}
+# Scorecards are worked out one after the other, each in seconds to a minute.
+AGAIN_S, PATIENCE = 3.0, 40
 
 
 class Ladder:
-    """The rungs of the service ``name``, the one it stands on, and its lease."""
+    """All services, the one to entrust first on top, each with its gates."""
 
-    def __init__(self, desk: Desk, name: str) -> None:
+    def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._name = name
-        self._rungs: dict[Mode, Deliberate] = {}
-        with Tag("section", "ladder", aria_label=f"how far {name} is trusted"):
+        self._asking = False
+        with Tag("section", "evidence", aria_label="Evidence"):
             with Tag("div", "line"):
-                Tag("h3", "", "Trust")
-                self._meaning = Tag("span")
-            self._lowered = Tag("p", "lowered")
-            with Tag("div", "rungs"):
-                for mode in RUNGS:
-                    self._rungs[mode] = self._rung(mode)
-            with Tag("div", "line"):
-                self._lease = Tag("span", "quiet")
-                self._renew = Button("Renew", self._renewed)
+                Tag("h2", "", "Evidence")
+                Button("Where to start, and what is missing", self._ask)
+            self._list = Tag("div")
 
-    def draw(self, now_s: float) -> None:
-        """Show the rung that holds now."""
-        seen = self._desk.feed.services[self._name]
-        status, reachable = seen.status, self._desk.feed.away_since_s is None
-        stands = Mode(mode_name(status.mode))
-        ceiling = mode_name(seen.limits.ceiling) if seen.limits else Mode.SHADOW
-        highest = RUNGS.index(Mode(ceiling))
-        self._meaning.say(f"{stands}: {MEANINGS[stands]}.")
-        self._lowered.say(f"Lowered: {status.lowered}.")
-        self._lowered.show(status.lowered and not status.stopped)
-        for mode, rung in self._rungs.items():
-            rung.draw()
-            rung.place.dress("deliberate here" if mode is stands else "deliberate")
-            rung.first.put(aria_current="step" if mode is stands else None)
-            settable = not status.stopped and RUNGS.index(mode) <= highest and mode is not stands
-            rung.allow(reachable and settable and self._may_set(mode))
-        self._draw_lease(status, now_s, reachable)
+    async def _ask(self) -> None:
+        if self._asking:
+            return
+        self._asking = True
+        for _ in range(PATIENCE):
+            reply = await self._desk.ask(lambda voice: voice.ladder())
+            if reply is None or self._list.is_deleted or not self._show(reply):
+                break
+            await asyncio.sleep(AGAIN_S)
+        self._asking = False
 
-    def _draw_lease(self, status: pb.ServiceStatus, now_s: float, reachable: bool) -> None:
-        leased = status.mode > pb.MODE_APPROVE
-        until = (
-            f"until {clock_time(status.lease_until_s)}, {left(status.lease_until_s, now_s)} left"
-        )
-        self._lease.say(f"It may act without asking {until}; then it asks for everything.")
-        self._lease.show(leased)
-        self._renew.show(leased)
-        may = self._desk.may("Renew", pb.RenewRequest(service=self._name))
-        self._renew.allow(reachable and may)
+    def _show(self, reply: pb.Ladder) -> bool:
+        """Show what is known; returns whether there is more to come."""
+        self._list.clear()
+        with self._list:
+            for rung in reply.rungs:
+                _rung(rung)
+        return any(rung.computing for rung in reply.rungs)
 
-    def _rung(self, mode: Mode) -> Deliberate:
-        act = partial(self._set, mode)
-        question = f"Press again: {self._name} to {mode}, {MEANINGS[mode]}"
-        return Deliberate(mode, question, act, self._desk.clock)
 
-    def _may_set(self, mode: Mode) -> bool:
-        request = pb.SetModeRequest(service=self._name, mode=f"MODE_{mode.name}")
-        return self._desk.may("SetMode", request)
+def _rung(rung: pb.Rung) -> None:
+    with Tag("article", "card"):
+        with Tag("div", "line"):
+            Tag("h3", "", rung.service)
+            Tag("span", f"mode {mode_name(rung.mode)}", mode_name(rung.mode))
+            Tag("span", "quiet", "being worked out …" if rung.computing else rung.reason)
+        if rung.recommendation:
+            Tag("strong", "", f"Recommended to you: {rung.recommendation}")
+        with Tag("ul", "gates"):
+            for gate in rung.gates:
+                _gate(gate)
 
-    async def _set(self, mode: Mode) -> None:
-        name = self._name
-        await self._desk.act(lambda voice: voice.set_mode(name, mode), f"{name} is in {mode} now.")
 
-    async def _renewed(self) -> None:
-        name = self._name
-        await self._desk.act(lambda voice: voice.renew(name), f"The lease of {name} begins anew.")
+def _gate(gate: pb.Gate) -> None:
+    with Tag("li", "open" if gate.met else "shut"):
+        Tag("strong", "", f"{'✓' if gate.met else '✕'} {gate.name}: {gate.present}")
+        Tag("span", "quiet", f"wanted: {gate.wanted}")
+        if gate.missing:
+            Tag("span", "", gate.missing)

@@ -11,6 +11,8 @@ from trimtab_controller.console.card import Card
 from trimtab_controller.console.decisions import Decisions
 from trimtab_controller.console.desk import Desk
 from trimtab_controller.console.head import Head
+from trimtab_controller.console.ladder import Ladder
+from trimtab_controller.console.overview import Line
 from trimtab_controller.console.parts import Tag
 
 # Countdowns move without a tick; many ticks at once are drawn once.
@@ -24,11 +26,14 @@ class Page:
         self._desk = desk
         self._client = client
         self._cards: dict[str, Card] = {}
+        self._lines: dict[str, Line] = {}
         self._task: asyncio.Task[None] | None = None
         self._head = Head(desk)
         with Tag("div", "body"):
+            self._overview = Tag("nav", "overview", aria_label="All services")
             self._queue = Queue(desk)
-            self._services = Tag("section", "services", aria_label="Services")
+            self._services = Tag("section", aria_label="Services")
+            Ladder(desk)
             self._decisions = Decisions(desk)
         Tag("footer", "quiet", "Press S twice to stop all writes.")
         ui.keyboard(self._head.on_key, repeating=False, ignore=["input", "select", "textarea"])
@@ -42,8 +47,13 @@ class Page:
         self._head.draw(now_s)
         self._queue.draw(now_s)
         for name in sorted(self._desk.feed.services.keys() - self._cards.keys()):
+            with self._overview:
+                self._lines[name] = Line(self._desk, name)
             with self._services:
                 self._cards[name] = Card(self._desk, name)
+        self._services.dress("old" if self._desk.feed.away_since_s is not None else "")
+        for line in self._lines.values():
+            line.draw()
         for card in self._cards.values():
             card.draw(now_s)
         self._decisions.draw()

@@ -65,6 +65,10 @@ class Voice:
         request = pb.WhatChangedRequest(service=service)
         return await self._ask(self._stub.WhatChanged, request, LONG_DEADLINE_S)
 
+    async def ladder(self) -> pb.Ladder:
+        """Where to start, and what the evidence must still show."""
+        return await self._ask(self._stub.GetLadder, pb.GetLadderRequest())
+
     async def stop(self) -> None:
         """Stop all writes."""
         await self._ask(self._stub.Stop, pb.StopRequest(who=self._who, why=WHY))

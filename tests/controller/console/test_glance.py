@@ -54,6 +54,8 @@ CALM = {"web": seen()}
          "web: no decision at the last tick"),
         (Known({"web": seen(lowered="the lease ended", mode=pb.MODE_APPROVE)}), "warn",
          "web: lowered to approve, the lease ended"),
+        (Known({"web": seen(miss_share=0.9)}, (pb.Envelope(id="1"),)), "warn",
+         "web: 90 % of requests miss"),
         (Known(CALM, (pb.Envelope(id="1"),)), "warn", "1 change waits for approval"),
         (Known(CALM, (pb.Envelope(id="1"), pb.Envelope(id="2"))), "warn",
          "2 changes wait for approval"),
@@ -61,7 +63,8 @@ CALM = {"web": seen()}
         (Known(CALM, stopped=True, away_since_s=NOW_S - 65), "bad", "The daemon is away for 1:05"),
         (Known(away_since_s=NOW_S), "bad", "Waiting for the daemon"),
     ],
-    ids=["calm", "idle", "misses", "blind", "lowered", "asked", "asked twice", "stopped", "away",
+    ids=["calm", "idle", "misses", "blind", "lowered", "misses and asked", "asked",
+         "asked twice", "stopped", "away",
          "never seen"],
 )  # fmt: skip
 def test_the_most_urgent_comes_first(known: Known, kind: str, headline: str) -> None:
