@@ -40,7 +40,7 @@ def appraise(
     """The scorecard of the last ``days`` whole days. `JournalError`."""
     tell(f"reading the journal of {service.name}")
     past = recorded(journal, config, service, days)
-    empty = Scorecard(service.name, now_s, config.money.currency, 0, 0, 0.0, 0.0)
+    empty = Scorecard(service.name, now_s, config.money.currency, 0, 0, 0.0)
     if past is None:
         return replace(empty, no_verdict=f"the journal has no tick of {service.name} yet")
     counted = past.counted
@@ -50,7 +50,6 @@ def appraise(
         acted_days=int((past.acted > 0).sum()),
         fresh_share=float(past.past.fresh[counted, 0].mean()) if counted.any() else 0.0,
         mode=past.mode,
-        interventions=float(past.changed.sum() / max(int(past.proposed.sum()), 1)),
     )
     if card.days < LEAST_DAYS:
         return replace(card, no_verdict=_too_early(past, card))
@@ -109,6 +108,7 @@ def _verdict(past: Recorded, config: Config, service: ServiceConfig, bundle: Ppo
         saving=claims.saving.last(),
         saved=Interval(money * saved.value, money * saved.low, money * saved.high),
         extra_misses=claims.extra_misses.last(),
+        interventions=steered.interventions,
         by_day=tuple(
             Day(date, accounts.day(seen, at), accounts.day(policy, at))
             for at, date in enumerate(dates)

@@ -93,12 +93,15 @@ def _saving(card: Scorecard, spec: GatesSpec) -> Gate:
 
 
 def _interventions(card: Scorecard, spec: GatesSpec) -> Gate:
+    name, wanted = "guard interventions", f"at most {spec.interventions:.0%} of the proposals"
+    if card.verdict is None:
+        return Gate(name, wanted, "unknown", met=False, missing="the certificate first")
     return _gate(
-        "guard interventions",
-        f"at most {spec.interventions:.0%} of the proposals",
-        f"{card.interventions:.1%}",
+        name,
+        wanted,
+        f"{card.verdict.interventions:.1%}",
         "`trimtab explain` says which limits it meets: are they meant so?",
-        met=card.interventions <= spec.interventions,
+        met=card.verdict.interventions <= spec.interventions,
     )
 
 

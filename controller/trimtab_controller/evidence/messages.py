@@ -41,7 +41,6 @@ def _found(card: Scorecard) -> pb.Scorecard:
         days=card.days,
         acted_days=card.acted_days,
         fresh_share=card.fresh_share,
-        interventions=card.interventions,
     )
     if card.verdict:
         message.MergeFrom(_verdict(card.verdict))
@@ -51,6 +50,7 @@ def _found(card: Scorecard) -> pb.Scorecard:
 def _verdict(verdict: Verdict) -> pb.Scorecard:
     return pb.Scorecard(
         policy_name=verdict.policy_name,
+        interventions=verdict.interventions,
         observed=_account(verdict.observed),
         replayed=_account(verdict.replayed),
         policy=_account(verdict.policy),

@@ -95,7 +95,7 @@ class Office:
     def _blank(self, service: str, *, is_due: bool) -> Scorecard:
         told = "is being worked out" if is_due else "could not be worked out (see the daemon's log)"
         why = f"the evidence {told}: ask again in a minute"
-        return Scorecard(service, 0.0, "", 0, 0, 0.0, 0.0, no_verdict=why)
+        return Scorecard(service, 0.0, "", 0, 0, 0.0, no_verdict=why)
 
     def _is_due(self, service: str) -> bool:
         """Whether there may be a better one: of a new day, or after a while."""

@@ -15,7 +15,7 @@ from trimtab_controller.config import Config, ServiceConfig
 from trimtab_controller.journal import read, reading
 from trimtab_controller.journal.chain import Location
 from trimtab_controller.memory import Outcome, TickRecord
-from trimtab_guard.model import BackendState, State, Verdict
+from trimtab_guard.model import BackendState, State
 from trimtab_guard.modes import Mode
 from trimtab_sim.profile import Floats, Profile
 
@@ -31,7 +31,7 @@ def _places(kind: type) -> dict[str, int]:
 
 
 # Records are positional, and to build their dataclasses takes ten times as long as to read them.
-_TICK, _STATE, _BACKEND, _VERDICT = map(_places, (TickRecord, State, BackendState, Verdict))
+_TICK, _STATE, _BACKEND = map(_places, (TickRecord, State, BackendState))
 _COUNTS = tuple(_BACKEND[name] for name in ("wanted", "ready", "starting", "draining", "weight"))
 _READINGS = tuple(_BACKEND[name] for name in ("rate_rps", "in_flight"))
 
@@ -63,16 +63,13 @@ class Pace:
 class Recorded:
     """A service's past from ``start_s`` on.
 
-    By day: ``acted`` how often trimtab wrote, ``proposed`` its proposals and ``changed`` how many
-    of them the guard changed. ``mode`` is the last.
+    ``acted`` is how often trimtab wrote, by day; ``mode`` is the last.
     """
 
     past: Past
     start_s: float
     pace: Pace
     acted: NDArray[np.int64]
-    proposed: NDArray[np.int64]
-    changed: NDArray[np.int64]
     last_s: float
     mode: Mode
 
@@ -130,7 +127,7 @@ class _Builder:
         self._misses = np.zeros((0, 2))
         self._records = np.zeros(0)
         self._ages_s: list[float] = []
-        self._by_day: list[list[int]] = []
+        self._acted: list[int] = []
         self._last_s, self._mode = start_s, Mode.SHADOW
 
     def add(self, tick: list[Any]) -> None:
@@ -142,7 +139,9 @@ class _Builder:
         self._last_s = max(self._last_s, tick[_TICK["time_s"]])
         self._mode = Mode[tick[_TICK["mode"]]]
         place = self._place(tick[_TICK["time_s"]])
-        self._count(place // self._pace.day_ticks, tick)
+        day = place // self._pace.day_ticks
+        self._acted += [0] * (day + 1 - len(self._acted))
+        self._acted[day] += tick[_TICK["outcome"]] == Outcome.APPLIED.name
         self._counts[place] = [[backend[at] for at in _COUNTS] for backend in backends]
         readings = [[backend[at] for at in _READINGS] for backend in backends]
         values = np.array([[value for value, _ in row] for row in readings], dtype=np.float64)
@@ -169,18 +168,9 @@ class _Builder:
             self._records = _grown(self._records, missing, 0.0)
         return place
 
-    def _count(self, day: int, tick: list[Any]) -> None:
-        while len(self._by_day) <= day:
-            self._by_day.append([0, 0, 0])
-        verdict = tick[_TICK["verdict"]]
-        counts = self._by_day[day]
-        counts[0] += tick[_TICK["outcome"]] == Outcome.APPLIED.name
-        counts[1] += verdict is not None
-        counts[2] += bool(verdict and verdict[_VERDICT["reasons"]])
-
     def built(self, profile: Profile) -> Recorded:
         """All of it."""
-        ticks = len(self._by_day) * self._pace.day_ticks
+        ticks = len(self._acted) * self._pace.day_ticks
         counts = _held(self._counts[:ticks])
         wanted, ready, starting, draining, weight = np.moveaxis(counts, 2, 0)[:, :, None]
         known = self._records[:ticks] > 0.0
@@ -201,9 +191,8 @@ class _Builder:
             miss_share=(missed / np.maximum(of, 1e-9))[:, None],
             known=known[:, None],
         )
-        acted, proposed, changed = np.array(self._by_day, dtype=np.int64).T
-        ends = self._last_s, self._mode
-        return Recorded(past, self._start_s, self._pace, acted, proposed, changed, *ends)
+        acted = np.array(self._acted, dtype=np.int64)
+        return Recorded(past, self._start_s, self._pace, acted, self._last_s, self._mode)
 
 
 def _grown(array: Floats, more: int, value: float) -> Floats:

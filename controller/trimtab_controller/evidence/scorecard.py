@@ -36,7 +36,8 @@ class Verdict:
     """What may be claimed with 95 % confidence at every daily look; means of a day.
 
     ``saving`` is a share of the cost, ``saved`` money a day, ``extra_misses`` a share of the
-    requests; ``replayed`` is the incumbent once more, in the simulator as the policy is.
+    requests; ``replayed`` is the incumbent once more, in the simulator as the policy is. There the
+    guard changed ``interventions`` of the policy's proposals.
     """
 
     policy_name: str
@@ -46,6 +47,7 @@ class Verdict:
     saving: Interval
     saved: Interval
     extra_misses: Interval
+    interventions: float
     by_day: tuple[Day, ...]
 
 
@@ -53,9 +55,8 @@ class Verdict:
 class Scorecard:
     """``verdict`` is there when all of ``certificate`` passed; else ``no_verdict`` says why not.
 
-    Of the ``days`` that count ``fresh_share`` was seen; the guard changed ``interventions`` of
-    the proposals. ``acted_days`` are none of them: trimtab wrote then. ``mode`` is the last
-    tick's.
+    Of the ``days`` that count ``fresh_share`` was seen. ``acted_days`` are none of them, for
+    trimtab wrote then. ``mode`` is the last tick's.
     """
 
     service: str
@@ -64,7 +65,6 @@ class Scorecard:
     days: int
     acted_days: int
     fresh_share: float
-    interventions: float
     mode: Mode = Mode.SHADOW
     no_verdict: str = ""
     certificate: tuple[Check, ...] = ()

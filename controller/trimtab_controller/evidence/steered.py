@@ -41,6 +41,7 @@ class Steered:
         self._service = service
         self._limits = replace(service.limits, interval_s=tick_s)
         self._start_s = start_s
+        self._judged_ticks = self._changed_ticks = 0
         self._histories = [History.empty(0.0)] * worlds
         prices = [service.spec.miss_price] * worlds
         profiles = [service.profile] * worlds
@@ -64,6 +65,11 @@ class Steered:
             demand_rps=sensed.rate_rps,
         )
 
+    @property
+    def interventions(self) -> float:
+        """Share of the proposals that the guard changed, in the first world."""
+        return self._changed_ticks / max(self._judged_ticks, 1)
+
     def _judged(self, row: int, state: State, proposal: Proposal) -> Sequence[Want]:
         history = self._histories[row]
         known = history.with_state(state)
@@ -72,6 +78,9 @@ class Steered:
         verdict: Verdict = judge(
             proposal, rule, state, self._limits, history, state.time_s, known=known
         )
+        if row == 0:
+            self._judged_ticks += 1
+            self._changed_ticks += bool(verdict.reasons)
         return verdict.backends or [Want(b.name, b.wanted, b.weight) for b in state.backends]
 
     def _state(self, sensed: Sensed, row: int) -> State:

@@ -11,18 +11,18 @@ from trimtab_controller.config import Config, load
 from trimtab_controller.journal import Journal
 from trimtab_controller.memory import Outcome, TickRecord
 from trimtab_controller.records import pack
-from trimtab_guard.model import BackendState, Proposal, Reading, Reason, State, Verdict, Want
+from trimtab_guard.model import BackendState, Proposal, Reading, State, Verdict, Want
 from trimtab_guard.modes import Mode
 from trimtab_sim.profile import Profile, Profiles
 from trimtab_sim.simulator import Simulator
 
-# A day takes six minutes, and begins here.
-SPEED, DAY_TICKS = 240, 360
-START_S = 4_000_000 * 360.0
+# A day takes twelve minutes, and begins here.
+SPEED, DAY_TICKS = 120, 720
+START_S = 2_000_000 * 720.0
 COUNTS = ("wanted", "starting", "ready", "draining")
 CONFIG = """
 tick_s: 1
-speed: 240
+speed: 120
 money: {currency: EUR, replica_hour: 0.05}
 services:
   - name: web
@@ -50,7 +50,7 @@ def configured(folder: Path, text: str = CONFIG) -> Path:
 def day_load(rng: np.random.Generator, ticks: int) -> np.ndarray:
     """Requests per second: a day's cycle with noise, from 200 to 900."""
     turn = 2.0 * np.pi * np.arange(ticks) / DAY_TICKS
-    noise = rng.normal(0.0, 0.05, ticks // 15 + 2).repeat(15)[:ticks]
+    noise = rng.normal(0.0, 0.05, ticks // 30 + 2).repeat(30)[:ticks]
     return np.asarray(450.0 * np.exp(0.7 * np.sin(turn) + noise))
 
 
@@ -116,7 +116,6 @@ def _record(
         Reading(float(sensed.miss_share[0]), time_s),
     )
     wants = tuple(Want(b.name, b.wanted, b.weight) for b in state.backends)
-    held = (Reason("HOLD", backends[0], 3.0, 4.0),) if time_s % 10 == 0 else ()
     return TickRecord(
         service,
         time_s,
@@ -124,7 +123,7 @@ def _record(
         outcome,
         state=state,
         proposal=Proposal(service, "ppo", time_s, wants),
-        verdict=Verdict(service, time_s, wants, held),
+        verdict=Verdict(service, time_s, wants),
     )
 
 
