@@ -41,6 +41,10 @@ class Desk:
         """What came of the last action, for a while."""
         return self._told if self.clock() < self._told_s + TOLD_S else ""
 
+    def leave(self) -> None:
+        """Sign this person out: the daemon does not know them any more, or it is time."""
+        self._sessions.end(self.session.id)
+
     def may(self, method: str, request: object) -> bool:
         """Whether a button is worth showing."""
         return self.session.may(method, request, self.feed.service_of)
@@ -58,7 +62,7 @@ class Desk:
         except grpc.aio.AioRpcError as error:
             self._tell(f"Not done: {explained(error)}", failed=True)
             if error.code() is DENIALS[0]:
-                self._sessions.end(self.session.id)
+                self.leave()
 
     async def ask(self, call: Callable[[Voice], Awaitable[Reply]]) -> Reply | None:
         """Ask the daemon as this person; ``None`` when it did not answer, and they are told."""

@@ -87,9 +87,13 @@ class Feed:
             await asyncio.wait_for(self._bell.wait(), patience_s)
 
     async def refresh(self) -> None:
-        """Ask for what is pending and how near the limits are."""
+        """Ask for what is pending and how near the limits are; what is not answered stays."""
         self._asked_s = self._clock()
-        waiting, limits = await asyncio.gather(self._voice.pending(), self._voice.limits())
+        try:
+            waiting, limits = await asyncio.gather(self._voice.pending(), self._voice.limits())
+        except grpc.aio.AioRpcError as error:
+            log.warning("what waits and what is used is not known anew: %s", error.details())
+            return
         self.pending, self.granted, self.shared = waiting.pending, waiting.granted, limits.shared
         for each in limits.services:
             if each.service in self.services:
@@ -108,6 +112,8 @@ class Feed:
             except grpc.aio.AioRpcError as error:
                 if error.code() in DENIALS:
                     self.denied = error.details() or str(error.code())
+            except Exception:  # whatever is wrong with one tick, the next one must be shown
+                log.exception("a tick could not be taken in")
             self._lost = True
             self._ring()
             await asyncio.sleep(RETRY_S)

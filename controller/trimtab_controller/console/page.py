@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from nicegui import Client, background_tasks, ui
 
@@ -14,6 +15,8 @@ from trimtab_controller.console.head import Head
 from trimtab_controller.console.ladder import Ladder
 from trimtab_controller.console.overview import Line
 from trimtab_controller.console.parts import Tag
+
+log = logging.getLogger(__name__)
 
 # Countdowns move without a tick; many ticks at once are drawn once.
 BEAT_S, REST_S = 1.0, 0.1
@@ -67,9 +70,16 @@ class Page:
             self._task.cancel()
 
     async def _live(self) -> None:
-        while self._desk.open:
-            with self._client:
-                self.draw()
-            await asyncio.sleep(REST_S)
-            await self._desk.feed.changed(BEAT_S)
-        self._client.open("/login")
+        try:
+            while self._desk.open:
+                with self._client:
+                    self.draw()
+                await asyncio.sleep(REST_S)
+                await self._desk.feed.changed(BEAT_S)
+        except Exception:  # a page that stands still would be taken for the present
+            log.exception("a page could not be drawn: it begins anew")
+            await asyncio.sleep(BEAT_S)
+            self._client.open("/")
+        else:
+            self._desk.leave()
+            self._client.open("/login")
