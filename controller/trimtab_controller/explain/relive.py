@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from trimtab_agents.bundle import PpoPolicy
@@ -21,20 +21,17 @@ from trimtab_agents.proposer import Learned, Proposer
 from trimtab_agents.rules.hpa import HpaRule, Rate
 from trimtab_agents.rules.kpa import KpaRule
 from trimtab_agents.rules.predictive import PredictiveRule
-from trimtab_controller.explain.decisions import Decision, between
+from trimtab_controller.explain.decisions import Decision
+from trimtab_controller.explain.past import past
 from trimtab_controller.journal import Journal
-from trimtab_controller.memory import REWATCHED_TICKS, TickRecord
+from trimtab_controller.memory import TickRecord
 from trimtab_controller.recommend.subject import Subject
-from trimtab_envs.codec import DECISION_S
-from trimtab_guard.limits import LONGEST_WINDOW_S
-from trimtab_guard.model import Reading, State, Want
+from trimtab_guard.model import State, Want
 from trimtab_sim.profile import Floats, Profiles
 from trimtab_sim.signals import Sensed, Wanted
 
 # What autoscalers are usually set to.
 TARGET = 0.7
-# A tick takes some 3 ms: of a longer past only the end is lived again.
-MOST_TICKS = 2000
 SAME_WEIGHT = 1e-6
 
 
@@ -96,7 +93,7 @@ def relive(decision: Decision, journal: Journal, policy: PpoPolicy, subject: Sub
         return Relived(doubt="there was no proposal")
     if proposal.policy != policy.name:
         return Relived(doubt=f"policy {proposal.policy} is not loaded any more")
-    states = recent(past(decision, journal, subject.backends), subject)
+    states = past(decision, journal, subject)
     real, *without = _last(occluded(policy), states, subject, 1 + len(GROUPS))
     if not _same(real, proposal.backends):
         return Relived(
@@ -106,67 +103,6 @@ def relive(decision: Decision, journal: Journal, policy: PpoPolicy, subject: Sub
     named = map(Alternative, GROUPS, without)
     inputs = sorted(named, key=lambda other: -abs(other.replicas - _replicas(real)))
     return Relived(tuple(inputs), tuple(_ruled(decision.tick, states, subject)))
-
-
-def past(decision: Decision, journal: Journal, backends: tuple[str, ...]) -> list[State]:
-    """What the policy had been shown by then, oldest first."""
-    service, until_s = decision.tick.service, decision.tick.time_s
-    begun = [
-        entry
-        for entry in journal.entries(kinds=("limits",))
-        if entry.seq < decision.record and entry.body["recalled"]
-        if entry.body["limits"]["service"] == service
-    ]
-    begun_s, begun_seq = (begun[-1].time_s, begun[-1].seq) if begun else (0.0, 0)
-    since_s = max(0.0, begun_s - LONGEST_WINDOW_S)
-    decisions = [
-        each
-        for each in between(journal, service, since_s, until_s + 1.0)
-        if each.record <= decision.record
-    ]
-    before = [each.tick.state for each in decisions if each.record < begun_seq and each.tick.state]
-    known = [state for state in before if tuple(b.name for b in state.backends) == backends]
-    since = _shown(each.tick for each in decisions if each.record > begun_seq)
-    return [*known[-REWATCHED_TICKS:], *since]
-
-
-def recent(states: Sequence[State], subject: Subject) -> Sequence[State]:
-    """No more than `MOST_TICKS`, beginning where the policy made a decision."""
-    every = max(1, round(DECISION_S / (subject.limits.interval_s * subject.speed)))
-    surplus = max(0, len(states) - MOST_TICKS)
-    return states[math.ceil(surplus / every) * every :]
-
-
-def _shown(ticks: Iterator[TickRecord]) -> Iterator[State]:
-    """The states of ticks; where the stage was not seen, the last one without any reading."""
-    last: State | None = None
-    for tick in ticks:
-        last = tick.state or (last and _unread(last, tick.time_s))
-        if last:
-            yield last
-
-
-def _unread(state: State, time_s: float) -> State:
-    def old(reading: Reading) -> Reading:
-        return Reading(math.nan, reading.time_s)
-
-    backends = tuple(
-        replace(
-            backend,
-            rate_rps=old(backend.rate_rps),
-            in_flight=old(backend.in_flight),
-            error_share=old(backend.error_share),
-        )
-        for backend in state.backends
-    )
-    return replace(
-        state,
-        time_s=time_s,
-        backends=backends,
-        p50_ms=old(state.p50_ms),
-        p95_ms=old(state.p95_ms),
-        miss_share=old(state.miss_share),
-    )
 
 
 def _last(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from math import sin
 from typing import Any
@@ -14,9 +15,10 @@ import pytest
 from trimtab_agents.bundle import PpoPolicy, load
 from trimtab_agents.occlusion import GROUPS, occluded
 from trimtab_agents.proposer import Proposer
-from trimtab_controller.explain import relive as relive_module
+from trimtab_controller.explain import past as past_module
 from trimtab_controller.explain.decisions import latest
 from trimtab_controller.explain.explanation import Explainer
+from trimtab_controller.explain.past import past
 from trimtab_controller.explain.relive import Relived, relive
 from trimtab_controller.memory import Recollection, recall
 from trimtab_controller.recommend.subject import configured
@@ -84,9 +86,9 @@ def test_a_stage_that_was_not_seen_for_a_while_changes_nothing(world_of_ppo: Wor
 
 
 def test_nor_does_a_restart(world_of_ppo: World) -> None:
-    past = recall(world_of_ppo.journal, ["web"])
+    recollection = recall(world_of_ppo.journal, ["web"])
     world_of_ppo.restart()
-    think(world_of_ppo, past)
+    think(world_of_ppo, recollection)
     live(world_of_ppo, 30)
     assert relived(world_of_ppo).doubt == ""
 
@@ -105,17 +107,18 @@ def test_another_policy_is_noticed(world: World) -> None:
     assert relived(world).doubt == "policy fixed is not loaded any more"
 
 
-def test_a_long_past_is_cut_where_a_decision_was(
+def test_of_a_long_life_the_end_is_lived_from_a_decision_on(
     world_of_ppo: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relive_module, "MOST_TICKS", 10)
-    subject = configured(world_of_ppo.config)["web"]
-    states = relive_module.past(
-        latest(world_of_ppo.journal, "web"), world_of_ppo.journal, ("a", "b")
-    )
-    kept = relive_module.recent(states, subject)
-    assert len(kept) <= 10
-    assert kept[-1] is states[-1]
+    """Five ticks to a decision, which the policy made in the first one and every fifth after it."""
+    subject = replace(configured(world_of_ppo.config)["web"], speed=6.0)
+    decision = latest(world_of_ppo.journal, "web")
+    whole = past(decision, world_of_ppo.journal, subject)
+    monkeypatch.setattr(past_module, "MOST_TICKS", 13)
+    end = past(decision, world_of_ppo.journal, subject)
+    assert 8 < len(end) <= 14
+    assert end == whole[-len(end) :]
+    assert (len(whole) - len(end)) % 5 == 0
 
 
 def test_one_at_a_time(world: World) -> None:
