@@ -77,15 +77,25 @@ def test_it_proposes_what_it_proposed(world_of_ppo: World) -> None:
     assert effects[0] > 0
 
 
-def test_a_stage_that_was_not_seen_for_a_while_changes_nothing(world_of_ppo: World) -> None:
-    world_of_ppo.stage.down = True
-    live(world_of_ppo, 4)
-    world_of_ppo.stage.down = False
-    live(world_of_ppo, 20)
-    assert relived(world_of_ppo).doubt == ""
+def test_what_a_policy_was_shown_is_in_the_journal(world: World) -> None:
+    """Also while the stage was away; a daemon that starts has it watch what was seen before."""
+    world.stage.down = True
+    world.tick(4)
+    world.stage.down = False
+    world.tick(5)
+    decision = latest(world.journal, "web")
+    subject = configured(world.config)["web"]
+    assert repr(past(decision, world.journal, subject)) == repr(world.policy.seen)
+
+    before = world.policy.seen[:9] + world.policy.seen[13:]  # the four were not seen
+    world.policy.seen = []
+    world.restart()
+    world.tick(3)
+    shown = past(latest(world.journal, "web"), world.journal, subject)
+    assert repr(shown) == repr([*before, *world.policy.seen])
 
 
-def test_nor_does_a_restart(world_of_ppo: World) -> None:
+def test_a_restart_changes_nothing(world_of_ppo: World) -> None:
     recollection = recall(world_of_ppo.journal, ["web"])
     world_of_ppo.restart()
     think(world_of_ppo, recollection)
