@@ -16,12 +16,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 PORT = 8099
 UP = (sys.executable, "-c", "from trimtab_controller.cli import main; main()", "up", "--headless")
 WIDE, PHONE = (1280, 900), (390, 844)
-GROWN_MS = 100_000
+GROWN_MS, CALM_MS = 100_000, 300_000
+COLOURS = 96
 
 
 @contextmanager
@@ -52,6 +54,11 @@ def opened(browser: Browser, size: tuple[int, int], scheme: str) -> Page:
     return page
 
 
+def calm(page: Page) -> None:
+    """Wait for a moment in which all is well."""
+    page.get_by_text("All calm").first.wait_for(timeout=CALM_MS)
+
+
 def main() -> None:
     """Take them all."""
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "docs")
@@ -60,11 +67,15 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=arguments)
 
         def take(page: Page, name: str) -> None:
-            page.screenshot(path=folder / f"console-{name}.png")
+            path = folder / f"console-{name}.png"
+            page.screenshot(path=path)
+            # A few colours are enough for a page, and take a quarter of the room.
+            Image.open(path).convert("RGB").quantize(COLOURS).save(path, optimize=True)
 
         with demonstration("guarded"):
             page = opened(browser, WIDE, "light")
             page.wait_for_timeout(GROWN_MS)
+            calm(page)
             take(page, "desktop")
             take(opened(browser, WIDE, "dark"), "dark")
             take(opened(browser, PHONE, "light"), "phone")
@@ -78,7 +89,7 @@ def main() -> None:
             page.get_by_text("Add replicas").first.wait_for()
             page.wait_for_timeout(20_000)
             page.get_by_role("button", name="Approve").first.click()
-            page.wait_for_timeout(300)
+            page.get_by_role("button", name="Grant").first.wait_for()
             take(page, "pending")
         browser.close()
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
 
 from trimtab_controller.console.desk import Desk
 from trimtab_controller.console.glance import NO_DATA, left
-from trimtab_controller.console.history import measured, sample
+from trimtab_controller.console.history import sample
 from trimtab_controller.console.parts import Button, Deliberate, Tag
+from trimtab_controller.console.voice import terms
 from trimtab_controller.up.words import percent, rate
 from trimtab_guard.modes import Change
 from trimtab_proto.v1 import controller_pb2 as pb
@@ -29,45 +29,69 @@ class Queue:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._shown: object = None
-        self._each: list[Callable[[float], None]] = []
+        self._asked: dict[str, Asked | Granted] = {}
+        self._granted: dict[str, Asked | Granted] = {}
         with Tag("section", "queue", aria_label="Approvals"):
             Tag("h2", "", "Approvals")
             self._meaning = Tag("p", "quiet")
-            self._list = Tag("div", "list")
+            self._waiting = Tag("div", "list")
+            self._standing = Tag("div")
 
     def draw(self, now_s: float) -> None:
-        """Show what waits now; an envelope that has changed must be read again before a yes."""
+        """Show what waits and what was granted now."""
         feed = self._desk.feed
-        shown = [each.SerializeToString() for each in (*feed.pending, *feed.granted)]
-        key = (shown, len(feed.pending), feed.away_since_s is None)
-        if key != self._shown:
-            self._shown, self._each = key, []
-            self._list.clear()
-            with self._list:
-                self._build()
         self._meaning.say(MEANING if feed.pending else "Nothing waits for an answer.")
-        for draw in self._each:
-            draw(now_s)
+        self._sort(self._asked, feed.pending, self._waiting, Asked, now_s)
+        self._sort(self._granted, feed.granted, self._standing, Granted, now_s)
 
-    def _build(self) -> None:
-        feed = self._desk.feed
-        for envelope in feed.pending:
-            self._asked(envelope)
-        for envelope in feed.granted:
-            self._granted(envelope)
+    def _sort(
+        self,
+        shown: dict[str, Asked | Granted],
+        envelopes: Sequence[pb.Envelope],
+        place: Tag,
+        make: Callable[[Desk], Asked | Granted],
+        now_s: float,
+    ) -> None:
+        """Take away what is over, and keep all others where they are."""
+        for gone in shown.keys() - {envelope.id for envelope in envelopes}:
+            shown.pop(gone).place.delete()
+        for envelope in envelopes:
+            if envelope.id not in shown:
+                with place:
+                    shown[envelope.id] = make(self._desk)
+            shown[envelope.id].draw(envelope, now_s)
 
-    def _asked(self, envelope: pb.Envelope) -> None:
-        with Tag("article", "ask"):
-            with Tag("div", "line"):
-                Tag("h3", "", headline(envelope))
-                self._countdown("expires in {}", "expired", envelope.expires_s)
-            Tag("p", "", envelope.why or "The policy gave no reason.")
-            self._evidence(envelope.service, envelope.backend)
-            with Tag("div", "line"):
-                self._answers(envelope)
 
-    def _answers(self, envelope: pb.Envelope) -> None:
+class Asked:
+    """One thing that waits. When it asks for more it begins anew: it must be read before a yes."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._read: tuple[object, ...] = ()
+        self.place = Tag("article", "ask")
+
+    def draw(self, envelope: pb.Envelope, now_s: float) -> None:
+        """Show it as it is now."""
+        if terms(envelope) != self._read:
+            self._read = terms(envelope)
+            self.place.clear()
+            with self.place:
+                self._build(envelope)
+        self._countdown.say(f"expires in {left(envelope.expires_s, now_s)}")
+        self._why.say(envelope.why or "The policy gave no reason.")
+        self._present.say(self._measured(envelope))
+        self._draw_answers(envelope)
+
+    def _build(self, envelope: pb.Envelope) -> None:
+        with Tag("div", "line"):
+            Tag("h3", "", headline(envelope))
+            self._countdown = Tag("span", "countdown", role="timer")
+        self._why = Tag("p")
+        self._present = Tag("p", "quiet")
+        with Tag("div", "line"):
+            self._build_answers(envelope)
+
+    def _build_answers(self, envelope: pb.Envelope) -> None:
         desk, name = self._desk, f"{envelope.service}/{envelope.backend}"
 
         async def approve() -> None:
@@ -76,52 +100,55 @@ class Queue:
         async def reject() -> None:
             await desk.act(lambda voice: voice.reject(envelope.id), f"Rejected for {name}.")
 
-        yes = Deliberate("Approve", f"Grant {bounds(envelope)}", approve, desk.clock, "main")
-        no = Button("Reject", reject)
-        reachable = desk.feed.away_since_s is None
-        yes.allow(reachable and desk.may("Approve", pb.ApproveRequest(id=envelope.id)))
-        no.allow(reachable and desk.may("Reject", pb.RejectRequest(id=envelope.id)))
+        self._yes = Deliberate("Approve", f"Grant {bounds(envelope)}", approve, desk.clock, "main")
+        self._no = Button("Reject", reject)
         if not desk.may("Approve", pb.ApproveRequest(id=envelope.id)):
             Tag("span", "quiet", "Answering needs an approver's token.")
-        self._each.append(lambda _now_s: yes.draw())
 
-    def _granted(self, envelope: pb.Envelope) -> None:
+    def _draw_answers(self, envelope: pb.Envelope) -> None:
         desk = self._desk
+        reachable = desk.feed.away_since_s is None
+        self._yes.draw()
+        self._yes.allow(reachable and desk.may("Approve", pb.ApproveRequest(id=envelope.id)))
+        self._no.allow(reachable and desk.may("Reject", pb.RejectRequest(id=envelope.id)))
 
-        async def revoke() -> None:
-            await desk.act(lambda voice: voice.revoke(envelope.id), "Taken back.")
-
-        with Tag("div", "line granted"):
-            Tag("span", "", f"Granted: {headline(envelope)}")
-            self._countdown("ends in {}", "ended", envelope.expires_s)
-            back = Button("Take back", revoke)
-            back.allow(desk.may("Revoke", pb.RevokeRequest(id=envelope.id)))
-
-    def _evidence(self, service: str, backend: str) -> None:
-        spot = Tag("p", "quiet")
-        self._each.append(lambda _now_s: spot.say(self._present(service, backend)))
-
-    def _present(self, service: str, backend: str) -> str:
-        """What is measured of it at this moment."""
-        seen = self._desk.feed.services.get(service)
-        if seen is None or not seen.status.backends:
+    def _measured(self, envelope: pb.Envelope) -> str:
+        """What speaks for it or against it at this moment."""
+        seen = self._desk.feed.services.get(envelope.service)
+        backends = seen.status.backends if seen else ()
+        here = next((each for each in backends if each.name == envelope.backend), None)
+        if seen is None or here is None:
             return f"Now: {NO_DATA}"
-        here = next((b for b in seen.status.backends if b.name == backend), pb.BackendStatus())
-        load, misses = sample(seen.status).load_rps, measured(seen.status.miss_share)
+        now = sample(seen.status)
         return (
-            f"Now: {backend} has {here.ready} ready, {here.starting} starting, {here.wanted} "
-            f"wanted, {here.weight * 100:.0f} % of the route; {service} gets "
-            f"{NO_DATA if load is None else rate(load)}, "
-            f"misses {NO_DATA if misses is None else percent(misses)}"
+            f"Now: {here.name} has {here.ready} ready, {here.starting} starting, {here.wanted} "
+            f"wanted, {here.weight * 100:.0f} % of the route; {envelope.service} gets "
+            f"{NO_DATA if now.load_rps is None else rate(now.load_rps)}, "
+            f"misses {NO_DATA if now.miss_share is None else percent(now.miss_share)}"
         )
 
-    def _countdown(self, text: str, over: str, until_s: float) -> None:
-        spot = Tag("span", "countdown", role="timer")
-        self._each.append(partial(_count, spot, text, over, until_s))
 
+class Granted:
+    """One thing that was granted."""
 
-def _count(spot: Tag, text: str, over: str, until_s: float, now_s: float) -> None:
-    spot.say(text.format(left(until_s, now_s)) if now_s < until_s else over)
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._id = ""
+        self.place = Tag("div", "line granted")
+        with self.place:
+            self._what = Tag("span")
+            self._countdown = Tag("span", "countdown", role="timer")
+            self._back = Button("Take back", self._revoke)
+
+    def draw(self, envelope: pb.Envelope, now_s: float) -> None:
+        """Show it as it is now."""
+        self._id = envelope.id
+        self._what.say(f"Granted: {headline(envelope)}")
+        self._countdown.say(f"ends in {left(envelope.expires_s, now_s)}")
+        self._back.allow(self._desk.may("Revoke", pb.RevokeRequest(id=envelope.id)))
+
+    async def _revoke(self) -> None:
+        await self._desk.act(lambda voice: voice.revoke(self._id), "Taken back.")
 
 
 def headline(envelope: pb.Envelope) -> str:

@@ -31,9 +31,7 @@ def glance(feed: Feed, now_s: float) -> Glance:
     asks = f"{'1 change waits' if count == 1 else f'{count} changes wait'} for approval"
     for name, seen in sorted(feed.services.items()):
         if problem := _problem(seen):
-            return Glance(
-                "warn", f"{name}: {problem}", seen.status.error or f"{asks}." * bool(count)
-            )
+            return Glance("warn", f"{name}: {problem}", f"{asks}." * bool(count))
     if count:
         return Glance("warn", asks, "Nothing of it happens until you answer.")
     return Glance("good", "All calm", f"{_kept(feed)}; nothing waits for you.")
@@ -55,11 +53,13 @@ def _away(feed: Feed, now_s: float) -> Glance:
 
 def _problem(seen: Seen) -> str:
     status, misses = seen.status, measured(seen.status.miss_share)
-    if status.error or not status.backends:
-        return "no decision at the last tick"
+    if not status.backends or (status.error and not status.decision):
+        return f"no decision at the last tick: {status.error or NO_DATA}"
     if seen.limits and misses is not None and misses > allowed_misses(seen.limits.slo.share):
         allowed = percent(allowed_misses(seen.limits.slo.share))
         return f"{percent(misses)} of requests miss, the SLO allows {allowed}"
+    if status.error:
+        return status.error
     if status.lowered:
         return f"lowered to {mode_name(status.mode)}, {status.lowered}"
     return ""

@@ -27,6 +27,14 @@ class ChangedError(Exception):
         super().__init__("it has changed since you read it: read it again, and then answer")
 
 
+def terms(envelope: pb.Envelope) -> tuple[str, str, int, int, float, float]:
+    """What a yes to an envelope would grant."""
+    return (
+        envelope.id, envelope.change, envelope.min_replicas, envelope.max_replicas,
+        envelope.min_weight, envelope.max_weight,
+    )  # fmt: skip
+
+
 class Voice:
     """Speaks for whoever has ``token``; an empty one is nobody's, for daemons that ask for none.
 
@@ -96,7 +104,7 @@ class Voice:
 
         What is asked for again while it waits widens it. Raises `ChangedError`.
         """
-        if read not in (await self.pending()).pending:
+        if terms(read) not in map(terms, (await self.pending()).pending):
             raise ChangedError
         await self._ask(self._stub.Approve, pb.ApproveRequest(id=read.id, who=self._who, why=WHY))
 
