@@ -77,7 +77,7 @@ class Inquiry:
         return sorted(found, key=lambda suspect: -suspect.weight)
 
     def _load(self) -> Iterator[Suspect]:
-        found = step(series(self._states, load_rps), self._rise.since_s)
+        found = self._step(load_rps)
         if found is None or found.effect <= 0.0:
             return
         rose = f"the load rose from {found.before:.0f} to {found.after:.0f} rps"
@@ -90,10 +90,8 @@ class Inquiry:
             yield self._suspect(Kind.GAP, until_s, words, found.effect)
 
     def _share(self, backend: BackendProfile) -> Iterator[Suspect]:
-        found = step(series(self._states, share_of(backend.name)), self._rise.since_s)
-        routed = step(
-            series(self._states, of(backend.name, lambda b: b.weight)), self._rise.since_s
-        )
+        found = self._step(share_of(backend.name))
+        routed = self._step(of(backend.name, lambda b: b.weight))
         # A share follows the ready replicas elsewhere as well: a route that moved is somebody's.
         if found is None or routed is None or found.effect <= 0.0 or routed.effect <= 0.0:
             return
@@ -106,11 +104,11 @@ class Inquiry:
 
     def _ready(self, backend: BackendProfile) -> Iterator[Suspect]:
         name = backend.name
-        found = step(series(self._states, of(name, lambda b: _some(b.ready))), self._rise.since_s)
+        found = self._step(of(name, lambda b: _some(b.ready)))
         if found is None or found.effect >= 0.0:
             return
         lost = f"from {found.before:.0f} to {found.after:.0f} ready replicas"
-        wanted = step(series(self._states, of(name, lambda b: _some(b.wanted))), self._rise.since_s)
+        wanted = self._step(of(name, lambda b: _some(b.wanted)))
         if wanted and wanted.effect < 0.0:
             kind = self._author(
                 name, wanted.time_s, lambda ask: ask.floor is not None and ask.floor < ask.wanted
@@ -126,18 +124,20 @@ class Inquiry:
 
     def _trouble(self, backend: BackendProfile) -> Iterator[Suspect]:
         name, part = backend.name, self._part(backend.name)
-        slow = step(series(self._states, of(name, served_in_s(backend))), self._rise.since_s)
+        slow = self._step(of(name, served_in_s(backend)))
         if slow and slow.effect > 0.0:
             words = f"{name} took {slow.after / slow.before:.1f} times as long to serve a request"
             yield self._suspect(Kind.SLOW, slow.time_s, words, slow.effect * part)
-        # What is hardly ever 0 only has a logarithm that means something above a floor.
-        errors = series(self._states, of(name, lambda b: LEAST_ERRORS + b.error_share.value))
-        failed = step(errors, self._rise.since_s)
+        # What is mostly 0 only has a logarithm that means something above a floor.
+        failed = self._step(of(name, lambda b: LEAST_ERRORS + b.error_share.value))
         if failed and failed.effect > 0.0:
             more = (failed.after - failed.before) * part
             words = f"{name} answered {percent(failed.after - LEAST_ERRORS)} with errors"
             effect = log(1.0 + more / (1.0 - self._profile.slo_share))
             yield self._suspect(Kind.ERRORS, failed.time_s, words, effect)
+
+    def _step(self, value: Callable[[State], float]) -> Step | None:
+        return step(series(self._states, value), self._rise.since_s)
 
     def _suspect(self, kind: Kind, time_s: float, words: str, effect: float) -> Suspect:
         ahead = (self._rise.since_s - time_s) / self._tick_s

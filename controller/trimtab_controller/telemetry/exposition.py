@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 PATH = "/metrics"
 # Whoever connects must ask, and take the answer, within this time.
 PATIENCE_S = 10.0
+# At once: scrapers are few, and each one takes a thread.
+CONNECTIONS = 32
 
 
 class Exposition:
@@ -75,6 +77,21 @@ class _Server(ThreadingMixIn, WSGIServer):
 
     daemon_threads = True
     tls: TlsSpec | None = None
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._room = threading.Semaphore(CONNECTIONS)
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002  # its parent's
+        """Whether there is room for one more; who finds none may come again."""
+        return self._room.acquire(blocking=False)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer, and make room."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._room.release()
 
     def get_request(self) -> tuple[socket, Any]:
         """Accept; the handshake is for the request's own thread."""

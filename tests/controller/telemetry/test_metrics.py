@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 import shutil
+import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+import urllib3
 from prometheus_client.parser import text_string_to_metric_families
 
 from trimtab_controller.security.addresses import AddressError
 from trimtab_controller.security.entrance import Entrance
 from trimtab_controller.security.spec import ClientSpec, SecuritySpec, TlsSpec
-from trimtab_controller.telemetry.exposition import Exposition
+from trimtab_controller.telemetry.exposition import CONNECTIONS, Exposition
 from trimtab_guard.modes import Mode
 
 World = Any  # the classes in the conftest.py files, which cannot be imported from here
@@ -124,6 +127,23 @@ def test_a_tick_that_hangs_keeps_nobody_from_the_metrics(world: World, scraping:
     finally:
         go_on.set()
         ticking.join()
+
+
+def test_who_connects_and_says_nothing_takes_a_bounded_room(world: World, scraping: Serve) -> None:
+    scraped = scraping(world)
+    host, _, port = scraped.address.rpartition(":")
+    idle = [socket.create_connection((host, int(port))) for _ in range(CONNECTIONS)]
+    with pytest.raises(urllib3.exceptions.HTTPError):
+        scraped.get()
+    for each in idle:
+        each.close()
+    until_s = time.monotonic() + 20.0
+    while True:
+        try:
+            assert scraped.get().status == 200
+            return
+        except urllib3.exceptions.HTTPError:
+            assert time.monotonic() < until_s
 
 
 @pytest.mark.parametrize("path", ["/", "/metrics/", "/favicon.ico"])
