@@ -165,6 +165,23 @@ def test_it_says_when_the_daemon_is_away_and_comes_back_by_itself(
     tab.sees("guarded: it acts both ways")
 
 
+def test_it_tells_why_what_changed_and_what_is_missing(new_house: NewHouse, tab: Tab) -> None:
+    house = new_house("shadow")
+    tab.page.goto(house.start())
+    tab.press("Why", exact=False)
+    why = tab.page.get_by_role("region", name="why it was decided")
+    why.get_by_text(re.compile(r"web@\d+")).wait_for()
+    why.get_by_role("button", name="Close").click()
+    why.wait_for(state="hidden")
+    tab.press("What changed?")
+    changed = tab.page.get_by_role("region", name="what changed around web")
+    changed.get_by_text("misses").first.wait_for()
+    tab.press("Where to start, and what is missing")
+    tab.sees("A/A certificate")
+    tab.page.get_by_text("Limits: none met. Nearest").click()
+    tab.sees("spot replicas added in")
+
+
 def test_a_page_is_under_a_policy_that_evaluates_nothing(new_house: NewHouse, tab: Tab) -> None:
     house = new_house("shadow")
     answer = tab.page.goto(house.start())
