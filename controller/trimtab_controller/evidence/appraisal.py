@@ -40,28 +40,33 @@ def appraise(
     """The scorecard of the last ``days`` whole days. `JournalError`."""
     tell(f"reading the journal of {service.name}")
     past = recorded(journal, config, service, days)
-    empty = Scorecard(service.name, now_s, config.money.currency, 0, 0, 0.0)
+    card = Scorecard(service.name, now_s, config.money.currency, 0, 0, 0.0)
     if past is None:
-        return replace(empty, no_verdict=f"the journal has no tick of {service.name} yet")
-    counted = past.counted
+        return replace(card, no_verdict=f"the journal has no tick of {service.name} yet")
+    card = _counted(past, card)
+    if card.days < LEAST_DAYS:
+        return replace(card, no_verdict=_too_early(past, card))
+    tell(f"the A/A certificate of {card.days} days")
+    profile = believed(service)
     card = replace(
-        empty,
+        card, certificate=certify(past.past, [profile], SEED).checks(0, past.pace.tick_s)
+    )
+    if failed := [check for check in card.certificate if not check.passed]:
+        return replace(card, no_verdict=_unlike(failed, profile))
+    tell("what the policy would have done")
+    return replace(card, verdict=_verdict(past, config, service, bundle))
+
+
+def _counted(past: Recorded, card: Scorecard) -> Scorecard:
+    """With the days that count, and how well they were seen."""
+    counted = past.counted
+    return replace(
+        card,
         days=int(counted.sum()),
         acted_days=int((past.acted > 0).sum()),
         fresh_share=float(past.past.fresh[counted, 0].mean()) if counted.any() else 0.0,
         mode=past.mode,
     )
-    if card.days < LEAST_DAYS:
-        return replace(card, no_verdict=_too_early(past, card))
-    tell(f"the A/A certificate of {card.days} days")
-    profile = believed(service)
-    checks = certify(past.past, [profile], SEED).checks(0, past.pace.tick_s)
-    failed = [check for check in checks if not check.passed]
-    card = replace(card, certificate=checks)
-    if failed:
-        return replace(card, no_verdict=_unlike(failed, profile))
-    tell("what the policy would have done")
-    return replace(card, verdict=_verdict(past, config, service, bundle))
 
 
 def believed(service: ServiceConfig) -> Profile:
@@ -90,28 +95,23 @@ def _verdict(past: Recorded, config: Config, service: ServiceConfig, bundle: Ppo
     cast = Cast.of(np.zeros(len(worlds), int), past.past.lag_ticks, Profiles.stack(worlds))
     start_s, tick_s = past.start_s, past.pace.tick_s
     steered = Steered(service, bundle, len(worlds), start_s, tick_s, config.speed)
-    incumbent = replay(past.past, cast, None, SEED)
-    policy = replay(past.past, cast, steered, SEED)
-    seen = observed(past.past, cast.profiles.price[:1])
-    # Of the same days in which everything else counts.
-    seen, incumbent, policy = (books.of_days(past.counted) for books in (seen, incumbent, policy))
+    seen = observed(past.past, cast.profiles.price[:1]).of_days(past.counted)
+    incumbent = replay(past.past, cast, None, SEED).of_days(past.counted)
+    policy = replay(past.past, cast, steered, SEED).of_days(past.counted)
     claims = Claims.of(incumbent, policy, len(worlds))
-    accounts = _Accounts(config, cast.profiles.least_price[0])
-    money = accounts.money_per_cost
-    saved = claims.saved.last()
-    dates = _dates(past)
+    accounts = _Accounts(config, float(cast.profiles.least_price[0]))
     return Verdict(
         policy_name=steered.name,
         observed=accounts.mean(seen),
         replayed=accounts.mean(incumbent),
         policy=accounts.mean(policy),
         saving=claims.saving.last(),
-        saved=Interval(money * saved.value, money * saved.low, money * saved.high),
+        saved=accounts.money(claims.saved.last()),
         extra_misses=claims.extra_misses.last(),
         interventions=steered.interventions,
         by_day=tuple(
             Day(date, accounts.day(seen, at), accounts.day(policy, at))
-            for at, date in enumerate(dates)
+            for at, date in enumerate(_dates(past))
         ),
     )
 
@@ -124,15 +124,18 @@ class _Accounts:
     least_price: float
 
     @property
-    def money_per_cost(self) -> float:
+    def _money_per_cost(self) -> float:
         return self.config.money.replica_hour * self.config.speed / 3600.0
+
+    def money(self, cost: Interval) -> Interval:
+        return Interval(*(self._money_per_cost * end for end in (cost.value, cost.low, cost.high)))
 
     def day(self, books: Books, day: int) -> Account:
         requests, cost = float(books.requests[day, 0]), float(books.cost[day, 0])
         return Account(
             requests=requests * self.config.speed,
             miss_share=float(books.miss_share[day, 0]),
-            cost=cost * self.money_per_cost,
+            cost=cost * self._money_per_cost,
             fleet=cost / max(requests * self.least_price, 1e-9),
             scale_events=float(books.events[day, 0]),
         )
