@@ -74,7 +74,7 @@ def report(
 
     The arrivals in the journal are replayed through the simulator: first as the replicas really
     were scaled, which must give what was seen (the A/A certificate), then under policy and guard.
-    A day takes about ten seconds. Nothing is changed.
+    A day takes some ten seconds of one core. Nothing is changed.
     """
     from trimtab_controller.evidence.page import page
 
