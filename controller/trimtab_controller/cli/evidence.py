@@ -70,7 +70,7 @@ def report(
     html_file: Path | None,
     json_file: Path | None,
 ) -> None:
-    """Show what happened to SERVICE, and what the policy would have made of it.
+    """Show what the policy would have made of SERVICE's days.
 
     The arrivals in the journal are replayed through the simulator: first as the replicas really
     were scaled, which must give what was seen (the A/A certificate), then under policy and guard.
@@ -96,7 +96,7 @@ def report(
 @click.command()
 @evidence_options
 def ladder(days: int, config_file: Path | None, journal: str | None, policy: Path | None) -> None:
-    """Rank the services by where to start, and show what each must still prove.
+    """Rank the services by where to start, and what they lack.
 
     Those with the most to gain and the least to lose come first. It recommends; a human decides
     with `trimtab mode`.
