@@ -28,9 +28,9 @@ DEADLINE_S = 10.0
 def why(service: str, minutes: float, daemon: Daemon) -> None:
     """Tell what changed before the misses of SERVICE rose.
 
-    The likeliest cause comes first. What trimtab did, what others wrote, rollouts, lost replicas, the load, holes in the metrics,
-    slower replicas and errors are lined up with the rise, by when they happened and by how much
-    more they gave the replicas to do.
+    The likeliest cause comes first. What trimtab did, what others wrote, rollouts, lost
+    replicas, the load, holes in the metrics, slower replicas and errors are lined up with the
+    rise, by when they happened and by how much more they gave the replicas to do.
     """
     now_s = time.time()
     request = controller_pb2.WhatChangedRequest(
