@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -99,35 +100,40 @@ def recorded(
     if last is None:
         return None
     pace = Pace.of(config)
-    builder: _Builder | None = None
-    for tick in _ticks(journal, service.name, pace.day_began_s(last.time_s) - days * pace.day_s):
-        if builder is None:
-            builder = _Builder(pace, pace.day_began_s(tick[_TICK["time_s"]]), service.backends)
+    today_s = pace.day_began_s(last.time_s)
+    ticks = _ticks(journal, service.name, today_s - days * pace.day_s, today_s + pace.day_s)
+    first = next(ticks, None)
+    if first is None:
+        return None
+    start_s = pace.day_began_s(first[_TICK["time_s"]])
+    builder = _Builder(pace, start_s, round((today_s - start_s) / pace.day_s) + 1, service.backends)
+    for tick in chain([first], ticks):
         builder.add(tick)
-    return builder.built(service.profile) if builder else None
+    return builder.built(service.profile)
 
 
-def _ticks(journal: Location, service: str, since_s: float) -> Iterator[list[Any]]:
-    """A service's packed `TickRecord`s that saw it."""
-    name, state = _TICK["service"], _TICK["state"]
+def _ticks(journal: Location, service: str, since_s: float, until_s: float) -> Iterator[list[Any]]:
+    """A service's packed `TickRecord`s that saw it; not those of a clock that was wrong."""
+    name, state, time_s = _TICK["service"], _TICK["state"], _TICK["time_s"]
     for entry in read(journal, ("tick",), since_s):
         for tick in entry.body["services"]:
-            if tick[name] == service and tick[state]:
+            if tick[name] == service and tick[state] and since_s <= tick[time_s] < until_s:
                 yield tick
 
 
 class _Builder:
-    """Sums up records by tick; days grow as they come."""
+    """Sums up the records of so many days by tick."""
 
-    def __init__(self, pace: Pace, start_s: float, backends: tuple[str, ...]) -> None:
+    def __init__(self, pace: Pace, start_s: float, days: int, backends: tuple[str, ...]) -> None:
         self._pace, self._start_s, self._backends = pace, start_s, backends
-        self._counts = np.full((0, len(backends), len(_COUNTS)), np.nan)
-        # Sums of readings and of misses per backend, and of how many records they are.
-        self._sums = np.zeros((0, len(backends), len(_READINGS)))
-        self._misses = np.zeros((0, 2))
-        self._records = np.zeros(0)
+        ticks = days * pace.day_ticks
+        self._counts = np.full((ticks, len(backends), len(_COUNTS)), np.nan)
+        # Sums of readings per backend, of misses and requests, and how many records they are of.
+        self._sums = np.zeros((ticks, len(backends), len(_READINGS)))
+        self._misses = np.zeros((ticks, 2))
+        self._records = np.zeros(ticks)
         self._ages_s: list[float] = []
-        self._acted: list[int] = []
+        self._acted = np.zeros(days, dtype=np.int64)
         self._last_s, self._mode = start_s, Mode.SHADOW
 
     def add(self, tick: list[Any]) -> None:
@@ -139,9 +145,7 @@ class _Builder:
         self._last_s = max(self._last_s, tick[_TICK["time_s"]])
         self._mode = Mode[tick[_TICK["mode"]]]
         place = self._place(tick[_TICK["time_s"]])
-        day = place // self._pace.day_ticks
-        self._acted += [0] * (day + 1 - len(self._acted))
-        self._acted[day] += tick[_TICK["outcome"]] == Outcome.APPLIED.name
+        self._acted[place // self._pace.day_ticks] += tick[_TICK["outcome"]] == Outcome.APPLIED.name
         self._counts[place] = [[backend[at] for at in _COUNTS] for backend in backends]
         readings = [[backend[at] for at in _READINGS] for backend in backends]
         values = np.array([[value for value, _ in row] for row in readings], dtype=np.float64)
@@ -158,25 +162,18 @@ class _Builder:
             self._misses[at] += share * requests, requests
 
     def _place(self, time_s: float) -> int:
-        """The tick of a moment; what is older than the first is the first."""
-        place = max(0, int((time_s - self._start_s) // self._pace.tick_s))
-        missing = (place // self._pace.day_ticks + 1) * self._pace.day_ticks - len(self._records)
-        if missing > 0:
-            self._counts = _grown(self._counts, missing, np.nan)
-            self._sums = _grown(self._sums, missing, 0.0)
-            self._misses = _grown(self._misses, missing, 0.0)
-            self._records = _grown(self._records, missing, 0.0)
-        return place
+        """The tick of a moment; what is before the first, or after the last, is in that."""
+        place = int((time_s - self._start_s) // self._pace.tick_s)
+        return min(max(0, place), len(self._records) - 1)
 
     def built(self, profile: Profile) -> Recorded:
         """All of it."""
-        ticks = len(self._acted) * self._pace.day_ticks
-        counts = _held(self._counts[:ticks])
+        counts = _held(self._counts)
         wanted, ready, starting, draining, weight = np.moveaxis(counts, 2, 0)[:, :, None]
-        known = self._records[:ticks] > 0.0
-        means = self._sums[:ticks] / np.maximum(self._records[:ticks], 1.0)[:, None, None]
+        known = self._records > 0.0
+        means = self._sums / np.maximum(self._records, 1.0)[:, None, None]
         rates, in_flight = np.moveaxis(_held(np.where(known[:, None, None], means, np.nan)), 2, 0)
-        missed, of = self._misses[:ticks].T
+        missed, of = self._misses.T
         age_s = float(np.median(self._ages_s)) if self._ages_s else 0.0
         past = Past(
             tick_s=self._pace.tick_s,
@@ -191,12 +188,7 @@ class _Builder:
             miss_share=(missed / np.maximum(of, 1e-9))[:, None],
             known=known[:, None],
         )
-        acted = np.array(self._acted, dtype=np.int64)
-        return Recorded(past, self._start_s, self._pace, acted, self._last_s, self._mode)
-
-
-def _grown(array: Floats, more: int, value: float) -> Floats:
-    return np.concatenate([array, np.full((more, *array.shape[1:]), value)])
+        return Recorded(past, self._start_s, self._pace, self._acted, self._last_s, self._mode)
 
 
 def _held(values: Floats) -> Floats:

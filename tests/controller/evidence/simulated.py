@@ -62,9 +62,10 @@ def write_journal(
     acted_on: range = range(0),
     blind: range = range(0),
     target: float = 0.5,
+    ahead_s: float = 0.0,
 ) -> None:
     """``really`` is how the service is, if not as configured; in some seconds trimtab wrote,
-    in some it was ``blind``.
+    in some it was ``blind``; its clock was ``ahead_s`` ahead.
     """
     (service,) = config.services
     rng, ticks = np.random.default_rng(7), round(days * DAY_TICKS)
@@ -73,7 +74,7 @@ def write_journal(
     # An HPA whose windows are as fast as the trace, as on the stage.
     hpa = HpaRule(target, down_s=300.0)
     hpa.reset(profiles, np.ones(1), config.tick_s * SPEED)
-    weight = np.ones(profiles.shape)
+    weight, start_s = np.ones(profiles.shape), START_S + ahead_s
     loads = day_load(rng, ticks)
     sensed = simulator.reset(np.ceil(loads[:1] / (target * profiles.replica_rps)), weight)
     with Journal.open(file) as journal:
@@ -84,10 +85,10 @@ def write_journal(
             sensed = simulator.step(np.array([rate_rps]), want.replicas, weight).sensed
             outcome = Outcome.APPLIED if tick in acted_on else Outcome.SHADOW
             seen = replace(sensed, rate_rps=sensed.rate_rps + math.nan) if tick in blind else sensed
-            record = _record(service.name, service.backends, seen, START_S + tick, outcome)
+            record = _record(service.name, service.backends, seen, start_s + tick, outcome)
             waiting.append(("tick", {"services": [pack(record)]}))
             if len(waiting) == 60 or tick == ticks - 1:
-                journal.append_all(waiting, START_S + tick)
+                journal.append_all(waiting, start_s + tick)
                 waiting = []
 
 

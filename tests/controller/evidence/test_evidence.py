@@ -90,6 +90,17 @@ def test_a_hole_in_the_metrics_is_held_and_does_not_count(tmp_path: Path) -> Non
     assert not found.past.known[210:490].any()
 
 
+def test_a_clock_that_was_wrong_for_a_while_costs_no_memory(tmp_path: Path) -> None:
+    config = loaded(tmp_path)
+    journal = tmp_path / "journal.db"
+    write_journal(journal, config, 0.1, ahead_s=1e9)
+    write_journal(journal, config, 0.2)
+    found = recorded(journal, config, config.services[0], 28)
+    assert found is not None
+    assert found.start_s == START_S
+    assert len(found.past.known) == DAY_TICKS
+
+
 def test_the_certificate_comes_first_and_then_what_would_have_been(card: Scorecard) -> None:
     assert card.days == 5
     assert card.no_verdict == ""
