@@ -114,7 +114,9 @@ class Webhook:
                 headers=headers,
                 timeout=GRACE_S if self._closing else self._spec.timeout_s,
                 redirect=False,
+                preload_content=False,
             )
+            reply.close()  # what it says besides is nothing to us, however much it is
         except urllib3.exceptions.HTTPError as error:
             return type(error).__name__
         return "" if 200 <= reply.status < 300 else f"HTTP {reply.status}"
