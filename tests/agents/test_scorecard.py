@@ -1,8 +1,12 @@
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from trimtab_agents import bench_command
 from trimtab_agents.bench.scorecard_runs import LAGGED, RETRYING, SERVICE_TIME, Size, prove
 from trimtab_agents.evidence.claims import Claims
 from trimtab_agents.evidence.doubt import ends
@@ -113,3 +117,17 @@ def test_a_small_proof_finds_what_is_wrong_and_holds_the_truth() -> None:
     assert result["passed_when_right"] > 0.5
     assert 0.05 < result["true_saving"] < 0.15
     assert replace(Size(1, 2, 3, 4), runs=9) == Size(1, 2, 3, 4).of(9)
+
+
+def test_the_command_says_which_bar_is_not_met(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Three days have no interval, so nothing can be found in them.
+    monkeypatch.setattr(bench_command, "FORTNIGHT", Size(4, 3, 240, 3))
+    file = tmp_path / "scorecard.json"
+    found = CliRunner().invoke(
+        bench_command.bench, ["scorecard", "--runs", "4", "--json", str(file)]
+    )
+    assert found.exit_code == 1
+    assert "power_10pct_14d does not meet its bar, 0.8" in found.output
+    assert json.loads(file.read_text())["coverage"] == 1.0

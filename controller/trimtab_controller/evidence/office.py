@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 # How far back evidence reaches: what was long ago says little about tomorrow.
 DAYS = 28
 # Who has no verdict, or whose scorecard could not be worked out, is looked at again so soon.
-AGAIN_S = 60.0
+AGAIN_S = 600.0
 DEFAULT_GATES = GatesSpec()
 WORKER = (sys.executable, "-m", "trimtab_controller.evidence.worker")
 
@@ -94,7 +94,7 @@ class Office:
 
     def _blank(self, service: str, *, is_due: bool) -> Scorecard:
         told = "is being worked out" if is_due else "could not be worked out (see the daemon's log)"
-        why = f"the evidence {told}: ask again in a minute"
+        why = f"the evidence {told}: ask again in some minutes"
         return Scorecard(service, 0.0, "", 0, 0, 0.0, no_verdict=why)
 
     def _is_due(self, service: str) -> bool:
