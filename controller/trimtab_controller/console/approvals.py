@@ -95,10 +95,12 @@ class Asked:
         desk, name = self._desk, f"{envelope.service}/{envelope.backend}"
 
         async def approve() -> None:
-            await desk.act(lambda voice: voice.approve(envelope), f"Granted for {name}.")
+            await desk.act(lambda voice: voice.approve(envelope), lambda _: f"Granted for {name}.")
 
         async def reject() -> None:
-            await desk.act(lambda voice: voice.reject(envelope.id), f"Rejected for {name}.")
+            await desk.act(
+                lambda voice: voice.reject(envelope.id), lambda _: f"Rejected for {name}."
+            )
 
         self._yes = Deliberate("Approve", f"Grant {bounds(envelope)}", approve, desk.clock, "main")
         self._no = Button("Reject", reject)
@@ -148,7 +150,7 @@ class Granted:
         self._back.allow(self._desk.may("Revoke", pb.RevokeRequest(id=envelope.id)))
 
     async def _revoke(self) -> None:
-        await self._desk.act(lambda voice: voice.revoke(self._id), "Taken back.")
+        await self._desk.act(lambda voice: voice.revoke(self._id), lambda _: "Taken back.")
 
 
 def headline(envelope: pb.Envelope) -> str:

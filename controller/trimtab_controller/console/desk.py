@@ -49,13 +49,14 @@ class Desk:
         """Whether a button is worth showing."""
         return self.session.may(method, request, self.feed.service_of)
 
-    async def act(self, call: Callable[[Voice], Awaitable[object]], done: str) -> None:
+    async def act(
+        self, call: Callable[[Voice], Awaitable[Reply]], done: Callable[[Reply], str]
+    ) -> None:
         """Call the daemon as this person, and tell them what came of it."""
         if not self.open:
             return
         try:
-            await call(self._voice)
-            self._tell(done)
+            self._tell(done(await call(self._voice)))
             await self.feed.refresh()
         except ChangedError as error:
             self._tell(f"Not done: {error}", failed=True)

@@ -12,7 +12,6 @@ from trimtab_proto.v1 import controller_pb2 as pb
 SIGNS = {"good": "✓", "warn": "!", "bad": "✕"}
 STOP_KEY, CANCEL_KEY = "s", "Escape"
 STOPPED = "Stopped: nothing is written any more."
-ABORTED = "The last minute is undone as far as it could be, and trimtab is stopped."
 RESUMED = "Resumed: every service is in shadow until somebody sets its mode."
 
 
@@ -86,13 +85,13 @@ class Head:
         self._can_resume = desk.may("Resume", pb.ResumeRequest())
 
         async def stop() -> None:
-            await desk.act(lambda voice: voice.stop(), STOPPED)
+            await desk.act(lambda voice: voice.stop(), lambda _: STOPPED)
 
         async def abort() -> None:
-            await desk.act(lambda voice: voice.abort(), ABORTED)
+            await desk.act(lambda voice: voice.abort(), aborted)
 
         async def resume() -> None:
-            await desk.act(lambda voice: voice.resume(), RESUMED)
+            await desk.act(lambda voice: voice.resume(), lambda _: RESUMED)
 
         self._abort = Deliberate(
             "Undo and stop", "Press again: undo the last minute, then stop", abort, desk.clock
@@ -106,3 +105,12 @@ class Head:
         self._stop.first.put(
             title="Stops all writes. Keyboard: S, then S again", aria_keyshortcuts="s"
         )
+
+
+def aborted(reply: pb.AbortReply) -> str:
+    """What came of undoing."""
+    if not reply.stopped:
+        return "Not done yet: the loop hangs. Stop stops it at once."
+    if reply.not_undone:
+        return f"Stopped, but not everything is undone: {reply.not_undone}"
+    return "The last minute is undone, and nothing is written any more."

@@ -47,8 +47,8 @@ class Lobby:
         """The form, or straight in where the daemon asks for no token and the user is ours."""
         if self._strict:
             return form(PASTE)
-        client = request.client
-        if client is None or not is_ours(client.host, client.port):
+        client, server = request.scope["client"], request.scope["server"]
+        if not is_ours(tuple(client), tuple(server)):
             return form(NOT_YOURS, HTTPStatus.FORBIDDEN)
         return await self._enter("")
 

@@ -13,22 +13,27 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
-# proc_net_tcp(5): local address, remote address and uid, in this order among the columns.
-LOCAL, UID = 1, 7
+PROC = Path("/proc/net")
+# proc_net_tcp(5): columns, and the state of a connection that is open. One that is over is listed
+# for a while as root's, whosever it was.
+LOCAL, REMOTE, STATE, UID = 1, 2, 3, 7
+ESTABLISHED = "01"
 ROOT = 0
 
-
-def is_ours(host: str, port: int, proc: Path = Path("/proc/net")) -> bool:
-    """Whether the client at ``host:port`` is this user, or root, who may do anything anyway."""
-    return owner(host, port, proc) in (os.getuid(), ROOT)
+Address = tuple[str, int]
 
 
-def owner(host: str, port: int, proc: Path = Path("/proc/net")) -> int | None:
-    """The user id whose socket has that address here; ``None`` where nobody's has."""
-    wanted = {f"{address}:{port:04X}" for address in _written(ip_address(host))}
+def is_ours(client: Address, server: Address, proc: Path = PROC) -> bool:
+    """Whether who called from ``client`` is this user, or root, who may do anything anyway."""
+    return owner(client, server, proc) in (os.getuid(), ROOT)
+
+
+def owner(client: Address, server: Address, proc: Path = PROC) -> int | None:
+    """The user id at the client's end of a connection here; ``None`` where it has none here."""
+    ends = set(zip(_written(client), _written(server), strict=True))
     for table in ("tcp", "tcp6"):
         for columns in _rows(proc / table):
-            if columns[LOCAL] in wanted:
+            if columns[STATE] == ESTABLISHED and (columns[LOCAL], columns[REMOTE]) in ends:
                 return int(columns[UID])
     return None
 
@@ -41,11 +46,12 @@ def _rows(table: Path) -> Iterator[list[str]]:
     yield from (line.split() for line in lines)
 
 
-def _written(address: IPv4Address | IPv6Address) -> Iterator[str]:
+def _written(end: Address) -> Iterator[str]:
     """As the kernel writes it: words of 32 bits as they lie in memory; IPv4 also within IPv6."""
-    packed = [address.packed]
-    if isinstance(address, IPv4Address):
-        packed.append(IPv6Address(f"::ffff:{address}").packed)
+    host, port = ip_address(end[0]), end[1]
+    packed = [host.packed]
+    if isinstance(host, IPv4Address):
+        packed.append(IPv6Address(f"::ffff:{host}").packed)
     for each in packed:
         words = struct.unpack(f"={len(each) // 4}I", each)
-        yield "".join(f"{word:08X}" for word in words)
+        yield "".join(f"{word:08X}" for word in words) + f":{port:04X}"

@@ -73,14 +73,13 @@ def _site(
     listening: Listening, connect: Callable[[], grpc.aio.Channel], show: Callable[[str], object]
 ) -> FastAPI:
     sessions = Sessions(time.time)
-    lobbies: list[Lobby] = []
 
     @asynccontextmanager
-    async def life(_site: FastAPI) -> AsyncIterator[None]:
+    async def life(site: FastAPI) -> AsyncIterator[None]:
         async with connect() as channel:
             feeds = Feeds(channel, time.time)
             tls = listening.certificate is not None
-            lobbies.append(Lobby(sessions, feeds, tls=tls, strict=listening.strict))
+            site.state.lobby = Lobby(sessions, feeds, tls=tls, strict=listening.strict)
             if not listening.strict:
                 feeds.of("")  # so that charts know the past when the first page is opened
             show(listening.url)
@@ -90,24 +89,28 @@ def _site(
     site = FastAPI(lifespan=life, openapi_url=None)
     site.mount("/static", StaticFiles(directory=STATIC))
 
+    def lobby() -> Lobby:
+        there: Lobby = site.state.lobby
+        return there
+
     @site.get("/login")
     async def arrive(request: Request) -> Response:
-        return await lobbies[0].arrive(request)
+        return await lobby().arrive(request)
 
     @site.post("/login")
     async def log_in(request: Request) -> Response:
-        return await lobbies[0].log_in(request)
+        return await lobby().log_in(request)
 
     @site.post("/logout")
     async def log_out(request: Request) -> Response:
-        return lobbies[0].log_out(request)
+        return lobby().log_out(request)
 
     @ui.page("/", title="trimtab", favicon=STATIC / "icon.svg")
     def page(request: Request, client: Client) -> Response | None:
-        session = lobbies[0].who(request)
+        session = lobby().who(request)
         if session is None:
             return RedirectResponse("/login", HTTPStatus.SEE_OTHER)
-        Page(Desk(sessions, lobbies[0].feeds, session, time.time), client)
+        Page(Desk(sessions, lobby().feeds, session, time.time), client)
         return None
 
     ui.add_head_html(SHEET, shared=True)

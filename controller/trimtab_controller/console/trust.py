@@ -80,8 +80,13 @@ class Trust:
 
     async def _set(self, mode: Mode) -> None:
         name = self._name
-        await self._desk.act(lambda voice: voice.set_mode(name, mode), f"{name} is in {mode} now.")
+        await self._desk.act(
+            lambda voice: voice.set_mode(name, mode),
+            lambda reply: f"{name} was set to {mode}, and is in {mode_name(reply.mode)} now.",
+        )
 
     async def _renewed(self) -> None:
         name = self._name
-        await self._desk.act(lambda voice: voice.renew(name), f"The lease of {name} begins anew.")
+        await self._desk.act(
+            lambda voice: voice.renew(name), lambda _: f"The lease of {name} begins anew."
+        )

@@ -90,10 +90,10 @@ class Voice:
         """Undo the stop."""
         await self._ask(self._stub.Resume, pb.ResumeRequest(who=self._who))
 
-    async def set_mode(self, service: str, mode: Mode) -> None:
+    async def set_mode(self, service: str, mode: Mode) -> pb.SetModeReply:
         """Set how far a service is trusted to trimtab."""
         request = pb.SetModeRequest(service=service, mode=f"MODE_{mode.name}", who=self._who)
-        await self._ask(self._stub.SetMode, request)
+        return await self._ask(self._stub.SetMode, request)
 
     async def renew(self, service: str) -> None:
         """Start a service's lease anew."""

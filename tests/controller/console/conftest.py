@@ -92,9 +92,9 @@ def new_house(processes: Processes) -> Callable[[str], House]:
     return lambda mode: House(processes, mode)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """Debian's Chromium, driven by Playwright."""
+    """Debian's Chromium, driven by Playwright, whose event loop is in the way of every other."""
     if not CHROMIUM.exists():
         pytest.skip(f"needs a browser: apt-get install chromium ({CHROMIUM} is not there)")
     from playwright.sync_api import sync_playwright

@@ -14,21 +14,23 @@ from trimtab_controller.console.neighbours import is_ours, owner
 HEAD = (
     "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout\n"
 )
-ROW = "   0: {} 00000000:0000 01 00000000:00000000 00:00000000 00000000  {}        0 1 1 0\n"
+ROW = "   0: {} {} {} 00000000:00000000 00:00000000 00000000  {}        0 1 1 0\n"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_a_connection_of_ours_is_ours(host: str) -> None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, 0), family=family) as server:
-        with socket.create_connection(server.getsockname()[:2]) as client:
-            name, port, *_ = client.getsockname()
-            assert owner(name, port) == os.getuid()
-            assert is_ours(name, port)
-        assert owner(host, 1) is None
+        here = server.getsockname()[:2]
+        with socket.create_connection(here) as client:
+            there = client.getsockname()[:2]
+            assert owner(there, here) == os.getuid()
+            assert is_ours(there, here)
+            assert owner(there, (host, 1)) is None
+        assert owner((host, 1), here) is None
 
 
-def test_a_connection_of_somebody_else_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_of_somebody_else_is_not() -> None:
     if os.getuid() != 0:
         pytest.skip("only root can become somebody else")
     nobody = 65534
@@ -36,23 +38,29 @@ def test_a_connection_of_somebody_else_is_not(monkeypatch: pytest.MonkeyPatch) -
         dial = f"exec 3<>/dev/tcp/127.0.0.1/{server.getsockname()[1]}; read"
         command = ["/bin/bash", "-c", dial]
         other = subprocess.Popen(command, stdin=subprocess.PIPE, user=nobody, group=nobody, cwd="/")
-        _, (host, port) = server.accept()
-        assert owner(host, port) == nobody
-        assert not is_ours(host, port)
-        other.communicate(b"\n")
+        connection, there = server.accept()
+        with connection:
+            assert owner(there, server.getsockname()) == nobody
+            assert not is_ours(there, server.getsockname())
+            other.communicate(b"\n")
 
 
 @pytest.mark.parametrize(
     ("table", "written", "host"),
     [
-        ("tcp", "0100007F:1F98", "127.0.0.1"),
-        ("tcp6", "00000000000000000000000001000000:1F98", "::1"),
-        ("tcp6", "0000000000000000FFFF00000100007F:1F98", "127.0.0.1"),
+        ("tcp", "0100007F", "127.0.0.1"),
+        ("tcp6", "0" * 24 + "01000000", "::1"),
+        ("tcp6", "0000000000000000FFFF00000100007F", "127.0.0.1"),
     ],
     ids=["v4", "v6", "v4 within v6"],
 )
 def test_as_the_kernel_writes_it(tmp_path: Path, table: str, written: str, host: str) -> None:
-    (tmp_path / table).write_text(HEAD + ROW.format(written, 1234))
-    assert owner(host, 0x1F98, tmp_path) == 1234
-    assert owner(host, 0x1F99, tmp_path) is None
-    assert not is_ours(host, 0x1F98, tmp_path)
+    client, server = (host, 0x1F98), (host, 0x1F99)
+    over = ROW.format(f"{written}:1F98", f"{written}:1F99", "06", 0)
+    open_ = ROW.format(f"{written}:1F98", f"{written}:1F99", "01", 1234)
+    (tmp_path / table).write_text(HEAD + over + open_)
+    assert owner(client, server, tmp_path) == 1234
+    assert owner(server, client, tmp_path) is None
+    assert not is_ours(client, server, tmp_path)
+    (tmp_path / table).write_text(HEAD + over)
+    assert not is_ours(client, server, tmp_path)  # what is over was not root's, though listed so
