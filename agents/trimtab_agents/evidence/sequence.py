@@ -14,7 +14,7 @@ import numpy as np
 
 from trimtab_sim.profile import Floats
 
-# Variance of the prior on the effect: tightest between one and three weeks of days.
+# Variance of the prior on the effect: within 7 % of the tightest from five days to four weeks.
 PRIOR = 4.0
 
 
