@@ -13,16 +13,16 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Error, Page, sync_playwright
 
 PORT = 8099
 UP = (sys.executable, "-c", "from trimtab_controller.cli import main; main()", "up", "--headless")
 WIDE, PHONE = (1280, 900), (390, 844)
-GROWN_MS, CALM_MS = 100_000, 300_000
+GROWN_MS, CALM_MS = 40_000, 60_000
 COLOURS = 96
 
 
@@ -48,15 +48,16 @@ def opened(browser: Browser, size: tuple[int, int], scheme: str) -> Page:
         try:
             page.goto(f"http://127.0.0.1:{PORT}/")
             break
-        except Exception:  # it has not begun to listen
+        except Error:  # it has not begun to listen
             page.wait_for_timeout(500)
     page.get_by_text(re.compile(r"\d+ rps")).first.wait_for()
     return page
 
 
 def calm(page: Page) -> None:
-    """Wait for a moment in which all is well."""
-    page.get_by_text("All calm").first.wait_for(timeout=CALM_MS)
+    """Wait for a moment in which all is well; on a busy machine there may be none."""
+    with suppress(Error):
+        page.get_by_text("All calm").first.wait_for(timeout=CALM_MS)
 
 
 def main() -> None:
