@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 import grpc
+from click.core import ParameterSource
 
 from trimtab_controller.cli.connection import Daemon, address_of, daemon_options, encrypted, tls
 from trimtab_controller.security.addresses import is_local
@@ -41,7 +42,9 @@ def console(
     """
     from trimtab_controller.console.serve import Listening, serve  # NiceGUI takes a second
 
-    if daemon.token_file:
+    # One in the environment is for the other commands.
+    source = click.get_current_context().get_parameter_source("token_file")
+    if source is ParameterSource.COMMANDLINE:
         raise click.UsageError("people sign in with tokens of their own: leave --token-file out")
     if bool(tls_certificate) != bool(tls_key):
         raise click.UsageError("--tls-certificate and --tls-key belong together: give both")
