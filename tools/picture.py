@@ -32,7 +32,7 @@ class Camera:
     def show(self, record: Record) -> None:
         """Draw, and forget what was drawn before."""
         self.console.export_text()
-        place = Place("trimtab", "unix:.run/daemon.sock", ".run")
+        place = Place("trimtab", "unix:.run/daemon.sock", ".run", "http://127.0.0.1:8088")
         self.console.print(draw(record, place, WIDTH, HEIGHT))
 
 

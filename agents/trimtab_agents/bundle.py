@@ -132,12 +132,12 @@ class PpoPolicy:
         self.name = str(network.card["name"])
         self.network = network
         self.strays: list[Stray | None] = []
-        self._envelope = envelope
+        self.envelope = envelope
         self._ticks = 0
 
     def fresh(self) -> PpoPolicy:
         """The same network with a memory of its own; `reset` prepares it."""
-        return PpoPolicy(self.network, self._envelope)
+        return PpoPolicy(self.network, self.envelope)
 
     def reset(self, profiles: Profiles, miss_price: Floats, tick_s: float) -> None:
         """Forget everything and prepare for B new services."""
@@ -149,8 +149,8 @@ class PpoPolicy:
         self._codec.sense(sensed)
         if self._ticks % self._codec.decision_ticks == 0:
             observation = self._codec.observe()
-            self.strays = self._envelope.strays(observation, self._codec.profiles.present)
-            self._codec.choose(self.network.infer(self._envelope.nearest(observation)))
+            self.strays = self.envelope.strays(observation, self._codec.profiles.present)
+            self._codec.choose(self.network.infer(self.envelope.nearest(observation)))
         self._ticks += 1
         return self._codec.want()
 

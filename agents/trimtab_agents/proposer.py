@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from math import isfinite
 from typing import Protocol
 
 import numpy as np
 
 from trimtab_agents.envelope import Stray
+from trimtab_agents.outlook import Outlook
 from trimtab_agents.policy import Policy
 from trimtab_envs.codec import pack
 from trimtab_guard.model import Proposal, State, Want
@@ -42,6 +42,8 @@ class Proposer:
         self._policy = policy
         self._time_scale = time_scale
         self._profiles = Profiles.stack(profiles)
+        startup_s = np.where(self._profiles.present, self._profiles.startup_mean_s, 0.0)
+        self._reach_s = startup_s.max(1) + tick_s
         scaled = replace(
             self._profiles,
             startup_mean_s=self._profiles.startup_mean_s * time_scale,
@@ -62,7 +64,7 @@ class Proposer:
             states,
             wanted.replicas.tolist(),
             wanted.weight.tolist(),
-            self._whys(sensed, wanted),
+            self._outlooks(sensed, wanted),
             self._policy.strays,
             strict=True,
         )
@@ -73,10 +75,11 @@ class Proposer:
         state: State,
         replicas: list[float],
         weight: list[float],
-        why: str,
+        outlook: Outlook,
         stray: Stray | None,
     ) -> Proposal:
         wants = zip(state.backends, replicas, weight, strict=False)
+        why = outlook.sentence()
         return Proposal(
             service=state.service,
             policy=self.name,
@@ -84,26 +87,24 @@ class Proposer:
             backends=tuple(Want(now.name, int(count), share) for now, count, share in wants),
             why=why + _told(stray, state) if stray else why,
             in_envelope=stray is None,
+            demand_rps=outlook.demand_rps,
+            due_s=outlook.due_s,
         )
 
-    def _whys(self, sensed: Sensed, wanted: Wanted) -> Iterator[str]:
-        """A sentence with numbers for each service, summed for all at once: they may be many."""
+    def _outlooks(self, sensed: Sensed, wanted: Wanted) -> Iterator[Outlook]:
+        """Each service's numbers, summed for all at once: they may be many."""
+        replica_rps = self._profiles.replica_rps
         columns = (
-            sensed.rate_rps,
-            wanted.demand_rps,
-            sensed.ready,
-            sensed.ready * self._profiles.replica_rps,
-            wanted.replicas,
+            sensed.rate_rps.sum(1),
+            wanted.demand_rps.sum(1),
+            sensed.time_s + self._reach_s,
+            sensed.ready.sum(1),
+            (sensed.ready * replica_rps).sum(1),
+            sensed.wanted.sum(1),
+            wanted.replicas.sum(1),
+            (wanted.replicas * replica_rps).sum(1),
         )
-        for load_rps, demand, ready, carried, replicas in zip(
-            *(column.sum(1).tolist() for column in columns), strict=True
-        ):
-            # A load that was not measured is not a load of zero.
-            load = f"load {load_rps:.0f} rps" if isfinite(load_rps) else "load not measured"
-            yield (
-                f"{load}, sized for {demand:.0f}; "
-                f"{ready:.0f} ready replicas carry {carried:.0f}; want {replicas:.0f}"
-            )
+        return map(Outlook, *(column.tolist() for column in columns))
 
 
 def _told(stray: Stray, state: State) -> str:

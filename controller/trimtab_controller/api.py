@@ -15,11 +15,18 @@ from trimtab_controller import messages
 from trimtab_controller.approvals import Answer
 from trimtab_controller.board import Board
 from trimtab_controller.broadcast import Broadcast
+from trimtab_controller.evidence import messages as evidence
+from trimtab_controller.evidence.ladder import ladder
+from trimtab_controller.evidence.office import Office
+from trimtab_controller.explain.changes import Changes
+from trimtab_controller.explain.explanation import Explainer
+from trimtab_controller.headroom import limits_reply
 from trimtab_controller.mandate import ABORT_S, OURSELVES, Refusal, UnknownError
 from trimtab_controller.protocols import Clock
 from trimtab_controller.recommend.recommenders import NAMES_SHOWN, Recommenders
 from trimtab_controller.refusals import FullError, InvalidRequest
-from trimtab_controller.security.callers import identity
+from trimtab_controller.security.callers import calling
+from trimtab_controller.security.roles import Role
 from trimtab_controller.sensors.pushed import PushedSensor, event_time_s, measured
 from trimtab_proto.v1 import controller_pb2 as pb
 from trimtab_proto.v1 import controller_pb2_grpc
@@ -40,12 +47,18 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
         board: Board,
         recommenders: Recommenders,
         pushed: Mapping[str, PushedSensor],
+        explainer: Explainer,
+        changes: Changes,
+        office: Office,
         clock: Clock,
     ) -> None:
         """``recommenders`` know the services of the configuration; some of them are ``pushed``."""
         self._board = board
         self._pushed = pushed
         self._recommenders = recommenders
+        self._explainer = explainer
+        self._changes = changes
+        self._office = office
         self._clock = clock
         self._broadcast = Broadcast(board)
 
@@ -53,7 +66,8 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
         self, request: pb.RecommendRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> pb.RecommendReply:
         """Decide for a reported state; changes nothing."""
-        question = self._recommenders.question(request, identity.get())
+        caller = calling.get()
+        question = self._recommenders.question(request, caller.name if caller else "")
         reply = self._recommenders.standing(question)
         if reply is None:
             reply = await asyncio.to_thread(self._recommenders.answer, question)
@@ -154,6 +168,33 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
             self._board.approvals.revoke(request.id, who, request.why, now_s)
             return pb.RevokeReply()
 
+    def WhoAmI(self, request: pb.WhoAmIRequest, context: grpc.ServicerContext) -> pb.WhoAmIReply:
+        """Say who calls; where nobody has to tell, anybody may do everything."""
+        caller = calling.get()
+        if caller is None:
+            return pb.WhoAmIReply(role=str(Role.ADMIN))
+        return pb.WhoAmIReply(name=caller.name, role=str(caller.role), services=caller.services)
+
+    def GetLimits(
+        self, request: pb.GetLimitsRequest, context: grpc.ServicerContext
+    ) -> pb.GetLimitsReply:
+        """Show how near the limits are."""
+        names = [self._listed(request.service)] if request.service else self._board.configs
+        with self._board.lock:
+            return limits_reply(self._board, names, self._clock())
+
+    def Explain(self, request: pb.ExplainRequest, context: grpc.ServicerContext) -> pb.ExplainReply:
+        """Tell why one decision was made, and whether it was right."""
+        self._listed(request.service)
+        return self._explainer.explain(request)
+
+    def WhatChanged(
+        self, request: pb.WhatChangedRequest, context: grpc.ServicerContext
+    ) -> pb.WhatChangedReply:
+        """Tell what changed before misses rose, or that they have not."""
+        self._listed(request.service)
+        return self._changes.what_changed(request)
+
     def _answer(
         self,
         request: pb.ApproveRequest | pb.RejectRequest,
@@ -176,6 +217,22 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
         if self._listed(named) not in self._pushed:
             raise Refusal(f"{named} is sensed otherwise: write `sensor: pushed` into trimtab.yaml")
         return named
+
+    def GetScorecard(
+        self, request: pb.GetScorecardRequest, context: grpc.ServicerContext
+    ) -> pb.Scorecard:
+        """The latest scorecard of a service; a newer one is asked for where there may be one."""
+        return evidence.scorecard(self._office.filed(self._listed(request.service)))
+
+    def GetLadder(self, request: pb.GetLadderRequest, context: grpc.ServicerContext) -> pb.Ladder:
+        """Where to start, and what is missing; changes nothing."""
+        configs, now_s = self._board.configs, self._clock()
+        filed = {name: self._office.filed(name) for name in configs}
+        with self._board.lock:
+            modes = {name: self._board.mandate.mode(name, now_s) for name in configs}
+        rows = ((config, modes[name], filed[name].card) for name, config in configs.items())
+        rungs = ladder(rows, self._office.gates)
+        return pb.Ladder(rungs=[evidence.rung(one, filed[one.service]) for one in rungs])
 
     def _listed(self, service: str) -> str:
         if not service:

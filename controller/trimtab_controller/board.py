@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from trimtab_controller.approvals import Approvals
 from trimtab_controller.config import ServiceConfig
 from trimtab_controller.mandate import Mandate
-from trimtab_controller.memory import TickRecord
+from trimtab_controller.memory import Memory, TickRecord
 from trimtab_controller.protocols import Clock
 from trimtab_guard.authority import Lease, Standing
 from trimtab_guard.limits import ClusterLimits
@@ -35,10 +35,12 @@ class Status:
 class Board:
     """Hold ``lock`` to read or change ``mandate``, ``approvals`` and the ``cluster``'s limits.
 
-    ``config_error`` is why a changed configuration is not followed.
+    ``config_error`` is why a changed configuration is not followed; ``memories`` are the services'
+    pasts, for whoever only looks.
 
     The loop holds it from gating to the last write of a tick, so that a command that has
-    returned is obeyed by every later write. ``bell`` is called after every tick, and must not wait.
+    returned is obeyed by every later write. ``bell`` is called after every tick, and ``followers``
+    with its records; they must not wait.
     """
 
     def __init__(
@@ -49,7 +51,9 @@ class Board:
         self.approvals = approvals
         self.cluster = cluster
         self.config_error = ""
+        self.memories: dict[str, Memory] = {}
         self.bell: Callable[[], object] = lambda: None
+        self.followers: list[Callable[[Sequence[TickRecord]], object]] = []
         self._clock = clock
         self._ticks: dict[str, TickRecord] = {}
         self._policy = ""
@@ -67,6 +71,8 @@ class Board:
             self._count += 1
             self.lock.notify_all()
         self.bell()
+        for follow in self.followers:
+            follow(ticks)
 
     @property
     def configs(self) -> Mapping[str, ServiceConfig]:

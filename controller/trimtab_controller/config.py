@@ -13,18 +13,21 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from trimtab_controller.security.spec import SecuritySpec
+from trimtab_controller.telemetry.spec import MetricsSpec, WebhookSpec
 from trimtab_guard.limits import BackendLimits, ClusterLimits, Limits
 from trimtab_guard.modes import Mode
 from trimtab_guard.schedule import ALWAYS, Schedule
 from trimtab_sim import profile_file
 from trimtab_sim.profile import Profile
-from trimtab_sim.profile_file import Described
+from trimtab_sim.profile_file import Described, ServiceFile, read_service
 from trimtab_sim.schema import (
     ConfigError,
+    Count,
     NotNegative,
     Place,
     Positive,
     Range,
+    Share,
     check_unique,
     read_file,
     read_mapping,
@@ -71,6 +74,30 @@ class JournalSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class MoneySpec:
+    """What a replica of price 1 costs an hour, and in which currency."""
+
+    currency: str = "replica-hours"
+    replica_hour: Positive = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class GatesSpec:
+    """What the evidence must show before the next mode is recommended.
+
+    So many whole ``days``, of which ``fresh_share`` was seen; with 95 % confidence at most
+    ``extra_misses`` more of all requests miss and at least ``saving`` of the cost is saved; the
+    guard changes at most ``interventions`` of the proposals.
+    """
+
+    days: Count = 14
+    fresh_share: Share = 0.95
+    extra_misses: Share = 0.001
+    saving: Annotated[float, Range(least=0.0, most=1.0)] = 0.0
+    interventions: Share = 0.25
+
+
+@dataclass(frozen=True, slots=True)
 class StageSpec:
     """Where the service lives: the Unix socket of the local stage."""
 
@@ -90,6 +117,7 @@ class ServiceSpec(Described):
 
     ``miss_price`` is lambda of the score; no mode above ``ceiling`` can be set; ``limits``
     override the guard's defaults; without asking, trimtab acts only when ``schedule`` allows it.
+    ``fitted`` is a file of `trimtab fit`, which the evidence goes by.
     """
 
     stage: StageSpec
@@ -99,6 +127,7 @@ class ServiceSpec(Described):
     sensor: Sensing = Sensing.ENVOY
     schedule: Schedule = ALWAYS
     limits: Place | None = None
+    fitted: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +146,10 @@ class ConfigSpec:
     cluster: ClusterLimits = field(default_factory=ClusterLimits)
     journal: JournalSpec = JournalSpec()
     security: SecuritySpec = field(default_factory=SecuritySpec)
+    metrics: MetricsSpec | None = None
+    webhook: WebhookSpec | None = None
+    money: MoneySpec = MoneySpec()
+    gates: GatesSpec = GatesSpec()
 
     def __post_init__(self) -> None:
         names = [service.name for service in self.services]
@@ -126,11 +159,12 @@ class ConfigSpec:
 
 @dataclass(frozen=True, slots=True)
 class ServiceConfig:
-    """One service, checked and complete."""
+    """One service, checked and complete. ``fitted`` is what was measured of it, if anybody did."""
 
     spec: ServiceSpec
     profile: Profile
     limits: Limits
+    fitted: ServiceFile | None = None
 
     @property
     def name(self) -> str:
@@ -150,7 +184,7 @@ class ServiceConfig:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """All services and what they share, the tick, a replay's speed; what is kept, who may call."""
+    """The services, what they share, the tick and a replay's speed; who may call, who is told."""
 
     services: tuple[ServiceConfig, ...]
     tick_s: float
@@ -159,6 +193,10 @@ class Config:
     cluster: ClusterLimits
     journal: JournalSpec
     security: SecuritySpec
+    metrics: MetricsSpec | None
+    webhook: WebhookSpec | None
+    money: MoneySpec = MoneySpec()
+    gates: GatesSpec = GatesSpec()
 
     @property
     def by_name(self) -> dict[str, ServiceConfig]:
@@ -171,14 +209,42 @@ def load(file: Path) -> Config:
     spec = read_file(file, ConfigSpec)
     try:
         services = tuple(
-            ServiceConfig(service, service.profile, _limits(service, spec))
+            ServiceConfig(
+                service, service.profile, _limits(service, spec), _fitted(service, file.parent)
+            )
             for service in spec.services
         )
         cluster = spec.cluster.scaled(spec.speed)
     except ValueError as error:
         raise ConfigError(f"{file}: at speed {spec.speed:g}: {error}") from error
     security = spec.security.within(file.parent)
-    return Config(services, spec.tick_s, spec.speed, spec.approval, cluster, spec.journal, security)
+    return Config(
+        services=services,
+        tick_s=spec.tick_s,
+        speed=spec.speed,
+        approval=spec.approval,
+        cluster=cluster,
+        journal=spec.journal,
+        security=security,
+        metrics=spec.metrics,
+        webhook=spec.webhook.within(file.parent) if spec.webhook else None,
+        money=spec.money,
+        gates=spec.gates,
+    )
+
+
+def _fitted(service: ServiceSpec, folder: Path) -> ServiceFile | None:
+    """The file of `trimtab fit`; `ConfigError` when it is of other backends."""
+    if not service.fitted:
+        return None
+    fitted = read_service(folder / service.fitted)
+    names = [backend.name for backend in service.backends]
+    if [backend.name for backend in fitted.backends] != names:
+        raise ConfigError(
+            f"{folder / service.fitted}: must have the backends of {service.name}, in their "
+            f"order: {', '.join(names)}"
+        )
+    return fitted
 
 
 def _limits(service: ServiceSpec, spec: ConfigSpec) -> Limits:

@@ -26,11 +26,14 @@ from trimtab_controller.board import Board
 from trimtab_controller.config import Config, Sensing, ServiceConfig
 from trimtab_controller.config import load as load_config
 from trimtab_controller.decide import Budgeted
+from trimtab_controller.evidence.office import Office
+from trimtab_controller.explain.changes import Changes
+from trimtab_controller.explain.explanation import Explainer
 from trimtab_controller.journal import Journal, JournalError, is_url
 from trimtab_controller.keda.scaler import ExternalScaler
 from trimtab_controller.loop import Loop
 from trimtab_controller.mandate import Mandate
-from trimtab_controller.memory import Recollection, recall
+from trimtab_controller.memory import REWATCHED_TICKS, Recollection, recall
 from trimtab_controller.protocols import Policy, PolicyError, Sensor, Stage, StageError
 from trimtab_controller.recommend.ledger import Ledger
 from trimtab_controller.recommend.recommenders import Recommenders
@@ -47,6 +50,8 @@ from trimtab_controller.service import Service
 from trimtab_controller.signals import Inbox
 from trimtab_controller.stages.local import LocalStage
 from trimtab_controller.standby import wait_for_journal
+from trimtab_controller.telemetry.logs import LogFormat, configure
+from trimtab_controller.telemetry.start import start as telemetry
 from trimtab_controller.worst_case import described
 from trimtab_guard.modes import Mode
 from trimtab_sim.schema import ConfigError
@@ -57,8 +62,6 @@ log = logging.getLogger(__name__)
 POLICY_SHARE = 0.5
 # How long it may think for another autoscaler.
 ANSWER_S = 1.0
-# How much of the past a policy watches again after a restart.
-REWATCHED_TICKS = 1000
 # What the garbage collector waits for: new objects, and collections of each younger generation.
 COLLECTED_AFTER = 100_000, 20, 50
 ENDINGS = (signal.SIGTERM, signal.SIGINT)
@@ -109,7 +112,13 @@ def serve(options: Options, inbox: Inbox) -> None:
         ]
         loop = Loop(services, policy, journal, board, time.time)
         pushed = {name: s for name, s in sensors.items() if isinstance(s, PushedSensor)}
-        controller = Controller(board, recommenders, pushed, time.time)
+        explainer = Explainer(journal, subjects, bundle)
+        changes = Changes(journal, subjects, time.time)
+        office = Office(
+            options.config, journal.location, time.time, options.policy, config.speed, config.gates
+        )
+        parts.callback(office.close)
+        controller = Controller(board, recommenders, pushed, explainer, changes, office, time.time)
         entrance = Entrance(config.security, board.approvals.service_of, journal, time.time)
         parts.callback(entrance.close)
         scaler = ExternalScaler(board, time.time)
@@ -121,8 +130,9 @@ def serve(options: Options, inbox: Inbox) -> None:
         reloader = Reloader(
             options.config, config, board, services, recommenders, entrance, journal, time.time
         )
+        tick = telemetry(loop.tick, config, board, journal, policy.name, entrance, parts)
         collect_seldom()
-        beat(loop.tick, config.tick_s, inbox, reloader.reload)
+        beat(tick, config.tick_s, inbox, reloader.reload)
 
 
 def collect_seldom() -> None:
@@ -284,6 +294,13 @@ def _service(
     help="While another daemon writes the journal, wait for its end instead of refusing to start, "
     "and answer KEDA from its last decision.",
 )
+@click.option(
+    "--log-format",
+    type=click.Choice([format_.value for format_ in LogFormat]),
+    default=LogFormat.AUTO.value,
+    help="One event a line on stderr: as JSON, or in columns for people; by itself the latter "
+    "where a terminal shows it.",
+)
 @click.option("--stage-socket", help="Unix socket of the stage, instead of the configured one.")
 def main(**options: Any) -> None:
     """Steer the services of a configuration until SIGTERM or Ctrl-C.
@@ -291,7 +308,7 @@ def main(**options: Any) -> None:
     SIGUSR1 stops all writes. SIGHUP reads the configuration's limits, ceilings, schedules and
     clients anew; a file that is wrong or changes more changes nothing.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    configure(LogFormat(options.pop("log_format")))
     try:
         with Inbox((*ENDINGS, signal.SIGHUP)) as inbox:
             serve(Options(**options), inbox)

@@ -24,6 +24,8 @@ from trimtab_guard.ration import Change, recent
 
 # The kinds of records that a memory is folded from.
 REMEMBERED = ("tick", "outcome")
+# How much of the past a policy watches again after a restart.
+REWATCHED_TICKS = 1000
 # For this long after it was written a change may still be what hurts: an abort undoes it.
 RUNNING_S = 60.0
 

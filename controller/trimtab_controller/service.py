@@ -55,6 +55,7 @@ class Service:
         cooling_until_s = self.board.mandate.cooling_until_s(self.name)
         self.verifier = Verifier(self.config.profile, cooling_until_s)
         self.verifier.recall(seen, self.memory.applied, self.config.limits)
+        self.board.memories[self.name] = self.memory
 
     @property
     def name(self) -> str:
@@ -246,5 +247,6 @@ class Service:
     def _log_news(self, error: str) -> None:
         # Once: the same line every second would hide the next one.
         if error != self._told:
-            log.warning("%s: %s", self.name, error or "in order again")
+            fields = {"service": self.name}
+            log.warning("%s: %s", self.name, error or "in order again", extra=fields)
             self._told = error

@@ -107,7 +107,7 @@ def _most_up(limits: Limits, backend: BackendLimits, span_s: float) -> int:
     top, windows = backend.max_replicas, _windows(span_s, limits.rate_window_s)
 
     def grown(level: int) -> int:
-        return _repeated(lambda now: _grown(now, limits, backend), level, windows)
+        return _repeated(lambda now: grown_from(now, limits, backend), level, windows)
 
     first = bisect_left(range(top), top, key=grown)
     return max(grown(level) - level for level in {first, max(0, first - 1)})
@@ -116,7 +116,7 @@ def _most_up(limits: Limits, backend: BackendLimits, span_s: float) -> int:
 def _most_down(limits: Limits, backend: BackendLimits, span_s: float) -> int:
     """Shrinking is steepest from the top."""
     top, windows = backend.max_replicas, _windows(span_s, limits.rate_window_s)
-    return top - _repeated(lambda now: _shrunk(now, limits, backend), top, windows)
+    return top - _repeated(lambda now: shrunk_from(now, limits, backend), top, windows)
 
 
 def _windows(span_s: float, window_s: float) -> int:
@@ -132,12 +132,14 @@ def _repeated(step: Callable[[int], int], level: int, times: int) -> int:
     return level
 
 
-def _grown(level: int, limits: Limits, backend: BackendLimits) -> int:
+def grown_from(level: int, limits: Limits, backend: BackendLimits) -> int:
+    """The most replicas within a window that began with ``level``."""
     at = _calm(level, limits, backend)
     return rate_up(max_replicas(backend.max_replicas, at), at)
 
 
-def _shrunk(level: int, limits: Limits, backend: BackendLimits) -> int:
+def shrunk_from(level: int, limits: Limits, backend: BackendLimits) -> int:
+    """The fewest replicas within a window that began with ``level``."""
     at = _calm(level, limits, backend)
     return rate_down(min_replicas(0, at), at)
 

@@ -75,7 +75,8 @@ class Want:
 class Proposal:
     """What a policy wants for one service, in the order of the state's backends.
 
-    ``why`` is one sentence with numbers for a human; the guard never reads it.
+    ``why`` is one sentence with numbers for a human, and ``demand_rps`` the load that it is sized
+    for by ``due_s``, when what is started now serves; the guard never reads them.
     ``in_envelope``: the state is like those that the policy was trained on.
     """
 
@@ -85,6 +86,8 @@ class Proposal:
     backends: tuple[Want, ...]
     why: str = ""
     in_envelope: bool = True
+    demand_rps: float = math.nan
+    due_s: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import datetime
 from itertools import product
 
 import numpy as np
@@ -68,8 +69,12 @@ def test_the_sentence_has_the_numbers_of_the_state() -> None:
     web, _ = joined.propose(
         [state("web", backend("a"), backend("b", rate_rps=60.0)), state("api", backend("only"))]
     )
-    # 2 + 2 ready replicas of 4 slots and 50 ms carry 80 rps each.
-    assert web.why == ("load 160 rps, sized for 192; 4 ready replicas carry 320; want 6")
+    # 2 + 2 ready replicas of 4 slots and 50 ms carry 80 rps each; a start-up takes 45 s.
+    due = f"{datetime.fromtimestamp(web.due_s):%H:%M:%S}"
+    assert web.why == (
+        f"load 160 rps may rise to 192 by {due}, 4 ready replicas carry 320; 2 more: 6 carry 480"
+    )
+    assert (web.demand_rps, web.due_s) == (192.0, 146.0)
 
 
 def test_a_load_that_was_not_measured_is_not_called_zero() -> None:
@@ -88,7 +93,7 @@ def test_a_policy_outside_of_its_training_says_so() -> None:
     web, api = joined.propose(states)
     assert (web.in_envelope, api.in_envelope) == (False, True)
     assert web.why.endswith(
-        "want 6; outside of its training: log_startup_s of b is 2.19, was -1.1 to 0.949"
+        "6 carry 480; outside of its training: log_startup_s of b is 2.19, was -1.1 to 0.949"
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,17 @@ from typing import Any
 import grpc
 import pytest
 
+from trimtab_agents.bundle import PpoPolicy
+from trimtab_agents.bundle import load as load_bundle
 from trimtab_controller.api import Controller
 from trimtab_controller.approvals import Approvals
 from trimtab_controller.board import Board, Status
 from trimtab_controller.config import ServiceConfig, load
 from trimtab_controller.daemon import newest_epoch
 from trimtab_controller.decide import Budgeted
+from trimtab_controller.evidence.office import Office
+from trimtab_controller.explain.changes import Changes
+from trimtab_controller.explain.explanation import Explainer
 from trimtab_controller.journal import Journal
 from trimtab_controller.keda.scaler import ExternalScaler
 from trimtab_controller.loop import Loop
@@ -163,11 +170,25 @@ class FixedPolicy:
     name: str = "fixed"
     think: Callable[[], None] = lambda: None
     seen: list[State] = field(default_factory=list)
+    # What it says that it sizes for, and how long until that is due.
+    demand_rps: float = math.nan
+    horizon_s: float = math.nan
 
     def propose(self, states: Sequence[State]) -> list[Proposal]:
         self.think()
         self.seen += states
-        return [Proposal(s.service, self.name, s.time_s, self.wants, "because") for s in states]
+        return [self._proposal(state) for state in states]
+
+    def _proposal(self, state: State) -> Proposal:
+        return Proposal(
+            service=state.service,
+            policy=self.name,
+            time_s=state.time_s,
+            backends=self.wants,
+            why="because",
+            demand_rps=self.demand_rps,
+            due_s=state.time_s + self.horizon_s,
+        )
 
 
 class World:
@@ -254,6 +275,12 @@ class World:
         return self.stage.spec.floors["a"], self.stage.spec.floors["b"]
 
 
+@cache
+def bundle() -> PpoPolicy:
+    """The shipped policy, loaded once."""
+    return load_bundle()
+
+
 class Served:
     """A world's API at an address, for those whom ``security`` lets in."""
 
@@ -267,7 +294,19 @@ class Served:
         )
         sensor = world.sensor
         self.pushed = {"web": sensor} if isinstance(sensor, PushedSensor) else {}
-        controller = Controller(world.board, self.recommenders, self.pushed, world.clock)
+        explainer = Explainer(world.journal, self.recommenders.subjects, bundle())
+        changes = Changes(world.journal, self.recommenders.subjects, world.clock)
+        file = world.folder / "trimtab.yaml"
+        self.office = Office(file, world.journal.location, world.clock)
+        controller = Controller(
+            world.board,
+            self.recommenders,
+            self.pushed,
+            explainer,
+            changes,
+            self.office,
+            world.clock,
+        )
         service_of = world.approvals.service_of
         self.entrance = Entrance(security, service_of, world.journal, world.clock)
         scaler = ExternalScaler(world.board, world.clock)
@@ -275,6 +314,7 @@ class Served:
 
     def close(self) -> None:
         self.server.close()
+        self.office.close()
         self.entrance.close()
         self.ledger.close()
 

@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from trimtab_controller.cli import main
+from trimtab_controller.up.attendant import Backoff
 from trimtab_controller.up.folder import FolderError, claim, set_aside
-from trimtab_controller.up.supervisor import Backoff
 
 HEADER = "seconds,requests_per_second\n"
 

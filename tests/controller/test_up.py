@@ -167,7 +167,9 @@ def test_the_history_forgets_and_misses_now_are_of_the_last_seconds() -> None:
     assert record.miss_share_now == pytest.approx(20 / 500)
 
 
-PLACE = Place(".venv/bin/trimtab", "unix:/work/.run/daemon.sock", "/work/.run")
+PLACE = Place(
+    ".venv/bin/trimtab", "unix:/work/.run/daemon.sock", "/work/.run", "http://127.0.0.1:8088"
+)
 SMALL = """\
 trimtab   service web   mode guarded   policy ppo   running 3:00
 load     460 rps    ▃▃▃▃▃▃▃▃▃▃▄▄▄▄▄▄▄▄▄▄▄▅▅▅▅▅▅▅▅▅▅▅▆▆▆▆▆▆▆▆▆▆▇▇▇▇▇▇▇▇▇▇▇███████
@@ -189,8 +191,8 @@ now       applied    load heads for 420 rps by 14:05, 9 ready replicas carry 360
 08:00:07  applied    on-demand 7→8
           load heads for 420 rps by 14:05, 9 ready replicas carry 360
 08:00:06  applied    on-demand 6→7
-          load heads for 420 rps by 14:05, 9 ready replicas carry 360
 ────────────────────────────────────────────────────────────────────────────────
+console http://127.0.0.1:8088
 end with Ctrl-C   stop all writes: .venv/bin/trimtab stop
 gRPC unix:/work/.run/daemon.sock   http 127.0.0.1:10000   logs /work/.run
 """
@@ -346,8 +348,8 @@ def test_only_what_is_new_becomes_a_line() -> None:
         ("held", "no decision", 1),
         ("unchanged", "keep spot 5", 1),
     ]
-    assert record.notes[2].guard == "scale down only to the window's highest wish (spot 3→5)"
-    assert record.notes[3].why == "Envoy's admin socket is gone"
+    assert list(record.notes)[2].guard == "scale down only to the window's highest wish (spot 3→5)"
+    assert list(record.notes)[3].why == "Envoy's admin socket is gone"
 
 
 def test_every_reason_of_the_guard_has_words() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.request import urlopen
 
 import grpc
 import psutil
@@ -48,6 +50,20 @@ class Demonstration:
         found = [p for p in self.children() if "trimtab_controller.daemon" in p.cmdline()]
         return found[0] if found else None
 
+    def console(self) -> psutil.Process | None:
+        found = [p for p in self.children() if "trimtab_controller.cli.console" in p.cmdline()]
+        return found[0] if found else None
+
+    def page(self) -> int:
+        """What the console answers; 0 while it does not answer."""
+        log = (self.folder.parent / "up.log").read_text()
+        url = re.findall(r"^console (http://127.0.0.1:\d+)$", log, re.MULTILINE)[-1]
+        try:
+            with urlopen(f"{url}/static/console.css") as reply:  # noqa: S310  # http to this machine
+                return int(reply.status)
+        except OSError:
+            return 0
+
     def requests(self) -> int:
         """How many the stage has been sent; 0 while it does not answer."""
         with grpc.insecure_channel(f"unix:{self.folder}/stage.sock") as channel:
@@ -84,7 +100,8 @@ class Demonstration:
 @contextmanager
 def demonstration(folder: Path, *arguments: str) -> Iterator[Demonstration]:
     """`trimtab up` that serves; whatever is left of it afterwards is a failure."""
-    command = [*TRIMTAB, "up", "--headless", "--port=0", f"--dir={folder}", *arguments]
+    ports = "--port=0", "--console-port=0"
+    command = [*TRIMTAB, "up", "--headless", *ports, f"--dir={folder}", *arguments]
     with (folder.parent / "up.log").open("a+") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, text=True)
         shown = Demonstration(process, folder)
@@ -149,6 +166,18 @@ def test_the_daemon_is_killed_and_the_stage_carries_on(tmp_path: Path) -> None:
     log = (tmp_path / "up.log").read_text()
     assert "the daemon was ended by SIGKILL" in log
     assert "started again" in log
+
+
+def test_the_console_is_beside_it_and_comes_back(tmp_path: Path) -> None:
+    with demonstration(tmp_path / "run") as shown:
+        until(lambda: shown.page() == 200, 30.0, "the console's page")
+        first = shown.console()
+        assert first is not None
+        first.kill()
+        first.wait(GONE_S)
+        until(lambda: shown.page() == 200, 30.0, "the console is back")
+        assert shown.tick()
+    assert "the console was ended by SIGKILL" in (tmp_path / "up.log").read_text()
 
 
 def test_a_killed_supervisor_leaves_no_orphan_and_a_second_start_works(tmp_path: Path) -> None:

@@ -107,12 +107,7 @@ def why_option(command: Command) -> Command:
 @contextmanager
 def controller(daemon: Daemon) -> Iterator[controller_pb2_grpc.ControllerStub]:
     """Connect to the daemon; its refusals become one-line errors."""
-    found = daemon.address or running_address(default_path())
-    if found is None:
-        raise click.ClickException(
-            f"no demonstration runs in {default_path()}: start it with `trimtab up`, "
-            "go to the folder where it runs, or give --address"
-        )
+    found = address_of(daemon)
     with _channel(daemon, found) as channel:
         try:
             yield controller_pb2_grpc.ControllerStub(channel)
@@ -120,11 +115,26 @@ def controller(daemon: Daemon) -> Iterator[controller_pb2_grpc.ControllerStub]:
             raise click.ClickException(_explain(error, found)) from error
 
 
+def address_of(daemon: Daemon) -> str:
+    """Where it is, as was said or as the demonstration here has left it."""
+    found = daemon.address or running_address(default_path())
+    if found is None:
+        raise click.ClickException(
+            f"no demonstration runs in {default_path()}: start it with `trimtab up`, "
+            "go to the folder where it runs, or give --address"
+        )
+    return found
+
+
+def encrypted(daemon: Daemon, address: str) -> bool:
+    """Whether TLS is used: always, where what is sent leaves this machine."""
+    return bool(daemon.ca or daemon.cert or daemon.key) or not is_local(address)
+
+
 def _channel(daemon: Daemon, address: str) -> grpc.Channel:
     """Encrypted, unless what is sent stays on this machine: a token is never sent in the clear."""
-    local = is_local(address)
-    if daemon.ca or daemon.cert or daemon.key or not local:
-        credentials = _tls(daemon)
+    if encrypted(daemon, address):
+        credentials = tls(daemon)
     elif daemon.token:
         socket = address.startswith(UNIX)
         kind = grpc.LocalConnectionType.UDS if socket else grpc.LocalConnectionType.LOCAL_TCP
@@ -137,7 +147,8 @@ def _channel(daemon: Daemon, address: str) -> grpc.Channel:
     return grpc.secure_channel(address, credentials)
 
 
-def _tls(daemon: Daemon) -> grpc.ChannelCredentials:
+def tls(daemon: Daemon) -> grpc.ChannelCredentials:
+    """What secures the way to the daemon."""
     if bool(daemon.cert) != bool(daemon.key):
         raise click.UsageError("--cert and --key belong together: give both, or neither")
     files = (daemon.ca, daemon.key, daemon.cert)

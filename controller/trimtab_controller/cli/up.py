@@ -67,6 +67,13 @@ class Refused(click.ClickException):
     show_default=True,
     help="TCP port of the proxy on 127.0.0.1; 0 takes any free one.",
 )
+@click.option(
+    "--console-port",
+    type=click.IntRange(0, 65535),
+    default=DEFAULTS.console_port,
+    show_default=True,
+    help="TCP port of the console on 127.0.0.1; where it is taken, any free one.",
+)
 @click.option("--headless", is_flag=True, help="Plain lines instead of the live picture.")
 @click.option("--seconds", type=Number(1.0), help="End by itself this long after all serve.")
 @click.option(
@@ -87,6 +94,7 @@ def up(
     policy: Path | None,
     speed: float,
     port: int,
+    console_port: int,
     headless: bool,
     seconds: float | None,
     json_file: Path | None,
@@ -105,7 +113,7 @@ def up(
     (replica-seconds x price) over the least that could have done the work.
     """
     stage = replace(DEFAULTS.stage, trace=_checked_trace(trace, speed), speed=speed, port=port)
-    options = Options(stage, mode, policy)
+    options = Options(stage, mode, policy, _free_port(console_port))
     _check_port(port)
     check_folder_of(json_file)
     _check_policy(policy)
@@ -128,11 +136,14 @@ def _run(
     json_file: Path | None,
 ) -> None:
     console = Console()
-    stage, daemon = commands.stage(options, folder), commands.daemon(options, folder)
+    url = f"http://127.0.0.1:{options.console_port}"
+    drawn = console.is_terminal and not headless
+    children = commands.stage(options, folder), commands.daemon(options, folder)
+    page = commands.console(options, folder, opened=drawn)
+    console.print(f"console {url}", highlight=False)
     try:
-        with _screen(console, folder, headless=headless) as screen:
-            supervisor = Supervisor(stage, daemon, record, screen, time.time)
-            supervisor.run(folder, seconds)
+        with _screen(console, folder, url, drawn=drawn) as screen:
+            Supervisor(*children, record, screen, time.time, page).run(folder, seconds)
     except UpError as error:
         _report(console, record, json_file)
         raise click.ClickException(str(error)) from error
@@ -150,10 +161,12 @@ def _report(console: Console, record: Record, json_file: Path | None) -> None:
         report.write_json(summary, json_file)
 
 
-def _screen(console: Console, folder: Folder, *, headless: bool) -> AbstractContextManager[Screen]:
-    if headless or not console.is_terminal:
+def _screen(
+    console: Console, folder: Folder, url: str, *, drawn: bool
+) -> AbstractContextManager[Screen]:
+    if not drawn:
         return nullcontext(Lines(console))
-    return picture(console, Place(_program(), folder.address, _from_here(folder.path)))
+    return picture(console, Place(_program(), folder.address, _from_here(folder.path), url))
 
 
 def _program() -> str:
@@ -189,6 +202,17 @@ def _check_port(port: int) -> None:
                 f"port {port} on 127.0.0.1 cannot be used ({error.strerror}): "
                 "give another with --port, or --port 0 for any free one"
             ) from error
+
+
+def _free_port(port: int) -> int:
+    """``port`` if it can be used, else any."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _check_policy(bundle: Path | None) -> None:

@@ -25,10 +25,15 @@ from trimtab_controller.journal.store import read, reading, writable
 
 
 class Journal:
-    """An open journal; threads may share it."""
+    """An open journal; threads may share it.
+
+    ``listeners`` are called with each record's kind, body and time once it is written, by the
+    thread that wrote it: they must not wait.
+    """
 
     def __init__(self, location: Location, store: Store) -> None:
         self.location = location
+        self.listeners: list[Callable[[str, Mapping[str, Any], float], object]] = []
         self._store = store
         self._turn = threading.Lock()
         self._end = _sound_end(store)
@@ -117,7 +122,10 @@ class Journal:
             self._doubtful = rows[-1].link
             add(rows, end)
             self._end, self._doubtful = rows[-1].link, None
-            return self._end.seq
+        for listen in self.listeners:
+            for kind, body in records:
+                listen(kind, body, time_s)
+        return rows[-1].seq
 
     def _settled(self) -> Link:
         """Our last record; after a failure only the store knows whether it was written."""

@@ -22,6 +22,9 @@ from trimtab_agents.proposer import Proposer
 from trimtab_controller.api import Controller
 from trimtab_controller.config import ServiceConfig
 from trimtab_controller.decide import Budgeted
+from trimtab_controller.evidence.office import Office
+from trimtab_controller.explain.changes import Changes
+from trimtab_controller.explain.explanation import Explainer
 from trimtab_controller.keda.scaler import ExternalScaler
 from trimtab_controller.recommend.ledger import Ledger
 from trimtab_controller.recommend.recommenders import Recommenders
@@ -86,7 +89,10 @@ def serve(folder: Path, pipe: Connection) -> None:
     entrance = Entrance(
         SecuritySpec(), daemon.board.approvals.service_of, daemon.journal, time.time
     )
-    controller = Controller(daemon.board, recommenders, {}, time.time)
+    explainer = Explainer(daemon.journal, subjects, bundle)
+    changes = Changes(daemon.journal, subjects, time.time)
+    office = Office(folder / "trimtab.yaml", daemon.journal.location, time.time)
+    controller = Controller(daemon.board, recommenders, {}, explainer, changes, office, time.time)
     scaler = ExternalScaler(daemon.board, time.time)
     server = Server(controller, scaler, f"unix:{folder}/api.sock", entrance)
     echo = Echo(f"unix:{folder}/echo.sock")

@@ -16,9 +16,6 @@ Metadata = Iterable[tuple[str, str | bytes]]
 
 SHOWN_NAME = 80
 
-# Under what name the caller is known, for whoever answers; empty where nobody had to say.
-identity: ContextVar[str] = ContextVar("identity", default="")
-
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -32,6 +29,10 @@ class Caller:
     def covers(self, service: str) -> bool:
         """Whether they may have to do with a service; an empty name is none in particular."""
         return not (service and self.services) or service in self.services
+
+
+# Who calls, for whoever answers; `None` where nobody had to say.
+calling: ContextVar[Caller | None] = ContextVar("calling", default=None)
 
 
 class Denied(Exception):  # noqa: N818  # the answer to a call, not an error of the program

@@ -31,18 +31,23 @@ class Entrance:
         """`ConfigError` when a file that ``spec`` names cannot be used."""
         self.spec = spec
         self.certificates = Certificates(spec.tls) if spec.tls else None
-        self._denials = Denials(journal, clock)
+        self.denials = Denials(journal, clock)
         quotas = Quotas(spec.rate_rps, monotonic)
-        self.gate = Gate(_callers(spec, clock), quotas, self._denials, envelopes)
+        self.gate = Gate(_callers(spec, clock), quotas, self.denials, envelopes)
+
+    @property
+    def callers(self) -> Callers | None:
+        """Who may come in; ``None`` where nobody has to say who they are."""
+        return self.gate.callers
 
     def follow(self, clients: Sequence[ClientSpec]) -> None:
         """Go by these from the next call, or message of a stream, on."""
-        if self.gate.callers:
-            self.gate.callers.clients = clients
+        if self.callers:
+            self.callers.clients = clients
 
     def close(self) -> None:
         """Write down what was denied and only counted."""
-        self._denials.close()
+        self.denials.close()
 
 
 def _callers(spec: SecuritySpec, clock: Clock) -> Callers | None:

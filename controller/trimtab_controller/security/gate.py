@@ -18,7 +18,7 @@ from trimtab_controller.security.callers import (
     Context,
     Denied,
     Forbidden,
-    identity,
+    calling,
     permit,
 )
 from trimtab_controller.security.denials import Denial, Denials
@@ -196,7 +196,7 @@ class Passage:
         """Who calls, for us and for whoever answers; ``None`` where that is nobody's business."""
         caller = self._identified(context)
         # Every call sets it: what was set in a thread before never outlives this.
-        identity.set(caller.name if caller else "")
+        calling.set(caller)
         return caller
 
     def _identified(self, context: Context) -> Caller | None:

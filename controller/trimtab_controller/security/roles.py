@@ -91,6 +91,11 @@ def _own_status(status: pb.ServiceStatus, covers: Covers) -> pb.ServiceStatus | 
     return status if covers(status.service) else None
 
 
+def _own_limits(reply: pb.GetLimitsReply, covers: Covers) -> pb.GetLimitsReply:
+    own = [limits for limits in reply.services if covers(limits.service)]
+    return pb.GetLimitsReply(services=own, shared=reply.shared)
+
+
 def _own_envelopes(reply: pb.ListPendingReply, covers: Covers) -> pb.ListPendingReply:
     return pb.ListPendingReply(
         pending=[envelope for envelope in reply.pending if covers(envelope.service)],
@@ -98,9 +103,19 @@ def _own_envelopes(reply: pb.ListPendingReply, covers: Covers) -> pb.ListPending
     )
 
 
+def _own_rungs(ladder: pb.Ladder, covers: Covers) -> pb.Ladder:
+    return pb.Ladder(rungs=[rung for rung in ladder.rungs if covers(rung.service)])
+
+
 RULES: Mapping[str, Rule] = {
     f"{CONTROLLER}WatchDecisions": Rule(Role.VIEWER, _named, within=_own_status),
     f"{CONTROLLER}ListPending": Rule(Role.VIEWER, _nothing, within=_own_envelopes),
+    f"{CONTROLLER}WhoAmI": Rule(Role.VIEWER, _nothing),
+    f"{CONTROLLER}GetLimits": Rule(Role.VIEWER, _named, within=_own_limits),
+    f"{CONTROLLER}Explain": Rule(Role.VIEWER, _named),
+    f"{CONTROLLER}WhatChanged": Rule(Role.VIEWER, _named),
+    f"{CONTROLLER}GetScorecard": Rule(Role.VIEWER, _named),
+    f"{CONTROLLER}GetLadder": Rule(Role.VIEWER, _nothing, within=_own_rungs),
     # Every answer is journalled and adds to a memory.
     f"{CONTROLLER}Recommend": Rule(Role.OPERATOR, _named),
     # Who lies to it about the load moves replicas.

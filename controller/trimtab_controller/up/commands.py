@@ -28,6 +28,7 @@ class Options:
     stage: StageConfig = DEMO
     mode: str = "guarded"
     policy: Path | None = None
+    console_port: int = 8088
 
 
 DEFAULTS = Options()
@@ -53,9 +54,18 @@ def daemon(options: Options, folder: Folder) -> Child:
     command += ["--config", str(folder.config)]
     command += ["--journal", str(folder.journal), "--listen", folder.address]
     command += ["--stage-socket", str(folder.stage_socket), "--mode", options.mode]
+    command += ["--log-format", "console"]
     if options.policy is not None:
         command += ["--policy", str(options.policy)]
     return Child("daemon", command, folder.log("daemon"))
+
+
+def console(options: Options, folder: Folder, *, opened: bool) -> Child:
+    """Return the console, not yet started; ``opened``: in a browser, where there is a display."""
+    command = [sys.executable, "-m", "trimtab_controller.cli.console"]
+    command += ["--address", folder.address, "--listen", f"127.0.0.1:{options.console_port}"]
+    command += ["--open"] * opened
+    return Child("console", command, folder.log("console"))
 
 
 def configure(options: Options, folder: Folder) -> Config:

@@ -92,7 +92,7 @@ def claim(path: Path) -> Iterator[Folder]:
     with lock, _sockets(path.resolve()) as sockets:
         _hold(lock.fileno(), path)
         folder = Folder(path.resolve(), sockets)
-        for child in ("stage", "daemon"):
+        for child in ("stage", "daemon", "console"):
             folder.log(child).unlink(missing_ok=True)
         shutil.rmtree(folder.stage_dir, ignore_errors=True)
         set_aside(folder.journal)

@@ -4,31 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
+from trimtab_controller.up.notes import Notes
 from trimtab_controller.up.summary import Summary, summarise
-from trimtab_controller.up.words import change, reasons
 from trimtab_proto.v1 import controller_pb2, stage_pb2
 
 HISTORY_S = 180.0
 NOW_S = 5.0
-NOTES_KEPT = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """One decision worth a line: what changed, why, and what came of it.
-
-    ``times`` counts the ticks in a row that said the same. Without an outcome it is no
-    decision but something that happened to the daemon.
-    """
-
-    time_s: float
-    change: str
-    why: str
-    guard: str
-    outcome: str
-    times: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +41,7 @@ class Record:
     pending: Sequence[controller_pb2.Envelope] = ()
     route_changes: int = 0
     history: deque[Sample] = field(default_factory=deque)
-    notes: deque[Note] = field(default_factory=lambda: deque(maxlen=NOTES_KEPT))
-    _told: tuple[object, ...] = ()
+    notes: Notes = field(default_factory=Notes)
 
     def begin(self) -> None:
         """Measure from here on: everything serves."""
@@ -84,18 +66,11 @@ class Record:
     ) -> None:
         """Take in one tick of the daemon; the same answer again only counts up."""
         self.daemon, self.pending, self.away = status, pending, ""
-        told = _gist(status)
-        if not status.error and not status.reasons and status.outcome == "unchanged":
-            told = ()
-        elif told == self._told:
-            self.notes[-1] = replace(self.notes[-1], times=self.notes[-1].times + 1)
-        else:
-            self.notes.append(_note(status))
-        self._told = told
+        self.notes.see(status)
 
     def tell(self, time_s: float, text: str, why: str = "") -> None:
         """Take in something that happened to the daemon itself."""
-        self.notes.append(Note(time_s, text, why, guard="", outcome=""))
+        self.notes.tell(time_s, text, why)
 
     @property
     def miss_share_now(self) -> float:
@@ -118,23 +93,6 @@ class Record:
             decisions=daemon.decisions,
             policy=daemon.policy,
         )
-
-
-def _gist(status: controller_pb2.ServiceStatus) -> tuple[object, ...]:
-    """What makes a tick worth another line: other wishes, limits, outcome or error."""
-    wishes = tuple((b.name, b.replicas, round(b.weight, 2)) for b in status.decision)
-    limits = tuple((reason.code, reason.backend) for reason in status.reasons)
-    return wishes, limits, status.outcome, status.error
-
-
-def _note(status: controller_pb2.ServiceStatus) -> Note:
-    return Note(
-        time_s=status.time_s,
-        change="no decision" if status.error else change(status),
-        why=status.error or status.why,
-        guard=reasons(status.reasons),
-        outcome=status.outcome,
-    )
 
 
 def _weights(status: stage_pb2.StageStatus) -> list[tuple[str, float]]:

@@ -1,4 +1,4 @@
-"""Starts stage and daemon, keeps the daemon alive, ends both: one loop over what happens.
+"""Starts stage and daemon, keeps the daemon alive, ends all: one loop over what happens.
 
 The stage is the cluster: when it ends, the run is over. The daemon is only its client: when it
 dies, the stage carries on and the daemon is started again, to pick up from its journal.
@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 
 from trimtab_controller.protocols import Clock
+from trimtab_controller.up.attendant import Attendant, Backoff
 from trimtab_controller.up.child import Child
 from trimtab_controller.up.feeds import (
     Asked,
@@ -38,27 +39,20 @@ class UpError(Exception):
     """The demonstration cannot start or go on; the message says why and where to read more."""
 
 
-class Backoff:
-    """How long to wait before a child is started again: longer each time, until it has lived."""
-
-    FIRST_S, LONGEST_S, LIVED_S = 1.0, 30.0, 60.0
-
-    def __init__(self) -> None:
-        self._wait_s = self.FIRST_S
-
-    def wait_s(self, lived_s: float) -> float:
-        """Return the wait after a child that lived ``lived_s``."""
-        if lived_s >= self.LIVED_S:
-            self._wait_s = self.FIRST_S
-        wait_s, self._wait_s = self._wait_s, min(self.LONGEST_S, 2.0 * self._wait_s)
-        return wait_s
-
-
 class Supervisor:
-    """One run of stage and daemon, told to ``record`` and shown on ``screen``."""
+    """One run of stage and daemon, told to ``record`` and shown on ``screen``.
+
+    The ``console`` begins once both serve, so that nobody waits for it.
+    """
 
     def __init__(
-        self, stage: Child, daemon: Child, record: Record, screen: Screen, clock: Clock
+        self,
+        stage: Child,
+        daemon: Child,
+        record: Record,
+        screen: Screen,
+        clock: Clock,
+        console: Child | None = None,
     ) -> None:
         self._stage = stage
         self._daemon = daemon
@@ -66,6 +60,7 @@ class Supervisor:
         self._screen = screen
         self._clock = clock
         self._events: Events = SimpleQueue()
+        self._console = Attendant(console, clock) if console else None
         self._backoff = Backoff()
         self._daemon_started_s = self._heard_s = clock()
         self._restart_at_s: float | None = None
@@ -89,6 +84,8 @@ class Supervisor:
             finally:
                 for feed in feeds:
                     feed.close()
+                if self._console:
+                    self._console.end(END_S)
                 # The daemon first: it must not see its stage go.
                 self._daemon.end(END_S)
                 self._stage.end(END_S)
@@ -100,6 +97,8 @@ class Supervisor:
             self._keep_daemon()
             self._screen.show(self._record)
             now_s = self._clock()
+            if serving_s is not None:
+                self._keep_console(now_s)
             if serving_s is None and self._record.stage and self._record.daemon:
                 serving_s = now_s
                 self._record.begin()
@@ -144,6 +143,10 @@ class Supervisor:
         elif self._record.daemon and now_s >= self._heard_s + SILENT_S:
             silent_s = now_s - self._heard_s
             self._record.away = f"the daemon has been silent for {silent_s:.0f} s; {CARRIES_ON}"
+
+    def _keep_console(self, now_s: float) -> None:
+        if self._console and (happened := self._console.keep()):
+            self._record.tell(now_s, happened, self._console.last_words())
 
     def _mourn_daemon(self, now_s: float) -> None:
         if self._record.daemon is None:

@@ -12,7 +12,8 @@ from math import isfinite
 
 from rich.text import Text
 
-from trimtab_controller.up.record import HISTORY_S, Note, Record
+from trimtab_controller.up.notes import Note
+from trimtab_controller.up.record import HISTORY_S, Record
 from trimtab_controller.up.words import (
     asked,
     clock_time,
@@ -36,6 +37,7 @@ class Place:
     program: str
     address: str
     folder: str
+    console: str
 
 
 def draw(record: Record, place: Place, width: int, height: int) -> Text:
@@ -172,6 +174,7 @@ def _pending(record: Record, place: Place) -> Iterator[Text]:
 
 
 def _footer(record: Record, place: Place) -> Iterator[Text]:
+    yield Text(f"console {place.console}", style="bold")
     yield Text(f"end with Ctrl-C   stop all writes: {place.program} stop", style=QUIET)
     port = f"   http 127.0.0.1:{record.stage.port}" if record.stage else ""
     yield Text(f"gRPC {place.address}{port}   logs {place.folder}", style=QUIET)

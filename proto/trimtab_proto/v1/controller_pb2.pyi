@@ -441,3 +441,321 @@ class RevokeRequest(_message.Message):
 class RevokeReply(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class WhoAmIRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class WhoAmIReply(_message.Message):
+    __slots__ = ("name", "role", "services")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    SERVICES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    role: str
+    services: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., role: _Optional[str] = ..., services: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class GetLimitsRequest(_message.Message):
+    __slots__ = ("service",)
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    def __init__(self, service: _Optional[str] = ...) -> None: ...
+
+class LimitUse(_message.Message):
+    __slots__ = ("code", "backend", "used", "most", "unit", "window_s")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    BACKEND_FIELD_NUMBER: _ClassVar[int]
+    USED_FIELD_NUMBER: _ClassVar[int]
+    MOST_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_S_FIELD_NUMBER: _ClassVar[int]
+    code: str
+    backend: str
+    used: float
+    most: float
+    unit: str
+    window_s: float
+    def __init__(self, code: _Optional[str] = ..., backend: _Optional[str] = ..., used: _Optional[float] = ..., most: _Optional[float] = ..., unit: _Optional[str] = ..., window_s: _Optional[float] = ...) -> None: ...
+
+class ServiceLimits(_message.Message):
+    __slots__ = ("service", "slo", "ceiling", "uses")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    SLO_FIELD_NUMBER: _ClassVar[int]
+    CEILING_FIELD_NUMBER: _ClassVar[int]
+    USES_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    slo: Slo
+    ceiling: Mode
+    uses: _containers.RepeatedCompositeFieldContainer[LimitUse]
+    def __init__(self, service: _Optional[str] = ..., slo: _Optional[_Union[Slo, _Mapping]] = ..., ceiling: _Optional[_Union[Mode, str]] = ..., uses: _Optional[_Iterable[_Union[LimitUse, _Mapping]]] = ...) -> None: ...
+
+class GetLimitsReply(_message.Message):
+    __slots__ = ("services", "shared")
+    SERVICES_FIELD_NUMBER: _ClassVar[int]
+    SHARED_FIELD_NUMBER: _ClassVar[int]
+    services: _containers.RepeatedCompositeFieldContainer[ServiceLimits]
+    shared: _containers.RepeatedCompositeFieldContainer[LimitUse]
+    def __init__(self, services: _Optional[_Iterable[_Union[ServiceLimits, _Mapping]]] = ..., shared: _Optional[_Iterable[_Union[LimitUse, _Mapping]]] = ...) -> None: ...
+
+class ExplainRequest(_message.Message):
+    __slots__ = ("service", "record", "time_s", "thorough")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    RECORD_FIELD_NUMBER: _ClassVar[int]
+    TIME_S_FIELD_NUMBER: _ClassVar[int]
+    THOROUGH_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    record: int
+    time_s: float
+    thorough: bool
+    def __init__(self, service: _Optional[str] = ..., record: _Optional[int] = ..., time_s: _Optional[float] = ..., thorough: _Optional[bool] = ...) -> None: ...
+
+class ExplainedReason(_message.Message):
+    __slots__ = ("reason", "words")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    WORDS_FIELD_NUMBER: _ClassVar[int]
+    reason: GuardReason
+    words: str
+    def __init__(self, reason: _Optional[_Union[GuardReason, _Mapping]] = ..., words: _Optional[str] = ...) -> None: ...
+
+class Hindsight(_message.Message):
+    __slots__ = ("judgement", "words", "since_s", "until_s", "peak_rps", "miss_share")
+    JUDGEMENT_FIELD_NUMBER: _ClassVar[int]
+    WORDS_FIELD_NUMBER: _ClassVar[int]
+    SINCE_S_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_S_FIELD_NUMBER: _ClassVar[int]
+    PEAK_RPS_FIELD_NUMBER: _ClassVar[int]
+    MISS_SHARE_FIELD_NUMBER: _ClassVar[int]
+    judgement: str
+    words: str
+    since_s: float
+    until_s: float
+    peak_rps: float
+    miss_share: float
+    def __init__(self, judgement: _Optional[str] = ..., words: _Optional[str] = ..., since_s: _Optional[float] = ..., until_s: _Optional[float] = ..., peak_rps: _Optional[float] = ..., miss_share: _Optional[float] = ...) -> None: ...
+
+class Alternative(_message.Message):
+    __slots__ = ("name", "wanted", "more")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    WANTED_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    wanted: _containers.RepeatedCompositeFieldContainer[BackendDecision]
+    more: int
+    def __init__(self, name: _Optional[str] = ..., wanted: _Optional[_Iterable[_Union[BackendDecision, _Mapping]]] = ..., more: _Optional[int] = ...) -> None: ...
+
+class ExplainReply(_message.Message):
+    __slots__ = ("service", "record", "time_s", "sentence", "policy", "mode", "outcome", "proposal", "decision", "guard", "hindsight", "inputs", "rules", "doubt")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    RECORD_FIELD_NUMBER: _ClassVar[int]
+    TIME_S_FIELD_NUMBER: _ClassVar[int]
+    SENTENCE_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    PROPOSAL_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    GUARD_FIELD_NUMBER: _ClassVar[int]
+    HINDSIGHT_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    RULES_FIELD_NUMBER: _ClassVar[int]
+    DOUBT_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    record: int
+    time_s: float
+    sentence: str
+    policy: str
+    mode: Mode
+    outcome: str
+    proposal: _containers.RepeatedCompositeFieldContainer[BackendDecision]
+    decision: _containers.RepeatedCompositeFieldContainer[BackendDecision]
+    guard: _containers.RepeatedCompositeFieldContainer[ExplainedReason]
+    hindsight: Hindsight
+    inputs: _containers.RepeatedCompositeFieldContainer[Alternative]
+    rules: _containers.RepeatedCompositeFieldContainer[Alternative]
+    doubt: str
+    def __init__(self, service: _Optional[str] = ..., record: _Optional[int] = ..., time_s: _Optional[float] = ..., sentence: _Optional[str] = ..., policy: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., outcome: _Optional[str] = ..., proposal: _Optional[_Iterable[_Union[BackendDecision, _Mapping]]] = ..., decision: _Optional[_Iterable[_Union[BackendDecision, _Mapping]]] = ..., guard: _Optional[_Iterable[_Union[ExplainedReason, _Mapping]]] = ..., hindsight: _Optional[_Union[Hindsight, _Mapping]] = ..., inputs: _Optional[_Iterable[_Union[Alternative, _Mapping]]] = ..., rules: _Optional[_Iterable[_Union[Alternative, _Mapping]]] = ..., doubt: _Optional[str] = ...) -> None: ...
+
+class WhatChangedRequest(_message.Message):
+    __slots__ = ("service", "since_s", "until_s")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    SINCE_S_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_S_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    since_s: float
+    until_s: float
+    def __init__(self, service: _Optional[str] = ..., since_s: _Optional[float] = ..., until_s: _Optional[float] = ...) -> None: ...
+
+class Suspect(_message.Message):
+    __slots__ = ("kind", "time_s", "words", "effect", "weight")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    TIME_S_FIELD_NUMBER: _ClassVar[int]
+    WORDS_FIELD_NUMBER: _ClassVar[int]
+    EFFECT_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    time_s: float
+    words: str
+    effect: float
+    weight: float
+    def __init__(self, kind: _Optional[str] = ..., time_s: _Optional[float] = ..., words: _Optional[str] = ..., effect: _Optional[float] = ..., weight: _Optional[float] = ...) -> None: ...
+
+class WhatChangedReply(_message.Message):
+    __slots__ = ("service", "risen", "words", "since_s", "until_s", "before", "miss_share", "allowed", "suspects", "also")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    RISEN_FIELD_NUMBER: _ClassVar[int]
+    WORDS_FIELD_NUMBER: _ClassVar[int]
+    SINCE_S_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_S_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    MISS_SHARE_FIELD_NUMBER: _ClassVar[int]
+    ALLOWED_FIELD_NUMBER: _ClassVar[int]
+    SUSPECTS_FIELD_NUMBER: _ClassVar[int]
+    ALSO_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    risen: bool
+    words: str
+    since_s: float
+    until_s: float
+    before: float
+    miss_share: float
+    allowed: float
+    suspects: _containers.RepeatedCompositeFieldContainer[Suspect]
+    also: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, service: _Optional[str] = ..., risen: _Optional[bool] = ..., words: _Optional[str] = ..., since_s: _Optional[float] = ..., until_s: _Optional[float] = ..., before: _Optional[float] = ..., miss_share: _Optional[float] = ..., allowed: _Optional[float] = ..., suspects: _Optional[_Iterable[_Union[Suspect, _Mapping]]] = ..., also: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class GetScorecardRequest(_message.Message):
+    __slots__ = ("service",)
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    def __init__(self, service: _Optional[str] = ...) -> None: ...
+
+class Account(_message.Message):
+    __slots__ = ("requests", "miss_share", "cost", "fleet", "scale_events")
+    REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    MISS_SHARE_FIELD_NUMBER: _ClassVar[int]
+    COST_FIELD_NUMBER: _ClassVar[int]
+    FLEET_FIELD_NUMBER: _ClassVar[int]
+    SCALE_EVENTS_FIELD_NUMBER: _ClassVar[int]
+    requests: float
+    miss_share: float
+    cost: float
+    fleet: float
+    scale_events: float
+    def __init__(self, requests: _Optional[float] = ..., miss_share: _Optional[float] = ..., cost: _Optional[float] = ..., fleet: _Optional[float] = ..., scale_events: _Optional[float] = ...) -> None: ...
+
+class Estimate(_message.Message):
+    __slots__ = ("value", "low", "high")
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    LOW_FIELD_NUMBER: _ClassVar[int]
+    HIGH_FIELD_NUMBER: _ClassVar[int]
+    value: float
+    low: float
+    high: float
+    def __init__(self, value: _Optional[float] = ..., low: _Optional[float] = ..., high: _Optional[float] = ...) -> None: ...
+
+class CertificateCheck(_message.Message):
+    __slots__ = ("name", "observed", "replayed", "passed", "tolerance", "meaning")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    OBSERVED_FIELD_NUMBER: _ClassVar[int]
+    REPLAYED_FIELD_NUMBER: _ClassVar[int]
+    PASSED_FIELD_NUMBER: _ClassVar[int]
+    TOLERANCE_FIELD_NUMBER: _ClassVar[int]
+    MEANING_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    observed: float
+    replayed: float
+    passed: bool
+    tolerance: str
+    meaning: str
+    def __init__(self, name: _Optional[str] = ..., observed: _Optional[float] = ..., replayed: _Optional[float] = ..., passed: _Optional[bool] = ..., tolerance: _Optional[str] = ..., meaning: _Optional[str] = ...) -> None: ...
+
+class ScorecardDay(_message.Message):
+    __slots__ = ("date", "observed", "policy")
+    DATE_FIELD_NUMBER: _ClassVar[int]
+    OBSERVED_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    date: str
+    observed: Account
+    policy: Account
+    def __init__(self, date: _Optional[str] = ..., observed: _Optional[_Union[Account, _Mapping]] = ..., policy: _Optional[_Union[Account, _Mapping]] = ...) -> None: ...
+
+class Scorecard(_message.Message):
+    __slots__ = ("service", "computing", "made_s", "no_verdict", "certificate", "currency", "days", "acted_days", "fresh_share", "interventions", "policy_name", "observed", "replayed", "policy", "saving", "saved", "extra_misses", "by_day")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    COMPUTING_FIELD_NUMBER: _ClassVar[int]
+    MADE_S_FIELD_NUMBER: _ClassVar[int]
+    NO_VERDICT_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    CURRENCY_FIELD_NUMBER: _ClassVar[int]
+    DAYS_FIELD_NUMBER: _ClassVar[int]
+    ACTED_DAYS_FIELD_NUMBER: _ClassVar[int]
+    FRESH_SHARE_FIELD_NUMBER: _ClassVar[int]
+    INTERVENTIONS_FIELD_NUMBER: _ClassVar[int]
+    POLICY_NAME_FIELD_NUMBER: _ClassVar[int]
+    OBSERVED_FIELD_NUMBER: _ClassVar[int]
+    REPLAYED_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    SAVING_FIELD_NUMBER: _ClassVar[int]
+    SAVED_FIELD_NUMBER: _ClassVar[int]
+    EXTRA_MISSES_FIELD_NUMBER: _ClassVar[int]
+    BY_DAY_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    computing: bool
+    made_s: float
+    no_verdict: str
+    certificate: _containers.RepeatedCompositeFieldContainer[CertificateCheck]
+    currency: str
+    days: int
+    acted_days: int
+    fresh_share: float
+    interventions: float
+    policy_name: str
+    observed: Account
+    replayed: Account
+    policy: Account
+    saving: Estimate
+    saved: Estimate
+    extra_misses: Estimate
+    by_day: _containers.RepeatedCompositeFieldContainer[ScorecardDay]
+    def __init__(self, service: _Optional[str] = ..., computing: _Optional[bool] = ..., made_s: _Optional[float] = ..., no_verdict: _Optional[str] = ..., certificate: _Optional[_Iterable[_Union[CertificateCheck, _Mapping]]] = ..., currency: _Optional[str] = ..., days: _Optional[int] = ..., acted_days: _Optional[int] = ..., fresh_share: _Optional[float] = ..., interventions: _Optional[float] = ..., policy_name: _Optional[str] = ..., observed: _Optional[_Union[Account, _Mapping]] = ..., replayed: _Optional[_Union[Account, _Mapping]] = ..., policy: _Optional[_Union[Account, _Mapping]] = ..., saving: _Optional[_Union[Estimate, _Mapping]] = ..., saved: _Optional[_Union[Estimate, _Mapping]] = ..., extra_misses: _Optional[_Union[Estimate, _Mapping]] = ..., by_day: _Optional[_Iterable[_Union[ScorecardDay, _Mapping]]] = ...) -> None: ...
+
+class GetLadderRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Gate(_message.Message):
+    __slots__ = ("name", "wanted", "present", "met", "missing")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    WANTED_FIELD_NUMBER: _ClassVar[int]
+    PRESENT_FIELD_NUMBER: _ClassVar[int]
+    MET_FIELD_NUMBER: _ClassVar[int]
+    MISSING_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    wanted: str
+    present: str
+    met: bool
+    missing: str
+    def __init__(self, name: _Optional[str] = ..., wanted: _Optional[str] = ..., present: _Optional[str] = ..., met: _Optional[bool] = ..., missing: _Optional[str] = ...) -> None: ...
+
+class Rung(_message.Message):
+    __slots__ = ("service", "mode", "gates", "recommendation", "reason", "computing")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    GATES_FIELD_NUMBER: _ClassVar[int]
+    RECOMMENDATION_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    COMPUTING_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    mode: Mode
+    gates: _containers.RepeatedCompositeFieldContainer[Gate]
+    recommendation: str
+    reason: str
+    computing: bool
+    def __init__(self, service: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., gates: _Optional[_Iterable[_Union[Gate, _Mapping]]] = ..., recommendation: _Optional[str] = ..., reason: _Optional[str] = ..., computing: _Optional[bool] = ...) -> None: ...
+
+class Ladder(_message.Message):
+    __slots__ = ("rungs",)
+    RUNGS_FIELD_NUMBER: _ClassVar[int]
+    rungs: _containers.RepeatedCompositeFieldContainer[Rung]
+    def __init__(self, rungs: _Optional[_Iterable[_Union[Rung, _Mapping]]] = ...) -> None: ...

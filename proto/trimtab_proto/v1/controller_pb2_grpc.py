@@ -94,6 +94,36 @@ class ControllerStub:
                 request_serializer=trimtab__proto_dot_v1_dot_controller__pb2.RevokeRequest.SerializeToString,
                 response_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.RevokeReply.FromString,
                 _registered_method=True)
+        self.WhoAmI = channel.unary_unary(
+                '/trimtab.v1.Controller/WhoAmI',
+                request_serializer=trimtab__proto_dot_v1_dot_controller__pb2.WhoAmIRequest.SerializeToString,
+                response_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.WhoAmIReply.FromString,
+                _registered_method=True)
+        self.GetLimits = channel.unary_unary(
+                '/trimtab.v1.Controller/GetLimits',
+                request_serializer=trimtab__proto_dot_v1_dot_controller__pb2.GetLimitsRequest.SerializeToString,
+                response_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.GetLimitsReply.FromString,
+                _registered_method=True)
+        self.Explain = channel.unary_unary(
+                '/trimtab.v1.Controller/Explain',
+                request_serializer=trimtab__proto_dot_v1_dot_controller__pb2.ExplainRequest.SerializeToString,
+                response_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.ExplainReply.FromString,
+                _registered_method=True)
+        self.WhatChanged = channel.unary_unary(
+                '/trimtab.v1.Controller/WhatChanged',
+                request_serializer=trimtab__proto_dot_v1_dot_controller__pb2.WhatChangedRequest.SerializeToString,
+                response_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.WhatChangedReply.FromString,
+                _registered_method=True)
+        self.GetScorecard = channel.unary_unary(
+                '/trimtab.v1.Controller/GetScorecard',
+                request_serializer=trimtab__proto_dot_v1_dot_controller__pb2.GetScorecardRequest.SerializeToString,
+                response_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.Scorecard.FromString,
+                _registered_method=True)
+        self.GetLadder = channel.unary_unary(
+                '/trimtab.v1.Controller/GetLadder',
+                request_serializer=trimtab__proto_dot_v1_dot_controller__pb2.GetLadderRequest.SerializeToString,
+                response_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.Ladder.FromString,
+                _registered_method=True)
 
 
 class ControllerServicer:
@@ -191,6 +221,51 @@ class ControllerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WhoAmI(self, request, context):
+        """Whom the daemon takes the caller for.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetLimits(self, request, context):
+        """How near the limits are, of one service or of all that the caller may see.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Explain(self, request, context):
+        """Why one decision was made, from the journal: a sentence with numbers, what the guard changed, and
+        whether it was right. NOT_FOUND: no such decision.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WhatChanged(self, request, context):
+        """What changed before misses rose, the likeliest cause first, from the journal.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetScorecard(self, request, context):
+        """What happened to a service, and what the policy would have made of it. It is worked out in the
+        background, once a day: until then the reply says `computing`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetLadder(self, request, context):
+        """All services of the caller, in the order in which to entrust them to trimtab, and what the evidence
+        must still show before that. It recommends and changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ControllerServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -253,6 +328,36 @@ def add_ControllerServicer_to_server(servicer, server):
                     servicer.Revoke,
                     request_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.RevokeRequest.FromString,
                     response_serializer=trimtab__proto_dot_v1_dot_controller__pb2.RevokeReply.SerializeToString,
+            ),
+            'WhoAmI': grpc.unary_unary_rpc_method_handler(
+                    servicer.WhoAmI,
+                    request_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.WhoAmIRequest.FromString,
+                    response_serializer=trimtab__proto_dot_v1_dot_controller__pb2.WhoAmIReply.SerializeToString,
+            ),
+            'GetLimits': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLimits,
+                    request_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.GetLimitsRequest.FromString,
+                    response_serializer=trimtab__proto_dot_v1_dot_controller__pb2.GetLimitsReply.SerializeToString,
+            ),
+            'Explain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Explain,
+                    request_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.ExplainRequest.FromString,
+                    response_serializer=trimtab__proto_dot_v1_dot_controller__pb2.ExplainReply.SerializeToString,
+            ),
+            'WhatChanged': grpc.unary_unary_rpc_method_handler(
+                    servicer.WhatChanged,
+                    request_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.WhatChangedRequest.FromString,
+                    response_serializer=trimtab__proto_dot_v1_dot_controller__pb2.WhatChangedReply.SerializeToString,
+            ),
+            'GetScorecard': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetScorecard,
+                    request_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.GetScorecardRequest.FromString,
+                    response_serializer=trimtab__proto_dot_v1_dot_controller__pb2.Scorecard.SerializeToString,
+            ),
+            'GetLadder': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLadder,
+                    request_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.GetLadderRequest.FromString,
+                    response_serializer=trimtab__proto_dot_v1_dot_controller__pb2.Ladder.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -579,6 +684,168 @@ class Controller:
             '/trimtab.v1.Controller/Revoke',
             trimtab__proto_dot_v1_dot_controller__pb2.RevokeRequest.SerializeToString,
             trimtab__proto_dot_v1_dot_controller__pb2.RevokeReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WhoAmI(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trimtab.v1.Controller/WhoAmI',
+            trimtab__proto_dot_v1_dot_controller__pb2.WhoAmIRequest.SerializeToString,
+            trimtab__proto_dot_v1_dot_controller__pb2.WhoAmIReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLimits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trimtab.v1.Controller/GetLimits',
+            trimtab__proto_dot_v1_dot_controller__pb2.GetLimitsRequest.SerializeToString,
+            trimtab__proto_dot_v1_dot_controller__pb2.GetLimitsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Explain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trimtab.v1.Controller/Explain',
+            trimtab__proto_dot_v1_dot_controller__pb2.ExplainRequest.SerializeToString,
+            trimtab__proto_dot_v1_dot_controller__pb2.ExplainReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WhatChanged(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trimtab.v1.Controller/WhatChanged',
+            trimtab__proto_dot_v1_dot_controller__pb2.WhatChangedRequest.SerializeToString,
+            trimtab__proto_dot_v1_dot_controller__pb2.WhatChangedReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetScorecard(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trimtab.v1.Controller/GetScorecard',
+            trimtab__proto_dot_v1_dot_controller__pb2.GetScorecardRequest.SerializeToString,
+            trimtab__proto_dot_v1_dot_controller__pb2.Scorecard.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLadder(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trimtab.v1.Controller/GetLadder',
+            trimtab__proto_dot_v1_dot_controller__pb2.GetLadderRequest.SerializeToString,
+            trimtab__proto_dot_v1_dot_controller__pb2.Ladder.FromString,
             options,
             channel_credentials,
             insecure,

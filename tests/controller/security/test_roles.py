@@ -27,6 +27,12 @@ LEAST = {
     "Recommend": Role.OPERATOR,
     "WatchDecisions": Role.VIEWER,
     "ListPending": Role.VIEWER,
+    "WhoAmI": Role.VIEWER,
+    "GetLimits": Role.VIEWER,
+    "Explain": Role.VIEWER,
+    "WhatChanged": Role.VIEWER,
+    "GetScorecard": Role.VIEWER,
+    "GetLadder": Role.VIEWER,
     "Stop": Role.OPERATOR,
     "Abort": Role.OPERATOR,
     "Reject": Role.OPERATOR,
@@ -48,7 +54,16 @@ LEAST = {
 }
 
 # They are about no service, or show of each what the caller may see.
-ANY_SERVICE = {"Stop", "ListPending", "Check", "List", "Watch", "ServerReflectionInfo"}
+ANY_SERVICE = {
+    "Stop",
+    "ListPending",
+    "GetLadder",
+    "WhoAmI",
+    "Check",
+    "List",
+    "Watch",
+    "ServerReflectionInfo",
+}
 
 
 @pytest.fixture
@@ -161,6 +176,10 @@ def about(service: str, envelope: str) -> dict[str, Any]:
         "Abort": pb.AbortRequest(),
         "Resume": pb.ResumeRequest(),
         "WatchDecisions": pb.WatchDecisionsRequest(service=service),
+        "GetLimits": pb.GetLimitsRequest(service=service),
+        "Explain": pb.ExplainRequest(service=service),
+        "WhatChanged": pb.WhatChangedRequest(service=service),
+        "GetScorecard": pb.GetScorecardRequest(service=service),
         "ReportMetrics": pb.MetricsReport(service=service),
         "IsActive": keda.ScaledObjectRef(scalerMetadata={"service": service}),
         "StreamIsActive": keda.ScaledObjectRef(scalerMetadata={"service": service}),

@@ -1,0 +1,62 @@
+"""The sentence about a proposal follows its numbers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trimtab_agents.outlook import Outlook
+
+FLAT = Outlook(400.0, 400.0, 1_800_000_000.0, 9.0, 360.0, 9.0, 9.0, 360.0)
+loads = st.floats(1.0, 1e5)
+counts = st.integers(0, 500).map(float)
+
+
+@dataclass(frozen=True)
+class Case:
+    outlook: Outlook
+    says: str
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(Case(FLAT, "load stays near 400 rps until"), id="flat"),
+        pytest.param(Case(FLAT._replace(demand_rps=500.0), "may rise to 500 by"), id="rises"),
+        pytest.param(Case(FLAT._replace(demand_rps=300.0), "falls to 300 by"), id="falls"),
+        pytest.param(Case(FLAT._replace(load_rps=math.nan), "load not measured"), id="unmeasured"),
+        pytest.param(Case(FLAT, "; keep 9"), id="keeps"),
+        pytest.param(
+            Case(FLAT._replace(replicas=12.0, replicas_rps=480.0), "3 more: 12 carry 480"),
+            id="more",
+        ),
+        pytest.param(
+            Case(FLAT._replace(replicas=7.0, replicas_rps=280.0), "2 fewer: 7 carry 280"),
+            id="fewer",
+        ),
+        pytest.param(
+            Case(FLAT._replace(ready=1.0, ready_rps=40.0), "1 ready replica carries 40"), id="one"
+        ),
+    ],
+)
+def test_the_sentence_tells_what_is(case: Case) -> None:
+    assert case.says in case.outlook.sentence()
+
+
+@given(loads, loads, counts, counts, counts)
+def test_the_sentence_follows_every_number(
+    load: float, demand: float, ready: float, wanted: float, replicas: float
+) -> None:
+    numbers = (load, demand, 0.0, ready, 40 * ready, wanted, replicas, 40 * replicas)
+    said = Outlook(*numbers).sentence()
+    assert ("may rise to" in said) == (demand > 1.05 * load)
+    assert ("falls to" in said) == (demand < 0.95 * load)
+    assert (f"{replicas - wanted:.0f} more" in said) == (replicas > wanted)
+    assert (f"{wanted - replicas:.0f} fewer" in said) == (replicas < wanted)
+    assert f"{load:.0f} rps" in said
+    assert f"{ready:.0f} ready" in said
+    assert f"{40 * ready:.0f};" in said
