@@ -3,7 +3,7 @@
 The benchmark's rules are the best in hindsight on the train split, so what a policy closes there
 says little. Here "the rule" for a trace is the family and setting that did best on the others.
 The policy has seen loads like it in training; nobody has tuned anything on this comparison.
-``python tools/leave_one_out.py [--policy BUNDLE]``, the quick grid, twenty minutes of one core.
+``python tools/leave_one_out.py [--policy BUNDLE]``, the quick grid, eleven minutes of one core.
 """
 
 from __future__ import annotations
