@@ -23,7 +23,7 @@ PORT = 8099
 UP = (sys.executable, "-c", "from trimtab_controller.cli import main; main()", "up", "--headless")
 WIDE, PHONE = (1280, 900), (390, 844)
 GROWN_MS, CALM_MS = 40_000, 60_000
-COLOURS = 96
+COLOURS = 192
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import grpc
 
-from trimtab_controller.console.feed import DENIALS, Feed, Feeds
+from trimtab_controller.console.feed import Feed, Feeds
 from trimtab_controller.console.sessions import Session, Sessions
 from trimtab_controller.console.voice import ChangedError, Voice
 from trimtab_controller.protocols import Clock
@@ -62,7 +62,7 @@ class Desk:
             self._tell(f"Not done: {error}", failed=True)
         except grpc.aio.AioRpcError as error:
             self._tell(f"Not done: {explained(error)}", failed=True)
-            if error.code() is DENIALS[0]:
+            if error.code() is grpc.StatusCode.UNAUTHENTICATED:
                 self.leave()
 
     async def ask(self, call: Callable[[Voice], Awaitable[Reply]]) -> Reply | None:

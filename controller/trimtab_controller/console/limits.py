@@ -73,7 +73,7 @@ def nearest(uses: Sequence[pb.LimitUse]) -> str:
         return f"Limits: {NO_DATA} yet"
     use = max(uses, key=fullness)
     if fullness(use) >= 1.0:
-        return f"Limits: at one: {words(use)}, {numbers(use)}"
+        return f"Limits: one is met: {words(use)}, {numbers(use)}"
     return f"Limits: none met. Nearest: {words(use)}, {numbers(use)}"
 
 

@@ -130,5 +130,5 @@ def test_the_nearest_limit_is_the_one_that_is_named() -> None:
         "Limits: none met. Nearest: spot st"
     )
     assert nearest([use(used=4), use("FLAP", 9, 10)]).startswith(
-        "Limits: at one: spot replicas added"
+        "Limits: one is met: spot replicas added"
     )
