@@ -43,7 +43,9 @@ def numbered(journal: Journal, service: str, record: int) -> Decision:
 def by(journal: Journal, service: str, time_s: float) -> Decision:
     """The last one until ``time_s``; `UnknownError` when the minute before that has none."""
     found = None
-    for decision in between(journal, service, time_s - REACH_S, time_s):
+    for decision in between(journal, service, time_s - REACH_S):
+        if decision.tick.time_s > time_s:  # which is a moment before it was written
+            break
         found = decision
     return _known(found, service, f"by {time_s:.0f}")
 
