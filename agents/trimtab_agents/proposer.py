@@ -76,15 +76,10 @@ class Proposer:
         why: str,
         stray: Stray | None,
     ) -> Proposal:
-        wants = zip(state.backends, replicas, weight, strict=False)
-        return Proposal(
-            service=state.service,
-            policy=self.name,
-            time_s=state.time_s,
-            backends=tuple(Want(now.name, int(count), share) for now, count, share in wants),
-            why=why + _told(stray, state) if stray else why,
-            in_envelope=stray is None,
-        )
+        names = [backend.name for backend in state.backends]
+        wants = tuple(map(Want, names, map(int, replicas), weight))  # without the padding
+        why = why + _told(stray, state) if stray else why
+        return Proposal(state.service, self.name, state.time_s, wants, why, stray is None)
 
     def _whys(self, sensed: Sensed, wanted: Wanted) -> Iterator[str]:
         """A sentence with numbers for each service, summed for all at once: they may be many."""
