@@ -116,9 +116,12 @@ class Network:
         Their mean is what it does; ``observation`` is ``[.., F]``.
         """
         rows = observation.reshape(-1, observation.shape[-1])
-        logits = self.session.run(None, {"observation": rows})[0].astype(np.float64)
-        parts = [_softmax(part) for part in np.split(logits, ENDS[:-1], axis=1)]
-        return np.concatenate(parts, axis=1).reshape(*observation.shape[:-1], CHOICES)
+        logits = self.session.run(None, {"observation": rows})[0]
+        # A choice at a time, of all rows: so few columns of so many rows are slow to sum.
+        columns = np.ascontiguousarray(logits.T, dtype=np.float64)
+        parts = [_softmax(part) for part in np.split(columns, ENDS[:-1])]
+        chosen = np.ascontiguousarray(np.concatenate(parts).T)
+        return chosen.reshape(*observation.shape[:-1], CHOICES)
 
 
 class PpoPolicy:
@@ -156,5 +159,5 @@ class PpoPolicy:
 
 
 def _softmax(logits: Floats) -> Floats:
-    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+    weights = np.exp(logits - logits.max(axis=0))
+    return np.asarray(weights / weights.sum(axis=0))

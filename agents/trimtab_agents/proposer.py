@@ -78,17 +78,18 @@ class Proposer:
         outlook: Outlook,
         stray: Stray | None,
     ) -> Proposal:
-        wants = zip(state.backends, replicas, weight, strict=False)
+        names = [backend.name for backend in state.backends]
+        wants = tuple(map(Want, names, map(int, replicas), weight))  # without the padding
         why = outlook.sentence()
         return Proposal(
-            service=state.service,
-            policy=self.name,
-            time_s=state.time_s,
-            backends=tuple(Want(now.name, int(count), share) for now, count, share in wants),
-            why=why + _told(stray, state) if stray else why,
-            in_envelope=stray is None,
-            demand_rps=outlook.demand_rps,
-            due_s=outlook.due_s,
+            state.service,
+            self.name,
+            state.time_s,
+            wants,
+            why + _told(stray, state) if stray else why,
+            stray is None,
+            outlook.demand_rps,
+            outlook.due_s,
         )
 
     def _outlooks(self, sensed: Sensed, wanted: Wanted) -> Iterator[Outlook]:

@@ -165,6 +165,12 @@ class ServiceConfig:
     profile: Profile
     limits: Limits
     fitted: ServiceFile | None = None
+    limits_digest: str = field(init=False)
+    """Names these limits: an approval given under others does not count."""
+
+    def __post_init__(self) -> None:
+        digest = sha256(repr(self.limits).encode()).hexdigest()[:12]
+        object.__setattr__(self, "limits_digest", digest)  # frozen for all others
 
     @property
     def name(self) -> str:
@@ -175,11 +181,6 @@ class ServiceConfig:
     def backends(self) -> tuple[str, ...]:
         """The backends' names, in the configured order."""
         return tuple(backend.name for backend in self.profile.backends)
-
-    @property
-    def limits_digest(self) -> str:
-        """Names these limits: an approval given under others does not count."""
-        return sha256(repr(self.limits).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True, slots=True)

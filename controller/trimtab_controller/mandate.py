@@ -125,7 +125,7 @@ class Mandate:
     @property
     def stopped(self) -> bool:
         """Whether nothing may be written: looked at before every single write."""
-        return self._stop or self._halted is not None or os.path.exists(self._stop_file)
+        return self._stop or self._halted is not None or os.access(self._stop_file, os.F_OK)
 
     def set_mode(self, service: str, mode: Mode, who: str, now_s: float) -> None:
         """A human's choice, and the start of a lease; for a service that was lost, a new epoch.

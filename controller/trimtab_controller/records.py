@@ -24,8 +24,20 @@ _PLAIN = frozenset({bool, int, str, type(None)})
 
 def pack(value: Any) -> Any:
     """Turn dataclasses and tuples into lists, enums into names, non-finite numbers into null."""
-    kind: Any = type(value)  # to mypy a class is not hashable, which the cache asks for
-    return _packer(kind)(value)
+    return _packed((value,))[0]
+
+
+def _packed(values: Iterable[Any]) -> list[Any]:
+    packed = []
+    for value in values:
+        kind: Any = type(value)  # to mypy a class is not hashable, which the cache asks for
+        if kind in _PLAIN:
+            packed.append(value)
+        elif kind is float:
+            packed.append(_number(value))
+        else:
+            packed.append(_packer(kind)(value))
+    return packed
 
 
 @cache
@@ -33,6 +45,9 @@ def _packer(kind: type) -> Callable[[Any], Any]:
     """How values of one class are packed: found out once, because every tick packs thousands."""
     if dataclasses.is_dataclass(kind):
         names = [field.name for field in dataclasses.fields(kind)]
+        if len(names) > 1:  # only then they come as a tuple
+            fields = attrgetter(*names)
+            return lambda value: _packed(fields(value))
         return lambda value: _packed([getattr(value, name) for name in names])
     if issubclass(kind, enum.Enum):
         return attrgetter("name")
@@ -41,13 +56,6 @@ def _packer(kind: type) -> Callable[[Any], Any]:
     if issubclass(kind, float):
         return _number
     return lambda value: value
-
-
-def _packed(values: Iterable[Any]) -> list[Any]:
-    return [
-        value if type(value) in _PLAIN else _number(value) if type(value) is float else pack(value)
-        for value in values
-    ]
 
 
 def _number(value: float) -> float | None:

@@ -99,20 +99,15 @@ class Service:
             return tick
         rule = baseline(sight.known, self.config.profile)
         verdict = self._judge(sight, proposal, rule, purse)
-        tick = replace(tick, proposal=proposal, baseline=rule, verdict=verdict)
-        if self.board.mandate.stopped:
-            return replace(tick, outcome=Outcome.STOPPED)
-        if not verdict.backends:
-            return tick
-        wished = act.targets(sight.report, verdict, proposal, fresh=sight.fresh)
-        asked = explained(proposal, verdict)
-        wants, otherwise = self._permit(tick, sight.report, asked, wished)
-        epoch = self.board.mandate.epoch
-        intent = act.intend(self.config.limits, tick.time_s, sight.report, wants, epoch)
-        if intent:
-            return replace(tick, intent=intent, outcome=Outcome.APPLIED)
-        blind = otherwise is Outcome.UNCHANGED and not sight.fresh
-        return tick if blind else replace(tick, outcome=otherwise)
+        intent, outcome = self._decided(tick, sight, sight.report, proposal, verdict)
+        return replace(
+            tick,
+            proposal=proposal,
+            baseline=rule,
+            verdict=verdict,
+            intent=intent,
+            outcome=outcome,
+        )
 
     def held(self, sight: Sight, failure: str) -> TickRecord:
         """The record of a tick that does nothing, which every other one starts from."""
@@ -209,6 +204,30 @@ class Service:
         limits, history = self.config.limits, self.memory.history
         known = self.memory.known(sight.state)
         return judge(proposal, rule, sight.state, limits, history, self.clock(), purse, known)
+
+    def _decided(
+        self,
+        tick: TickRecord,
+        sight: Sight,
+        report: StageReport,
+        proposal: Proposal,
+        verdict: Verdict,
+    ) -> tuple[Intent | None, Outcome]:
+        """What is to be written of the verdict, and what to call the tick."""
+        if self.board.mandate.stopped:
+            return None, Outcome.STOPPED
+        if not verdict.backends:
+            return None, Outcome.HELD
+        fresh = sight.fresh
+        wished = act.targets(report, verdict, proposal, fresh=fresh)
+        asked = explained(proposal, verdict)
+        wants, otherwise = self._permit(tick, report, asked, wished)
+        epoch = self.board.mandate.epoch
+        intent = act.intend(self.config.limits, tick.time_s, report, wants, epoch)
+        if intent:
+            return intent, Outcome.APPLIED
+        blind = otherwise is Outcome.UNCHANGED and not fresh
+        return None, Outcome.HELD if blind else otherwise
 
     def _permit(
         self, tick: TickRecord, report: StageReport, proposal: Proposal, wished: tuple[Want, ...]

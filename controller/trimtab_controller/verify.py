@@ -55,7 +55,8 @@ class Verifier:
 
     def forget(self) -> None:
         """Watch nothing any more: somebody else has written."""
-        self._seen = replace(self._seen, watches=())
+        if self._seen.watches:
+            self._seen = replace(self._seen, watches=())
 
     def look(self, state: State, limits: Limits, now_s: float) -> bool:
         """Weigh what was seen now: whether some write has made things worse."""

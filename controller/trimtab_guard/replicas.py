@@ -136,9 +136,14 @@ def limited(
 ) -> tuple[tuple[int, ...], tuple[Reason, ...]]:
     """The replicas of every want after every limit, and a reason for each change."""
     counts, reasons = [], []
+    ranges = {backend.name: backend for backend in limits.backends}
     for want, backend in zip(wish.wants, state.backends, strict=True):
-        at = _sight(state, backend, wish.in_doubt, limits, history, now_s)
-        count = int(want.replicas)
+        count, its = int(want.replicas), ranges[backend.name]
+        # What is there and in its range stays: that is where every limit pulls.
+        if count == backend.wanted and its.min_replicas <= count <= its.max_replicas:
+            counts.append(count)
+            continue
+        at = _sight(state, backend, its, wish.in_doubt, limits, history, now_s)
         for code, limit in LIMITS:
             allowed = limit(count, at)
             if allowed != count:
@@ -151,6 +156,7 @@ def limited(
 def _sight(
     service: State,
     state: BackendState,
+    backend: BackendLimits,
     in_doubt: bool,
     limits: Limits,
     history: History,
@@ -159,7 +165,6 @@ def _sight(
     present = int(state.wanted)
     steps = history.replicas.get(state.name, Steps())
     proposals = history.proposals.get(state.name, Peaks())
-    backend = next(backend for backend in limits.backends if backend.name == state.name)
     return Sight(
         present=present,
         needed=_needed(state, backend, limits),

@@ -117,8 +117,15 @@ def limited(
     wish: Wish, state: State, limits: Limits, history: History, now_s: float
 ) -> tuple[Shares, tuple[Reason, ...]]:
     """The share of every want after every limit, and a reason for each change."""
-    at = _sight(wish, state, limits, history, now_s)
     shares = tuple(want.weight for want in wish.wants)
+    present = tuple(backend.weight for backend in state.backends)
+    able = _able(state, limits)
+    most = _most(able, state, limits, wish.in_doubt)
+    base = carried(_base(present, able), most)
+    # Where it is, it may stay, whatever the last weight interval saw.
+    if shares == present == base:
+        return shares, ()
+    at = _sight(wish, state, able, most, base, limits, history, now_s)
     reasons: list[Reason] = []
     for code, limit in LIMITS:
         allowed = limit(shares, at)
@@ -129,10 +136,16 @@ def limited(
     return shares, tuple(reasons)
 
 
-def _sight(wish: Wish, state: State, limits: Limits, history: History, now_s: float) -> Sight:
-    able = _able(state, limits)
-    most = _most(able, state, limits, wish.in_doubt)
-    base = carried(_base(tuple(backend.weight for backend in state.backends), able), most)
+def _sight(
+    wish: Wish,
+    state: State,
+    able: Shares,
+    most: Shares,
+    base: Shares,
+    limits: Limits,
+    history: History,
+    now_s: float,
+) -> Sight:
     since_s = now_s - limits.weight_interval_s
     spans = [
         (share, *history.shares.get(backend.name, Band(share)).span(since_s, share))

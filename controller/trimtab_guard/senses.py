@@ -66,12 +66,16 @@ def signals(state: State) -> Iterator[Signal]:
     Latencies and misses may be missing: a service that is idle, or so overloaded that it
     answers nothing, has none, and the second is no time to stop scaling.
     """
-    for backend in state.backends:
-        yield Signal(f"{backend.name}.rate_rps", backend.rate_rps)
-        yield Signal(f"{backend.name}.in_flight", backend.in_flight)
+    yield from _needed(state)
     yield Signal("p50_ms", state.p50_ms, needed=False)
     yield Signal("p95_ms", state.p95_ms, needed=False)
     yield Signal("miss_share", state.miss_share, WHOLE_SHARE, needed=False)
+
+
+def _needed(state: State) -> Iterator[Signal]:
+    for backend in state.backends:
+        yield Signal(f"{backend.name}.rate_rps", backend.rate_rps)
+        yield Signal(f"{backend.name}.in_flight", backend.in_flight)
 
 
 def learn(known: Mapping[str, Known], state: State) -> dict[str, Known]:
@@ -108,8 +112,10 @@ def frozen(name: str, known: Mapping[str, Known]) -> bool:
     against a rate of zero: a backend may be idle while others work. Requests in flight may
     rest (idle, or long streams) and are never accused.
     """
+    if name not in known or known[name].equal < FROZEN_READINGS:
+        return False
     backend, _, kind = name.rpartition(".")
-    if kind != "rate_rps" or name not in known or known[name].equal < FROZEN_READINGS:
+    if kind != "rate_rps":
         return False
     witnesses = [f"{backend}.in_flight"]
     if known[name].value > 0:
@@ -126,8 +132,7 @@ def believed_s(name: str, known: Mapping[str, Known]) -> float:
 
 def trusted_s(known: Mapping[str, Known], state: State) -> float:
     """Event time up to which every needed signal of ``state`` can be believed."""
-    needed = (signal.name for signal in signals(state) if signal.needed)
-    return min((believed_s(name, known) for name in needed), default=0.0)
+    return min((believed_s(signal.name, known) for signal in _needed(state)), default=0.0)
 
 
 def doubts(
@@ -136,24 +141,23 @@ def doubts(
     """The signals of ``state`` that are not trusted, ``known`` having learned from it."""
     found = []
     for signal in signals(state):
+        last, value = known.get(signal.name), signal.reading.value
+        believable = last is not None and last.value == value
+        if not signal.needed and (believable or math.isnan(value)):
+            continue
         age_s = now_s - believed_s(signal.name, known)
-        code = _doubt(signal, known, age_s, limits)
+        is_frozen = frozen(signal.name, known)
+        code = _doubt(age_s, limits, believable=believable, is_frozen=is_frozen)
         if code:
             found.append(Doubt(code, signal.name, age_s))
     return tuple(found)
 
 
-def _doubt(signal: Signal, known: Mapping[str, Known], age_s: float, limits: Limits) -> Code | None:
-    if not signal.needed and math.isnan(signal.reading.value):
-        return None
-    last = known.get(signal.name)
-    believable = last is not None and last.value == signal.reading.value
-    if believable and not signal.needed:
-        return None
+def _doubt(age_s: float, limits: Limits, *, believable: bool, is_frozen: bool) -> Code | None:
     if age_s > limits.blind_s:
         return Code.BLIND
     if not believable:
         return Code.INVALID
-    if frozen(signal.name, known):
+    if is_frozen:
         return Code.FROZEN
     return Code.STALE if age_s > limits.stale_s else None

@@ -108,11 +108,12 @@ def encode(scene: Scene) -> NDArray[np.float32]:
         scene.rows(scene.memory.jump_ahead),
         *(2.0 * scene.rows(score) for score in scene.memory.beat.scores),
     )
-    observation = np.empty((*scene.profiles.shape, len(FEATURES)))
-    for feature, column in zip(range(len(FEATURES)), columns, strict=True):
-        observation[..., feature] = column
-    np.nan_to_num(observation, copy=False)
-    return np.asarray(np.clip(observation, -6.0, 6.0), dtype=np.float32)
+    # Feature by feature as long as there is anything to compute: rows next to each other.
+    features = np.empty((len(FEATURES), *scene.profiles.shape))
+    for feature, column in zip(features, columns, strict=True):
+        np.clip(column, -6.0, 6.0, out=feature)
+    features[np.isnan(features)] = 0.0
+    return np.ascontiguousarray(np.moveaxis(features, 0, -1), dtype=np.float32)
 
 
 Columns = tuple[NDArray[Any], ...]

@@ -270,6 +270,7 @@ def test_the_load_may_be_anything_while_it_is_unknown_or_nothing() -> None:
 def test_those_that_are_ready_share_by_what_they_can_though_another_is_not() -> None:
     result = among_three((0.3, 0.7, 0.0), (0.3, 0.7, 0.0), (5, 5, 0), capacity_rps=1.0)
     assert shares(result) == pytest.approx({"a": 0.5, "b": 0.5, "c": 0.0})
+    assert [reason.backend for reason in result.reasons if reason.code == "CAPACITY"] == ["a", "b"]
 
 
 def test_a_millionth_too_much_is_rounding() -> None:

@@ -43,8 +43,8 @@ BUGS = (
     Bug(
         "a reading that failed is no doubt",
         "senses",
-        "if not signal.needed and math.isnan(signal.reading.value):",
-        "if math.isnan(signal.reading.value):",
+        "if not signal.needed and (believable or math.isnan(value)):",
+        "if math.isnan(value) or (believable and not signal.needed):",
     ),
     Bug(
         "a signal is as old as its arrival",

@@ -12,7 +12,7 @@ from typing import Any
 
 from trimtab_controller.rpc_bench import calls, watchers
 from trimtab_controller.rpc_bench.calls import Versus
-from trimtab_controller.rpc_bench.serving import child
+from trimtab_controller.rpc_bench.serving import api, child, echo
 from trimtab_controller.rpc_bench.ticks import Pace, measured
 
 # What must hold: at most, but for the watchers.
@@ -69,13 +69,14 @@ def bench(services: int, ticks: int, told: Told) -> Result:
     """Measure everything, one part after the other; it takes some minutes."""
     with TemporaryDirectory(prefix="trimtab-rpc-") as name:
         folder = Path(name)
-        with child(folder) as served:
-            told("Recommend beside an echo")
-            repeated = asyncio.run(calls.compare(served, always=False))
-            told("Recommend beside an echo, every call another tick")
-            decided = asyncio.run(calls.compare(served, always=True))
+        with child(api, folder) as daemon:
+            with child(echo, folder) as plain:
+                told("Recommend beside an echo")
+                repeated = asyncio.run(calls.compare(daemon, plain, always=False))
+                told("Recommend beside an echo, every call another tick")
+                decided = asyncio.run(calls.compare(daemon, plain, always=True))
             told("watchers")
-            watching = asyncio.run(watchers.most(served))
+            watching = asyncio.run(watchers.most(daemon))
         told(f"ticks of {services} services")
         (folder / "many").mkdir()
         pace = measured(folder / "many", services, ticks)

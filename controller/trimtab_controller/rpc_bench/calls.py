@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from itertools import cycle, islice
-from typing import Any
+from typing import NamedTuple
 
 import grpc
 import numpy as np
@@ -28,7 +28,14 @@ TIMEOUT_S = 30.0
 ALWAYS_S = 0.01
 FRACTIONS = 0.5, 0.99
 
-Call = Callable[[bytes], Awaitable[bytes]]
+Call = Callable[..., Awaitable[bytes]]
+
+
+class Server(NamedTuple):
+    """One of the two: its process, and its method."""
+
+    process: Child
+    call: Call
 
 
 @dataclass(slots=True)
@@ -98,30 +105,29 @@ def report(caller: int, always: bool) -> bytes:
     return bytes(request.SerializeToString())
 
 
-async def compare(child: Child, always: bool) -> list[Versus]:
+async def compare(daemon: Child, plain: Child, always: bool) -> list[Versus]:
     """Let callers ask, at each of `CONCURRENCIES`."""
     async with (
-        grpc.aio.insecure_channel(child.api) as api,
-        grpc.aio.insecure_channel(child.echo) as echo,
+        grpc.aio.insecure_channel(daemon.address) as api,
+        grpc.aio.insecure_channel(plain.address) as echo,
     ):
-        recommend: Any = api.unary_unary(METHOD)
-        answer: Any = echo.unary_unary(f"/{ECHO}/Call")
+        recommend = Server(daemon, api.unary_unary(METHOD))
+        answer = Server(plain, echo.unary_unary(f"/{ECHO}/Call"))
         requests = [report(caller, always) for caller in range(CALLERS)]
-        replies = [await recommend(request, timeout=TIMEOUT_S) for request in requests]
-        child.ask("reply", replies[0])
+        replies = [await recommend.call(request, timeout=TIMEOUT_S) for request in requests]
+        plain.ask("reply", replies[0])
         return [
-            await _versus(child, recommend, answer, requests, concurrency)
-            for concurrency in CONCURRENCIES
+            await _versus(recommend, answer, requests, concurrency) for concurrency in CONCURRENCIES
         ]
 
 
 async def _versus(
-    child: Child, recommend: Call, echo: Call, requests: list[bytes], concurrency: int
+    recommend: Server, echo: Server, requests: list[bytes], concurrency: int
 ) -> Versus:
     found = Versus(concurrency, Timing(), Timing())
     for number in range(ROUNDS + 1):
-        for call, timing in ((echo, found.echo), (recommend, found.recommend)):
-            one = await _round(child, call, requests, concurrency)
+        for server, timing in ((echo, found.echo), (recommend, found.recommend)):
+            one = await _round(server, requests, concurrency)
             if number:  # the first one warms up
                 timing.each_s += one.each_s
                 timing.whole_s += one.whole_s
@@ -129,17 +135,17 @@ async def _versus(
     return found
 
 
-async def _round(child: Child, call: Call, requests: list[bytes], concurrency: int) -> Timing:
+async def _round(server: Server, requests: list[bytes], concurrency: int) -> Timing:
     timing, waiting = Timing(), islice(cycle(requests), CALLS)
 
     async def ask() -> None:
         for request in waiting:
             begun_s = time.perf_counter()
-            await call(request)
+            await server.call(request)
             timing.each_s.append(time.perf_counter() - begun_s)
 
-    cpu_s, begun_s = child.ask("cpu"), time.perf_counter()
+    cpu_s, begun_s = server.process.ask("cpu"), time.perf_counter()
     await asyncio.gather(*(ask() for _ in range(concurrency)))
     timing.whole_s = time.perf_counter() - begun_s
-    timing.cpu_s = child.ask("cpu") - cpu_s
+    timing.cpu_s = server.process.ask("cpu") - cpu_s
     return timing

@@ -1,15 +1,15 @@
-"""The server's side of the benchmark, in a process of its own: the daemon's API, and a bare echo.
+"""The servers' side of the benchmark: the daemon with its API, and a bare echo.
 
-The parent says when it ticks, and is told how long that took.
+Each is in a process of its own, for in one they would wake each other: all event loops of a process
+share gRPC's queue. The parent says when the daemon ticks, and is told how long that took.
 """
 
 from __future__ import annotations
 
 import asyncio
 import multiprocessing
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -42,32 +42,33 @@ ECHO = "trimtab.bench.Echo"
 
 
 class Child:
-    """What the parent holds: sockets to call, and what it may ask of the process."""
+    """What the parent holds: a socket to call, and what it may ask of the process."""
 
-    def __init__(self, folder: Path, pipe: Connection) -> None:
-        self.api = f"unix:{folder}/api.sock"
-        self.echo = f"unix:{folder}/echo.sock"
+    def __init__(self, address: str, pipe: Connection) -> None:
+        self.address = address
         self._pipe = pipe
 
     def ask(self, what: str, argument: Any = None) -> Any:
-        """``ticks`` N: their seconds; ``cpu``: seconds so far; ``rss``: bytes held now.
+        """``cpu``: seconds so far; of the daemon ``ticks`` N: their seconds; ``rss``: bytes held.
 
-        ``reply`` BYTES: what the echo answers from now on. ``EOFError`` when the process is gone.
+        Of the echo ``reply`` BYTES: its answer from now on. ``EOFError`` when the process is gone.
         """
         self._pipe.send((what, argument))
         return self._pipe.recv()
 
 
 @contextmanager
-def child(folder: Path) -> Iterator[Child]:
-    """A process that serves from ``folder`` until the block ends."""
+def child(serve: Callable[[Path, str, Connection], None], folder: Path) -> Iterator[Child]:
+    """A process that does ``serve`` from ``folder`` until the block ends."""
     ours, theirs = multiprocessing.Pipe()
+    address = f"unix:{folder}/{serve.__name__}.sock"
     # Not a fork: gRPC's threads do not live on in one.
-    process = multiprocessing.get_context("spawn").Process(target=serve, args=(folder, theirs))
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=serve, args=(folder, address, theirs))
     process.start()
     theirs.close()
     try:
-        served = Child(folder, ours)
+        served = Child(address, ours)
         served.ask("cpu")
         yield served
     finally:
@@ -75,8 +76,8 @@ def child(folder: Path) -> Iterator[Child]:
         process.join()
 
 
-def serve(folder: Path, pipe: Connection) -> None:
-    """Serve until the parent has gone."""
+def api(folder: Path, address: str, pipe: Connection) -> None:
+    """The daemon, until the parent has gone."""
     daemon = Daemon(folder, SERVICES, 1)
     ledger, bundle = Ledger(daemon.journal, time.time), load_bundle()
 
@@ -94,26 +95,22 @@ def serve(folder: Path, pipe: Connection) -> None:
     office = Office(folder / "trimtab.yaml", daemon.journal.location, time.time)
     controller = Controller(daemon.board, recommenders, {}, explainer, changes, office, time.time)
     scaler = ExternalScaler(daemon.board, time.time)
-    server = Server(controller, scaler, f"unix:{folder}/api.sock", entrance)
-    echo = Echo(f"unix:{folder}/echo.sock")
+    server = Server(controller, scaler, address, entrance)
     try:
         while True:
             what, argument = pipe.recv()
-            pipe.send(_answer(daemon, echo, what, argument))
+            pipe.send(_answer(daemon, what, argument))
     except EOFError:
         pass
     finally:
-        echo.close()
         server.close()
         ledger.close()
         daemon.journal.close()
 
 
-def _answer(daemon: Daemon, echo: Echo, what: str, argument: Any) -> Any:
+def _answer(daemon: Daemon, what: str, argument: Any) -> Any:
     if what == "ticks":
         return daemon.pace(argument, BEAT_S).wall_s
-    if what == "reply":
-        echo.reply = argument
     if what == "rss":
         return _rss_bytes()
     return time.process_time()
@@ -128,30 +125,27 @@ def _subject(config: ServiceConfig) -> Subject:
     return Subject(config.profile, config.limits, config.spec.miss_price)
 
 
-class Echo:
+def echo(_folder: Path, address: str, pipe: Connection) -> None:
     """A bare asyncio server that answers every request with the same bytes."""
+    asyncio.run(_echo(address, pipe))
 
-    def __init__(self, address: str) -> None:
-        self.reply = b""
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._serve(address), self._loop).result()
 
-    async def _serve(self, address: str) -> None:
-        self._server = grpc.aio.server()
-        method: Any = grpc.unary_unary_rpc_method_handler(self._answer)
-        handler = grpc.method_handlers_generic_handler(ECHO, {"Call": method})
-        self._server.add_generic_rpc_handlers((handler,))
-        self._server.add_insecure_port(address)
-        await self._server.start()
+async def _echo(address: str, pipe: Connection) -> None:
+    reply = b""
 
-    async def _answer(self, _request: bytes, _context: Any) -> bytes:
-        return self.reply
+    async def answer(_request: bytes, _context: Any) -> bytes:
+        return reply
 
-    def close(self) -> None:
-        """Take no more calls."""
-        asyncio.run_coroutine_threadsafe(self._server.stop(0.0), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+    server = grpc.aio.server()
+    method: Any = grpc.unary_unary_rpc_method_handler(answer)
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(ECHO, {"Call": method}),))
+    server.add_insecure_port(address)
+    await server.start()
+    try:
+        while True:
+            what, argument = await asyncio.to_thread(pipe.recv)
+            if what == "reply":
+                reply = argument
+            pipe.send(time.process_time())
+    except EOFError:
+        await server.stop(0.0)

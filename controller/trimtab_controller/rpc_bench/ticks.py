@@ -125,7 +125,7 @@ def measured(folder: Path, services: int, ticks: int) -> Pace:
     """The ticks in which the policy decides, of so many after those that warm up."""
     daemon = Daemon(folder, services, 1)
     before = gc.get_threshold()
-    collect_seldom()
+    collect_seldom(services)
     try:
         daemon.pace(WARM_TICKS)
         return daemon.pace(ticks).deciding()

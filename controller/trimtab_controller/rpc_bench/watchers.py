@@ -34,7 +34,7 @@ async def most(child: Child) -> int:
 async def _watched(child: Child, count: int) -> tuple[list[int], Sequence[float]]:
     """How many statuses each watcher saw beside its first one, and the ticks' seconds."""
     seen = [0] * count
-    async with grpc.aio.insecure_channel(child.api) as channel:
+    async with grpc.aio.insecure_channel(child.address) as channel:
         stub = controller_pb2_grpc.ControllerStub(channel)
         streams = [
             stub.WatchDecisions(

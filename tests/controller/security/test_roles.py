@@ -102,13 +102,13 @@ def test_every_method_that_is_served_has_a_rule(
 ) -> None:
     registered: set[str] = set()
     kind = grpc.aio._server.Server  # what `grpc.aio.server` makes
-    register = kind.add_registered_method_handlers
+    register = kind.add_generic_rpc_handlers
 
-    def recording(server: Any, service: str, handlers: dict[str, Any]) -> None:
-        registered.update(f"/{service}/{name}" for name in handlers)
-        register(server, service, handlers)
+    def recording(server: Any, handlers: Any) -> None:
+        registered.update(name for handler in handlers for name in handler._method_handlers)
+        register(server, handlers)
 
-    monkeypatch.setattr(kind, "add_registered_method_handlers", recording)
+    monkeypatch.setattr(kind, "add_generic_rpc_handlers", recording)
     token = house.token("ann", Role.VIEWER)
     house.serve()
     # What reflection lists, and what it might have forgotten.
