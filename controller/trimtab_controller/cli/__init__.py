@@ -32,7 +32,7 @@ class LazyGroup(click.Group):
     context_settings={"help_option_names": ["-h", "--help"]},
     lazy={
         "up": "trimtab_controller.cli.up:up",
-        "daemon": "trimtab_controller.daemon:main",
+        "daemon": "trimtab_controller.cli.extras:daemon",
         "console": "trimtab_controller.cli.console:console",
         "status": "trimtab_controller.cli.watching:status",
         "watch": "trimtab_controller.cli.watching:watch",

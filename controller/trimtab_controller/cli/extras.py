@@ -1,4 +1,4 @@
-"""Training and benchmarks: commands of `trimtab_agents`, whose libraries are an optional extra."""
+"""Commands with heavy libraries, loaded when they run: `trimtab --help` shows them all at once."""
 
 from __future__ import annotations
 
@@ -26,6 +26,13 @@ def _pass_on(name: str, command: str, arguments: tuple[str, ...]) -> None:
             f"`trimtab {name}` needs {library}, which is not installed: "
             f"{sys.executable} -m pip install 'trimtab[train]'"
         ) from error
+
+
+@click.command(context_settings=PASS_THROUGH)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def daemon(arguments: tuple[str, ...]) -> None:
+    """Steer the services of a configuration (`daemon --help`)."""
+    _pass_on("daemon", "trimtab_controller.daemon:main", arguments)
 
 
 @click.command(context_settings=PASS_THROUGH)
