@@ -21,15 +21,15 @@ def _request(
     """``SERVICE``, ``SERVICE@RECORD`` or ``SERVICE@TIME`` as the request for it."""
     service, _, which = decision.partition("@")
     request = controller_pb2.ExplainRequest(service=service)
-    if which.isdigit():
-        request.record = int(which)
-    elif which:
-        try:
+    try:
+        if which.isdigit():
+            request.record = int(which)
+        elif which:
             request.time_s = _moment(which).timestamp()
-        except ValueError as error:
-            raise click.BadParameter(
-                f"{which!r} is neither a record's number nor a time such as 14:05:10"
-            ) from error
+    except ValueError as error:
+        raise click.BadParameter(
+            f"{which!r} is neither a record's number nor a time such as 14:05:10"
+        ) from error
     return request
 
 

@@ -13,6 +13,8 @@ from trimtab_controller.records import unpack
 
 # How long before a time its decision may have been made.
 REACH_S = 60.0
+# Databases count no further.
+LAST_RECORD = 2**63 - 1
 
 
 class Decision(NamedTuple):
@@ -35,7 +37,7 @@ def latest(journal: Journal, service: str) -> Decision:
 
 def numbered(journal: Journal, service: str, record: int) -> Decision:
     """What that record holds; `UnknownError` when it has no decision on the service."""
-    entry = next(journal.entries(kinds=("tick",), after=record - 1), None)
+    entry = next(journal.entries(kinds=("tick",), after=min(record, LAST_RECORD) - 1), None)
     found = _part(entry, service) if entry and entry.seq == record else None
     return _known(found, service, str(record))
 

@@ -69,7 +69,8 @@ class Inquiry:
         """The weightiest first."""
         backends, found = self._profile.backends, [*self._load()]
         for backend in backends:
-            found += [*self._ready(backend), *self._trouble(backend)]
+            lost = [*self._ready(backend)]
+            found += [*lost, *self._trouble(backend, lost)]
         # A route that moves away from what went bad before is no cause, but the cure.
         bad_s = min((s.time_s for s in found if s.kind is not Kind.LOAD), default=inf)
         moved = [suspect for backend in backends for suspect in self._share(backend)]
@@ -122,10 +123,13 @@ class Inquiry:
         hurt = -found.effect * self._part(name)
         yield self._suspect(kind, found.time_s, words, hurt)
 
-    def _trouble(self, backend: BackendProfile) -> Iterator[Suspect]:
+    def _trouble(self, backend: BackendProfile, lost: Sequence[Suspect]) -> Iterator[Suspect]:
         name, part = backend.name, self._part(backend.name)
         slow = self._step(of(name, served_in_s(backend)))
-        if slow and slow.effect > 0.0:
+        # What a replica held when it went takes until it is given up: the others are no slower.
+        late_s = LATE_TICKS * self._tick_s
+        held = slow and any(loss.time_s <= slow.time_s + late_s for loss in lost)
+        if slow and slow.effect > 0.0 and not held:
             words = f"{name} took {slow.after / slow.before:.1f} times as long to serve a request"
             yield self._suspect(Kind.SLOW, slow.time_s, words, slow.effect * part)
         # What is mostly 0 only has a logarithm that means something above a floor.

@@ -65,6 +65,7 @@ def test_all_parts_are_told(world: World, address: str) -> None:
     ("request_", "code"),
     [
         pytest.param({"service": "web", "record": 10**6}, "NOT_FOUND", id="record"),
+        pytest.param({"service": "web", "record": 2**64 - 1}, "NOT_FOUND", id="beyond any"),
         pytest.param({"service": "web", "record": 1}, "NOT_FOUND", id="no tick"),
         pytest.param({"service": "web", "time_s": 1.0}, "NOT_FOUND", id="long ago"),
         pytest.param({"service": "nobody"}, "NOT_FOUND", id="service"),
@@ -114,6 +115,7 @@ def test_what_mattered_comes_first_and_the_rest_is_counted() -> None:
     ("decision", "code", "says"),
     [
         pytest.param("web@noon", 2, "'noon' is neither a record's number nor a time", id="words"),
+        pytest.param("web@" + "9" * 20, 2, "is neither a record's number nor", id="beyond any"),
         pytest.param("web@99999", 1, "there is no decision 'web@99999'", id="record"),
         pytest.param("api", 1, "there is no service 'api'", id="service"),
     ],
