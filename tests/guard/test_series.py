@@ -88,3 +88,15 @@ def test_the_level_before_a_window_was_in_force_in_it(
     assert STEPS.levels(since_s) == levels
     assert STEPS.churn(since_s) == churn
     assert Steps(((0.0, 1.0), *STEPS.points)).churn(0.5) == 12.0
+
+
+@pytest.mark.parametrize(
+    ("level", "span"),
+    [
+        pytest.param(1.0, (1.0, 7.0), id="below"),
+        pytest.param(6.0, (5.0, 7.0), id="within"),
+        pytest.param(8.0, (5.0, 8.0), id="above"),
+    ],
+)
+def test_a_span_has_the_level_of_now(level: float, span: tuple[float, float]) -> None:
+    assert BAND.span(3.0, level) == span
