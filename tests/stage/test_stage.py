@@ -173,18 +173,29 @@ def test_an_overload_moves_the_hpa_and_its_misses_agree_with_envoys_histogram(st
     eventually(lambda: stage.status().load.misses > before.misses + 100)
     eventually(lambda: stage.backend("spot").wanted > 1)
     serve_with(stage, floor=2, spot_weight=0.5)
-    wait_for_requests(stage, 100)
+    eventually(lambda: _misses_of(stage, requests=100) == 0, within_s=30)  # none waits any more
     after, envoy_after = stage.status().load, _late(stage)
-    misses = after.misses - before.misses
-    assert abs(misses - (envoy_after - envoy_before)) <= 0.02 * (after.requests - before.requests)
+    misses, slack = after.misses - before.misses, 0.02 * (after.requests - before.requests)
+    # The generator's latency has the way to Envoy and back on top: never fewer misses than Envoy
+    # saw, and no more than Envoy saw of answers that came close.
+    assert envoy_after[0] - envoy_before[0] - slack <= misses
+    assert misses <= envoy_after[1] - envoy_before[1] + slack
 
 
-def _late(stage: Stage) -> int:
-    """Answers that Envoy timed later than the SLO."""
+def _misses_of(stage: Stage, requests: int) -> int:
+    before = stage.status().load.misses
+    wait_for_requests(stage, requests)
+    return int(stage.status().load.misses - before)
+
+
+def _late(stage: Stage) -> tuple[int, int]:
+    """Answers that Envoy timed later than the SLO, and later than the bucket's edge before it."""
     buckets = envoy_stats(stage)["http.web.downstream_rq_time"]
-    edge_ms = stage.status().profile.slo_latency_s * 1e3 - 1
-    in_time = next(b["cumulative"] for b in buckets if b["upper_bound"] == edge_ms)
-    return int(buckets[-1]["cumulative"] - in_time)
+    slo_edge_ms = stage.status().profile.slo_latency_s * 1e3 - 1
+    edges = [b["upper_bound"] for b in buckets]
+    at = edges.index(slo_edge_ms)
+    late, nearly = (buckets[-1]["cumulative"] - buckets[i]["cumulative"] for i in (at, at - 1))
+    return int(late), int(nearly)
 
 
 def test_a_slowed_backend_is_slow_with_its_new_replicas_too_until_it_is_well(stage: Stage) -> None:
