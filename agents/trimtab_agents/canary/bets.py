@@ -48,7 +48,7 @@ def _shares(old: Side, new: Side, past: Past, rules: Rules) -> tuple[Floats, Flo
     grid = rules.grid[:-1]
     cuts, late = past.thresholds(rules.quantiles)
     usable = np.append(np.isfinite(cuts), True)
-    expected = np.nan_to_num(np.append(late, past.error_share))
+    expected = np.append(late, past.error_share)
     shift = np.where(np.arange(len(grid)) == len(cuts), grid.T, 0.0).T
     new_least, new_most = new.latency.beyond(cuts[:, None] * (1.0 + grid[:-1]))
     old_least, old_most = old.latency.beyond(cuts[:, None])

@@ -11,11 +11,14 @@ inference", is the survey.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from math import log
+from typing import Any
 
 import numpy as np
 
+from trimtab_agents.canary import saved
 from trimtab_agents.canary.bets import BETS, Look
 from trimtab_agents.canary.clumps import Clumps
 from trimtab_agents.canary.past import Past
@@ -78,6 +81,40 @@ class Comparison:
             answers=(self.answers[0] + old.answers, self.answers[1] + new.answers),
         )
         return replace(later, is_bad=self.is_bad or later.bad >= self.needed)
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, as plain dicts, lists, numbers and strings."""
+        data: dict[str, Any] = saved.plain(asdict(self))
+        return data
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], rules: Rules) -> Comparison:
+        """What `as_json` made; `ValueError` when that was under other rules or of another version.
+
+        It goes on as if it had never stopped.
+        """
+        empty = cls.begin(rules)
+        try:
+            found = cls(
+                rules,
+                saved.trust(data["trust"]),
+                saved.past(data["past"]),
+                saved.clumps(data["clumps"]),
+                np.array(data["log_capital"]),
+                np.array(data["score"]),
+                data["looks"],
+                (data["answers"][0], data["answers"][1]),
+                data["is_bad"],
+            )
+        except (KeyError, TypeError, IndexError, AttributeError) as error:
+            raise ValueError(f"not a saved comparison: {error!r}: begin a new one") from error
+        if data["rules"] != saved.plain(asdict(rules)) or found._shape != empty._shape:
+            raise ValueError("the comparison was saved under other rules: begin a new one")
+        return found
+
+    @property
+    def _shape(self) -> tuple[tuple[int, ...], ...]:
+        return self.log_capital.shape, self.score.shape, self.clumps.score.shape
 
     @property
     def needed(self) -> float:

@@ -59,12 +59,12 @@ class Past:
         return self.inside / self.looks if self.looks else np.nan
 
     def thresholds(self, quantiles: Sequence[float]) -> tuple[Floats, Floats]:
-        """Seconds, and the share of answers that took longer; NaN where too few did to tell."""
+        """Seconds, infinite where too few took longer to tell; and the share of those that did."""
         edges = sorted(self.latency)
         below = np.array(list(accumulate(self.latency[edge] for edge in edges)))
         total = below[-1] if edges else 0.0
-        cuts = np.full(len(quantiles), np.nan)
-        shares = np.full(len(quantiles), np.nan)
+        cuts = np.full(len(quantiles), np.inf)
+        shares = np.zeros(len(quantiles))
         for row, quantile in enumerate(quantiles):
             place = int(np.searchsorted(below, quantile * total))
             if place < len(edges) and isfinite(edges[place]):

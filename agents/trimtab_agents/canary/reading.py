@@ -12,6 +12,9 @@ import numpy as np
 
 from trimtab_sim.profile import Floats
 
+# Bins up to so wide, for where they begin: Envoy's are a tenth at most.
+NARROW = 0.15
+
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
@@ -45,12 +48,22 @@ class Histogram:
         return sum(self.counts)
 
     def beyond(self, cut_s: Floats) -> tuple[Floats, Floats]:
-        """How many answers surely, and how many at most, took longer than each ``cut_s``."""
-        edges = np.asarray(self.edges_s)
-        after = np.append(np.cumsum(np.asarray(self.counts, float)[::-1])[::-1], [0.0, 0.0])
-        surely = after[np.searchsorted(edges, cut_s, side="left")]
-        at_most = after[np.maximum(np.searchsorted(edges, cut_s, side="right") - 1, 0)]
-        return surely, at_most
+        """How many answers at least, and how many at most, took longer than each ``cut_s``.
+
+        The two differ where a cut falls into a wide bin; within a narrow one answers are taken
+        to lie evenly, which is wrong by less than a hundredth of those beyond.
+        """
+        if not self.counts:
+            return np.zeros_like(cut_s), np.zeros_like(cut_s)
+        edges, counts = np.asarray(self.edges_s), np.asarray(self.counts, float)
+        after = np.append(np.cumsum(counts[::-1])[::-1], 0.0)
+        place = np.clip(np.searchsorted(edges, cut_s, side="right") - 1, 0, len(counts) - 1)
+        low, high, inside = edges[place], edges[place + 1], counts[place]
+        is_narrow = high - low <= NARROW * low
+        share = np.clip((high - cut_s) / np.where(is_narrow, high - low, 1.0), 0.0, 1.0)
+        least = after[place + 1] + inside * np.where(is_narrow, share, low >= cut_s)
+        most = after[place + 1] + inside * np.where(is_narrow, share, high > cut_s)
+        return least, most
 
 
 @dataclass(frozen=True, slots=True)

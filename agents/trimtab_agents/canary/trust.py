@@ -62,11 +62,11 @@ class Trust:
     def after(self, old: Side | None, new: Side | None) -> Trust:
         """One look later."""
         if old is None or new is None or not (old.ready and new.ready):
-            return self._then(Reason.MISSING, old and Seen.of(old), new and Seen.of(new))
+            return self._then(Reason.MISSING, self.old, self.new)
         now = Seen.of(old), Seen.of(new)
         if now[0].stands(self.old) or now[1].stands(self.new):
             return self._then(Reason.FROZEN, *now)
         return self._then(Reason.IDENTICAL if now[0].agrees(now[1]) else None, *now)
 
     def _then(self, flaw: Reason | None, old: Seen | None, new: Seen | None) -> Trust:
-        return Trust((*self.recent, flaw)[-RECENT:], old or self.old, new or self.new)
+        return Trust((*self.recent, flaw)[-RECENT:], old, new)
