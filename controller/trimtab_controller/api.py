@@ -15,6 +15,7 @@ from trimtab_controller import messages
 from trimtab_controller.approvals import Answer
 from trimtab_controller.board import Board
 from trimtab_controller.broadcast import Broadcast
+from trimtab_controller.canary import messages as canary
 from trimtab_controller.evidence import messages as evidence
 from trimtab_controller.evidence.ladder import ladder
 from trimtab_controller.evidence.office import Office
@@ -233,6 +234,35 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
         rows = ((config, modes[name], filed[name].card) for name, config in configs.items())
         rungs = ladder(rows, self._office.gates)
         return pb.Ladder(rungs=[evidence.rung(one, filed[one.service]) for one in rungs])
+
+    def StartCanary(
+        self, request: pb.StartCanaryRequest, context: grpc.ServicerContext
+    ) -> pb.Canary:
+        """Put a backend on trial beside another one."""
+        service = self._listed(request.service)
+        plan = canary.plan(request, _named(request.who), self._board.configs[service].backends)
+        with self._board.lock:
+            now_s = self._clock()
+            canary.check(self._board, plan, now_s)
+            self._board.canaries.begin(plan, now_s)
+            return canary.message(self._board.canaries, service)
+
+    def EndCanary(self, request: pb.EndCanaryRequest, context: grpc.ServicerContext) -> pb.Canary:
+        """Give the new version's traffic back, or let the route go after a trial."""
+        service, who = self._listed(request.service), _named(request.who)
+        with self._board.lock:
+            ended = self._board.canaries.end(service, who, request.why, self._clock())
+        return canary.described(ended)
+
+    def ListCanaries(
+        self, request: pb.ListCanariesRequest, context: grpc.ServicerContext
+    ) -> pb.ListCanariesReply:
+        """Show the trials that run or hold a route."""
+        wanted = self._listed(request.service) if request.service else ""
+        with self._board.lock:
+            canaries = self._board.canaries
+            names = [name for name in canaries.trials if wanted in ("", name)]
+            return pb.ListCanariesReply(canaries=[canary.message(canaries, name) for name in names])
 
     def _listed(self, service: str) -> str:
         if not service:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from trimtab_controller.approvals import Approvals
+from trimtab_controller.canary.canaries import Canaries
 from trimtab_controller.config import ServiceConfig
 from trimtab_controller.mandate import Mandate
 from trimtab_controller.memory import Memory, TickRecord
@@ -35,8 +36,8 @@ class Status:
 class Board:
     """Hold ``lock`` to read or change ``mandate``, ``approvals`` and the ``cluster``'s limits.
 
-    ``config_error`` is why a changed configuration is not followed; ``memories`` are the services'
-    pasts, for whoever only looks.
+    ``canaries`` are the trials of new versions; ``config_error`` is why a changed configuration is
+    not followed; ``memories`` are the services' pasts, for whoever only looks.
 
     The loop holds it from gating to the last write of a tick, so that a command that has
     returned is obeyed by every later write. ``bell`` is called after every tick, and ``followers``
@@ -44,11 +45,17 @@ class Board:
     """
 
     def __init__(
-        self, mandate: Mandate, approvals: Approvals, cluster: ClusterLimits, clock: Clock
+        self,
+        mandate: Mandate,
+        approvals: Approvals,
+        canaries: Canaries,
+        cluster: ClusterLimits,
+        clock: Clock,
     ) -> None:
         self.lock = threading.Condition()
         self.mandate = mandate
         self.approvals = approvals
+        self.canaries = canaries
         self.cluster = cluster
         self.config_error = ""
         self.memories: dict[str, Memory] = {}

@@ -23,6 +23,7 @@ from trimtab_agents.proposer import Proposer
 from trimtab_controller.api import Controller
 from trimtab_controller.approvals import Approvals
 from trimtab_controller.board import Board
+from trimtab_controller.canary.canaries import Canaries
 from trimtab_controller.config import Config, Sensing, ServiceConfig
 from trimtab_controller.config import load as load_config
 from trimtab_controller.decide import Budgeted
@@ -192,7 +193,7 @@ def _board(config: Config, journal: Journal, options: Options, newest: int) -> B
         newest_epoch=newest,
     )
     approvals = Approvals(journal, config.approval.wait_s, config.approval.grant_s)
-    return Board(mandate, approvals, config.cluster, time.time)
+    return Board(mandate, approvals, Canaries(journal, time.time), config.cluster, time.time)
 
 
 def newest_epoch(stages: Iterable[Stage]) -> int:

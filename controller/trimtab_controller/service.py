@@ -11,6 +11,8 @@ from trimtab_agents.rules.baseline import baseline
 from trimtab_controller import act, undo
 from trimtab_controller.approvals import Request
 from trimtab_controller.board import Board
+from trimtab_controller.canary.steer import given_back, steered
+from trimtab_controller.canary.trial import Trial
 from trimtab_controller.config import ServiceConfig
 from trimtab_controller.gate import Permit, explained, permit
 from trimtab_controller.journal import Journal
@@ -64,7 +66,9 @@ class Service:
 
     def sense(self) -> Sight:
         """What is."""
-        return self.eyes.look()
+        sight = self.eyes.look()
+        self.board.canaries.look(self.name, sight.report)
+        return sight
 
     def settle(self, sight: Sight) -> str:
         """Close the write that an earlier tick left open; returns why it still is."""
@@ -95,8 +99,14 @@ class Service:
             if undone.outcome is not Outcome.UNCHANGED:
                 return undone
             self.board.mandate.end_rollback(self.name, self.clock())
+        self.board.canaries.weigh(self.name, self.clock())
+        trial = self.board.canaries.trials.get(self.name)
+        if trial and (returned := self._give_back(tick, sight, trial)):
+            return returned
         if proposal is None or self.memory.intent:
             return tick
+        if trial:
+            proposal = steered(trial, proposal, sight.state)
         rule = baseline(sight.known, self.config.profile)
         verdict = self._judge(sight, proposal, rule, purse)
         intent, outcome = self._decided(tick, sight, sight.report, proposal, verdict)
@@ -189,14 +199,28 @@ class Service:
         before = undo.replaced(writes)
         if not before:
             return replace(tick, outcome=Outcome.UNCHANGED)
+        return self._restored(tick, sight, sight.report, before)
+
+    def _restored(
+        self, tick: TickRecord, sight: Sight, report: StageReport, before: tuple[Want, ...]
+    ) -> TickRecord:
         limits, history, now_s = self.config.limits, self.memory.history, self.clock()
         allowed = restore(before, sight.state, limits, history, now_s)
         if not allowed.backends:
             return tick
         epoch = self.board.mandate.epoch
-        intent = undo.undoing(limits, tick.time_s, sight.report, before, allowed, epoch)
+        intent = undo.undoing(limits, tick.time_s, report, before, allowed, epoch)
         outcome = Outcome.APPLIED if intent else Outcome.UNCHANGED
         return replace(tick, intent=intent, outcome=outcome)
+
+    def _give_back(self, tick: TickRecord, sight: Sight, trial: Trial) -> TickRecord | None:
+        """A trial that is over with nothing for the new version: at once, and without asking."""
+        back, now_s = given_back(trial, sight.state), self.clock()
+        barred = tick.mode is Mode.SHADOW or self.board.mandate.barred(self.name, now_s, now_s)
+        if barred or not back or self.memory.intent or sight.report is None:
+            return None
+        returned = self._restored(tick, sight, sight.report, back)
+        return replace(returned, error=trial.why) if returned.intent else None
 
     def _judge(
         self, sight: Sight, proposal: Proposal, rule: tuple[Want, ...], purse: Purse

@@ -20,6 +20,7 @@ from trimtab_agents.bundle import load as load_bundle
 from trimtab_controller.api import Controller
 from trimtab_controller.approvals import Approvals
 from trimtab_controller.board import Board, Status
+from trimtab_controller.canary.canaries import Canaries
 from trimtab_controller.config import ServiceConfig, load
 from trimtab_controller.daemon import newest_epoch
 from trimtab_controller.decide import Budgeted
@@ -233,7 +234,10 @@ class World:
             newest_epoch=newest_epoch(self.stages.values()),
         )
         self.approvals = Approvals(self.journal, wait_s=900.0, grant_s=3600.0)
-        self.board = Board(self.mandate, self.approvals, self.config.cluster, self.clock)
+        self.canaries = Canaries(self.journal, self.clock)
+        self.board = Board(
+            self.mandate, self.approvals, self.canaries, self.config.cluster, self.clock
+        )
         past = recall(self.journal, list(self.config.by_name))
         self.services = [self.service(service, past) for service in services]
         policy = Budgeted(self.policy, budget_s=0.2)

@@ -47,6 +47,7 @@ class LazyGroup(click.Group):
         "approve": "trimtab_controller.cli.approvals:approve",
         "reject": "trimtab_controller.cli.approvals:reject",
         "revoke": "trimtab_controller.cli.approvals:revoke",
+        "canary": "trimtab_controller.cli.canary:canary",
         "report": "trimtab_controller.cli.evidence:report",
         "ladder": "trimtab_controller.cli.evidence:ladder",
         "token": "trimtab_controller.cli.token:token",

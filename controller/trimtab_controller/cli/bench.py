@@ -1,4 +1,4 @@
-"""``trimtab bench``: the benchmarks of policies, simulator, guard, real stage, and API."""
+"""``trimtab bench``: the benchmarks of policies, simulator, guard, real stage, API and canaries."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rich.progress import Progress
 
 from trimtab_agents.bench_command import bench as of_policies
 from trimtab_agents.model_command import bench as of_the_simulator
+from trimtab_controller.cli.experiments import experiments
 from trimtab_controller.cli.live import live
 from trimtab_controller.cli.rpc import rpc
 from trimtab_controller.guard_bench.bench import described, hunt, judged, report
@@ -56,6 +57,7 @@ def guard(
 
 bench = click.CommandCollection(
     name="bench",
-    sources=[of_policies, of_the_simulator, click.Group(commands=[guard, live, rpc])],
-    help="Judge policies (simulated and on the real stage), the simulator, the guard, and the API.",
+    sources=[of_policies, of_the_simulator, click.Group(commands=[guard, live, rpc, experiments])],
+    help="Judge policies (simulated and on the real stage), the simulator, the guard, the API, and "
+    "the canary's verdict.",
 )

@@ -14,6 +14,7 @@ from trimtab_agents.bundle import PpoPolicy
 from trimtab_agents.proposer import Proposer
 from trimtab_controller.approvals import Approvals
 from trimtab_controller.board import Board
+from trimtab_controller.canary.canaries import Canaries
 from trimtab_controller.config import Config
 from trimtab_controller.journal import Journal
 from trimtab_controller.live_bench.books import WARM_UP_S, Score
@@ -91,7 +92,7 @@ def _daemon(config: Config, model: ModelStage, policy: PpoPolicy) -> Iterator[Lo
         journal = Journal.open(Path(folder) / "journal.db")
         mandate = Mandate(journal, config.by_name, Mode.GUARDED, Path(folder) / "stop", clock())
         approvals = Approvals(journal, config.approval.wait_s, config.approval.grant_s)
-        board = Board(mandate, approvals, config.cluster, clock)
+        board = Board(mandate, approvals, Canaries(journal, clock), config.cluster, clock)
         eyes = Eyes(name, backends, model, ModelSensor(model), clock)
         memory = recall(journal, [name]).memories[name]
         steered = Service(service, model, eyes, memory, journal, board, clock)

@@ -14,6 +14,7 @@ from trimtab_agents.bundle import load as load_bundle
 from trimtab_agents.proposer import Proposer
 from trimtab_controller.approvals import Approvals
 from trimtab_controller.board import Board
+from trimtab_controller.canary.canaries import Canaries
 from trimtab_controller.daemon import collect_seldom
 from trimtab_controller.decide import Budgeted
 from trimtab_controller.journal import Journal
@@ -87,7 +88,8 @@ class Daemon:
             self.clock(),
         )
         approvals = Approvals(self.journal, 900.0, 3600.0)
-        self.board = Board(mandate, approvals, ClusterLimits(), self.clock)
+        canaries = Canaries(self.journal, self.clock)
+        self.board = Board(mandate, approvals, canaries, ClusterLimits(), self.clock)
         past = recall(self.journal, [config.name for config in configs])
         parts = [
             Service(

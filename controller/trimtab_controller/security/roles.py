@@ -107,6 +107,10 @@ def _own_rungs(ladder: pb.Ladder, covers: Covers) -> pb.Ladder:
     return pb.Ladder(rungs=[rung for rung in ladder.rungs if covers(rung.service)])
 
 
+def _own_canaries(reply: pb.ListCanariesReply, covers: Covers) -> pb.ListCanariesReply:
+    return pb.ListCanariesReply(canaries=[one for one in reply.canaries if covers(one.service)])
+
+
 RULES: Mapping[str, Rule] = {
     f"{CONTROLLER}WatchDecisions": Rule(Role.VIEWER, _named, within=_own_status),
     f"{CONTROLLER}ListPending": Rule(Role.VIEWER, _nothing, within=_own_envelopes),
@@ -116,6 +120,7 @@ RULES: Mapping[str, Rule] = {
     f"{CONTROLLER}WhatChanged": Rule(Role.VIEWER, _named),
     f"{CONTROLLER}GetScorecard": Rule(Role.VIEWER, _named),
     f"{CONTROLLER}GetLadder": Rule(Role.VIEWER, _nothing, within=_own_rungs),
+    f"{CONTROLLER}ListCanaries": Rule(Role.VIEWER, _named, within=_own_canaries),
     # Every answer is journalled and adds to a memory.
     f"{CONTROLLER}Recommend": Rule(Role.OPERATOR, _named),
     # Who lies to it about the load moves replicas.
@@ -124,6 +129,9 @@ RULES: Mapping[str, Rule] = {
     f"{CONTROLLER}Stop": Rule(Role.OPERATOR, _nothing),
     f"{CONTROLLER}Abort": Rule(Role.OPERATOR, _every),
     f"{CONTROLLER}SetMode": Rule(Role.OPERATOR, _named, stricter=_to_set),
+    # The known version gets its traffic back.
+    f"{CONTROLLER}EndCanary": Rule(Role.OPERATOR, _named),
+    f"{CONTROLLER}StartCanary": Rule(Role.ADMIN, _named),
     f"{CONTROLLER}Reject": Rule(Role.OPERATOR, _envelope),
     f"{CONTROLLER}Revoke": Rule(Role.OPERATOR, _envelope),
     f"{CONTROLLER}Approve": Rule(Role.APPROVER, _envelope),

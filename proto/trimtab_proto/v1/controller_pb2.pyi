@@ -759,3 +759,83 @@ class Ladder(_message.Message):
     RUNGS_FIELD_NUMBER: _ClassVar[int]
     rungs: _containers.RepeatedCompositeFieldContainer[Rung]
     def __init__(self, rungs: _Optional[_Iterable[_Union[Rung, _Mapping]]] = ...) -> None: ...
+
+class StartCanaryRequest(_message.Message):
+    __slots__ = ("service", "old", "new", "shares", "requests", "most_requests", "margin", "who")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    OLD_FIELD_NUMBER: _ClassVar[int]
+    NEW_FIELD_NUMBER: _ClassVar[int]
+    SHARES_FIELD_NUMBER: _ClassVar[int]
+    REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    MOST_REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    MARGIN_FIELD_NUMBER: _ClassVar[int]
+    WHO_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    old: str
+    new: str
+    shares: _containers.RepeatedScalarFieldContainer[float]
+    requests: int
+    most_requests: int
+    margin: float
+    who: str
+    def __init__(self, service: _Optional[str] = ..., old: _Optional[str] = ..., new: _Optional[str] = ..., shares: _Optional[_Iterable[float]] = ..., requests: _Optional[int] = ..., most_requests: _Optional[int] = ..., margin: _Optional[float] = ..., who: _Optional[str] = ...) -> None: ...
+
+class EndCanaryRequest(_message.Message):
+    __slots__ = ("service", "who", "why")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    WHO_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    who: str
+    why: str
+    def __init__(self, service: _Optional[str] = ..., who: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
+
+class ListCanariesRequest(_message.Message):
+    __slots__ = ("service",)
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    def __init__(self, service: _Optional[str] = ...) -> None: ...
+
+class ListCanariesReply(_message.Message):
+    __slots__ = ("canaries",)
+    CANARIES_FIELD_NUMBER: _ClassVar[int]
+    canaries: _containers.RepeatedCompositeFieldContainer[Canary]
+    def __init__(self, canaries: _Optional[_Iterable[_Union[Canary, _Mapping]]] = ...) -> None: ...
+
+class CanaryEffect(_message.Message):
+    __slots__ = ("metric", "worse", "low", "high")
+    METRIC_FIELD_NUMBER: _ClassVar[int]
+    WORSE_FIELD_NUMBER: _ClassVar[int]
+    LOW_FIELD_NUMBER: _ClassVar[int]
+    HIGH_FIELD_NUMBER: _ClassVar[int]
+    metric: str
+    worse: float
+    low: float
+    high: float
+    def __init__(self, metric: _Optional[str] = ..., worse: _Optional[float] = ..., low: _Optional[float] = ..., high: _Optional[float] = ...) -> None: ...
+
+class Canary(_message.Message):
+    __slots__ = ("service", "old", "new", "phase", "share", "why", "old_answers", "new_answers", "effects", "began_s", "who")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    OLD_FIELD_NUMBER: _ClassVar[int]
+    NEW_FIELD_NUMBER: _ClassVar[int]
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    SHARE_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    OLD_ANSWERS_FIELD_NUMBER: _ClassVar[int]
+    NEW_ANSWERS_FIELD_NUMBER: _ClassVar[int]
+    EFFECTS_FIELD_NUMBER: _ClassVar[int]
+    BEGAN_S_FIELD_NUMBER: _ClassVar[int]
+    WHO_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    old: str
+    new: str
+    phase: str
+    share: float
+    why: str
+    old_answers: int
+    new_answers: int
+    effects: _containers.RepeatedCompositeFieldContainer[CanaryEffect]
+    began_s: float
+    who: str
+    def __init__(self, service: _Optional[str] = ..., old: _Optional[str] = ..., new: _Optional[str] = ..., phase: _Optional[str] = ..., share: _Optional[float] = ..., why: _Optional[str] = ..., old_answers: _Optional[int] = ..., new_answers: _Optional[int] = ..., effects: _Optional[_Iterable[_Union[CanaryEffect, _Mapping]]] = ..., began_s: _Optional[float] = ..., who: _Optional[str] = ...) -> None: ...

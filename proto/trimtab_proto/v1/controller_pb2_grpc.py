@@ -124,6 +124,21 @@ class ControllerStub:
                 request_serializer=trimtab__proto_dot_v1_dot_controller__pb2.GetLadderRequest.SerializeToString,
                 response_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.Ladder.FromString,
                 _registered_method=True)
+        self.StartCanary = channel.unary_unary(
+                '/trimtab.v1.Controller/StartCanary',
+                request_serializer=trimtab__proto_dot_v1_dot_controller__pb2.StartCanaryRequest.SerializeToString,
+                response_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.Canary.FromString,
+                _registered_method=True)
+        self.EndCanary = channel.unary_unary(
+                '/trimtab.v1.Controller/EndCanary',
+                request_serializer=trimtab__proto_dot_v1_dot_controller__pb2.EndCanaryRequest.SerializeToString,
+                response_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.Canary.FromString,
+                _registered_method=True)
+        self.ListCanaries = channel.unary_unary(
+                '/trimtab.v1.Controller/ListCanaries',
+                request_serializer=trimtab__proto_dot_v1_dot_controller__pb2.ListCanariesRequest.SerializeToString,
+                response_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.ListCanariesReply.FromString,
+                _registered_method=True)
 
 
 class ControllerServicer:
@@ -266,6 +281,31 @@ class ControllerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StartCanary(self, request, context):
+        """Puts one backend of a service on trial beside another one, on the same traffic at the same time:
+        its share grows step by step, and goes back at once when it is found worse.
+        FAILED_PRECONDITION: a trial of the service has not ended, the service is not in guarded mode, or
+        its latencies are not read from Envoy.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EndCanary(self, request, context):
+        """Ends a trial: the new version's share goes back. Of one that is over, lets the route go again.
+        NOT_FOUND: there is none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCanaries(self, request, context):
+        """The trials that run or hold a route, of one service or of all that the caller may see.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ControllerServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -358,6 +398,21 @@ def add_ControllerServicer_to_server(servicer, server):
                     servicer.GetLadder,
                     request_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.GetLadderRequest.FromString,
                     response_serializer=trimtab__proto_dot_v1_dot_controller__pb2.Ladder.SerializeToString,
+            ),
+            'StartCanary': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartCanary,
+                    request_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.StartCanaryRequest.FromString,
+                    response_serializer=trimtab__proto_dot_v1_dot_controller__pb2.Canary.SerializeToString,
+            ),
+            'EndCanary': grpc.unary_unary_rpc_method_handler(
+                    servicer.EndCanary,
+                    request_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.EndCanaryRequest.FromString,
+                    response_serializer=trimtab__proto_dot_v1_dot_controller__pb2.Canary.SerializeToString,
+            ),
+            'ListCanaries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCanaries,
+                    request_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.ListCanariesRequest.FromString,
+                    response_serializer=trimtab__proto_dot_v1_dot_controller__pb2.ListCanariesReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -846,6 +901,87 @@ class Controller:
             '/trimtab.v1.Controller/GetLadder',
             trimtab__proto_dot_v1_dot_controller__pb2.GetLadderRequest.SerializeToString,
             trimtab__proto_dot_v1_dot_controller__pb2.Ladder.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartCanary(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trimtab.v1.Controller/StartCanary',
+            trimtab__proto_dot_v1_dot_controller__pb2.StartCanaryRequest.SerializeToString,
+            trimtab__proto_dot_v1_dot_controller__pb2.Canary.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EndCanary(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trimtab.v1.Controller/EndCanary',
+            trimtab__proto_dot_v1_dot_controller__pb2.EndCanaryRequest.SerializeToString,
+            trimtab__proto_dot_v1_dot_controller__pb2.Canary.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCanaries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trimtab.v1.Controller/ListCanaries',
+            trimtab__proto_dot_v1_dot_controller__pb2.ListCanariesRequest.SerializeToString,
+            trimtab__proto_dot_v1_dot_controller__pb2.ListCanariesReply.FromString,
             options,
             channel_credentials,
             insecure,

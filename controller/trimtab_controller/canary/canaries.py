@@ -1,0 +1,158 @@
+"""The trials of all services: begun by humans, kept by the journal, looked at by the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from trimtab_agents.canary import Comparison
+from trimtab_controller.canary.plan import Plan
+from trimtab_controller.canary.sides import Reader, Sees, Sides
+from trimtab_controller.canary.trial import PATIENCE_S, UNEQUAL, Phase, Trial, rules
+from trimtab_controller.journal import Journal
+from trimtab_controller.mandate import Refusal, UnknownError
+from trimtab_controller.protocols import Clock, StageReport
+from trimtab_controller.records import pack, unpack
+
+KIND = "canary"
+
+
+class Canaries:
+    """At most one trial of a service. Callers hold the board's lock, but for `look`.
+
+    ``reader`` makes what reads two backends.
+    """
+
+    def __init__(
+        self, journal: Journal, clock: Clock, reader: Callable[[str, str, Clock], Sees] = Reader
+    ) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._reader = reader
+        self._trials: dict[str, Trial] = {}
+        self._readers: dict[str, Sees] = {}
+        # What the tick before saw of each: a look counts when nothing moved since then.
+        self._seen: dict[str, object] = {}
+        self._looks: dict[str, Sides] = {}
+        # Whose routes or replicas are still on their way to what the trial asks for.
+        self._unsettled: set[str] = set()
+        for entry in journal.entries(kinds=(KIND,)):
+            self._keep(entry.body["service"], entry.body["trial"])
+
+    @property
+    def trials(self) -> Mapping[str, Trial]:
+        """Those that run or hold a route, by service."""
+        return self._trials
+
+    def begin(self, plan: Plan, now_s: float) -> Trial:
+        """Put a version on trial; `Refusal` while the service has a trial that was not ended."""
+        if plan.service in self._trials:
+            raise Refusal(
+                f"{self._trials[plan.service]}: `trimtab canary end {plan.service}` first"
+            )
+        return self._record(Trial.begin(plan, now_s), now_s)
+
+    def end(self, service: str, who: str, why: str, now_s: float) -> Trial:
+        """Give the route of a running trial back; forget one that is over. `UnknownError`."""
+        trial = self._trials.get(service)
+        if trial is None:
+            raise UnknownError("canary", service, "`trimtab canary status` shows them all")
+        if trial.runs:
+            told = f"ended by {who}" + (f": {why}" if why else "")
+            return self._record(trial.over(Phase.GIVEN_BACK, told), now_s)
+        self._journal.append(KIND, {"service": service, "trial": None}, now_s)
+        self._keep(service, None)
+        return replace(trial, why="the route is free again")
+
+    def look(self, service: str, report: StageReport | None) -> None:
+        """Read what both versions answered since the last look; needs no lock."""
+        trial = self._trials.get(service)
+        if trial is None or not trial.runs or report is None:
+            self._readers.pop(service, None)
+            self._unsettled.discard(service)
+            return
+        plan = trial.plan
+        reader = self._readers.get(service) or self._reader(plan.old, plan.new, self._clock)
+        self._readers[service] = reader
+        sides, standing = reader.read(report), _standing(trial, report)
+        settled = standing is not None and standing == self._seen.get(service)
+        self._seen[service] = standing
+        if settled:
+            self._looks[service] = sides
+            self._unsettled.discard(service)
+        else:
+            self._unsettled.add(service)
+
+    def weigh(self, service: str, now_s: float) -> None:
+        """Take the last look into account, durably."""
+        trial, look = self._trials.get(service), self._looks.pop(service, None)
+        if trial is None or not trial.runs:
+            return
+        if trial.out_of_patience(now_s):
+            why = f"no verdict: nothing was learnt for {PATIENCE_S:g} s: {self.told(trial)}"
+            self._record(trial.over(Phase.GIVEN_BACK, why), now_s)
+        elif look is not None:
+            self._record(trial.after(*look, now_s), now_s)
+
+    def told(self, trial: Trial) -> str:
+        """Why a trial is where it is."""
+        if trial.runs and trial.plan.service in self._unsettled:
+            return f"waiting for the route or replicas to settle; {trial.why}"
+        return trial.why
+
+    def _record(self, trial: Trial, now_s: float) -> Trial:
+        service, packed = trial.plan.service, _packed(trial)
+        self._journal.append(KIND, {"service": service, "trial": packed}, now_s)
+        self._keep(service, packed)
+        return self._trials[service]
+
+    def _keep(self, service: str, packed: Mapping[str, Any] | None) -> None:
+        """One record: the only place where a trial changes."""
+        if packed is None:
+            self._trials.pop(service, None)
+        else:
+            self._trials[service] = _unpacked(packed)
+
+
+def _standing(trial: Trial, report: StageReport) -> object:
+    """Shares and replicas of both sides where they may be compared; ``None`` where not.
+
+    The new version may carry no more per replica than the old one, and in the end no less: what has
+    less to do is faster, whatever its version.
+    """
+    plan, backends = trial.plan, {backend.name: backend for backend in report.backends}
+    old, new = backends[plan.old], backends[plan.new]
+    both = old.weight + new.weight
+    if not (old.ready and new.ready and both) or abs(new.weight / both - trial.share) > 0.005:
+        return None
+    ratio = (new.weight / new.ready) / (old.weight / old.ready)
+    if ratio > 1.0 + UNEQUAL or (trial.is_last and ratio < 1.0 - UNEQUAL):
+        return None
+    return trial.step, old.ready, old.draining, old.weight, new.ready, new.draining, new.weight
+
+
+def _packed(trial: Trial) -> dict[str, Any]:
+    return {
+        "plan": pack(trial.plan),
+        "began_s": trial.began_s,
+        "heard_s": trial.heard_s,
+        "comparison": trial.comparison.as_json(),
+        "step": trial.step,
+        "phase": trial.phase,
+        "why": trial.why,
+    }
+
+
+def _unpacked(packed: Mapping[str, Any]) -> Trial:
+    plan = unpack(Plan, packed["plan"])
+    comparison = Comparison.from_json(packed["comparison"], rules(plan))
+    return Trial(
+        plan,
+        packed["began_s"],
+        packed["heard_s"],
+        comparison,
+        packed["step"],
+        Phase(packed["phase"]),
+        packed["why"],
+    )

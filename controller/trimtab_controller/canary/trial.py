@@ -1,0 +1,102 @@
+"""A trial from its beginning to what it led to; frozen, so that a journal can keep it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from trimtab_agents.canary import Call, Comparison, Rules, Side, Tolerance
+from trimtab_controller.canary.plan import Plan
+
+# How unequal the load of a replica may be on both sides: a share of it.
+UNEQUAL = 0.1
+# A trial that learns nothing for so long is over.
+PATIENCE_S = 900.0
+
+
+class Phase(StrEnum):
+    """It runs; or it is over, and the new version gets the whole route, or nothing of it."""
+
+    TRIAL = "trial"
+    ADOPTED = "adopted"
+    GIVEN_BACK = "given back"
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """``step`` is the share it is at, ``comparison`` what was seen there; ``why`` its phase.
+
+    ``heard_s`` is when it last learnt something.
+    """
+
+    plan: Plan
+    began_s: float
+    heard_s: float
+    comparison: Comparison
+    step: int = 0
+    phase: Phase = Phase.TRIAL
+    why: str = "waiting for the first answers"
+
+    @classmethod
+    def begin(cls, plan: Plan, now_s: float) -> Trial:
+        """Nothing was seen yet."""
+        return cls(plan, now_s, now_s, Comparison.begin(rules(plan)))
+
+    @property
+    def runs(self) -> bool:
+        """Whether it is not over."""
+        return self.phase is Phase.TRIAL
+
+    @property
+    def is_last(self) -> bool:
+        """Whether there is no larger share: only there both are compared for good."""
+        return self.step == len(self.plan.shares) - 1
+
+    @property
+    def share(self) -> float:
+        """What the new version should have of what both have."""
+        if self.runs:
+            return self.plan.shares[self.step]
+        return 1.0 if self.phase is Phase.ADOPTED else 0.0
+
+    def after(self, old: Side | None, new: Side | None, now_s: float) -> Trial:
+        """One look later; ``None`` for what could not be measured."""
+        comparison, plan = self.comparison.after(old, new), self.plan
+        verdict = comparison.verdict()
+        heard_s = now_s if comparison.looks > self.comparison.looks else self.heard_s
+        seen = replace(self, comparison=comparison, why=str(verdict.reason), heard_s=heard_s)
+        if verdict.call is Call.BAD:
+            return seen.over(Phase.GIVEN_BACK, f"{plan.new} is worse: {verdict.reason}")
+        if self.is_last and verdict.call is Call.GOOD:
+            return seen.over(Phase.ADOPTED, f"{plan.new} is no worse: {verdict.reason}")
+        if verdict.new_answers >= plan.most_requests:
+            why = f"no verdict after {verdict.new_answers} answers of {plan.new}"
+            return seen.over(Phase.GIVEN_BACK, f"{why}: {verdict.reason}")
+        if not self.is_last and verdict.new_answers >= plan.requests:
+            return replace(seen, comparison=Comparison.begin(rules(plan)), step=self.step + 1)
+        return seen
+
+    def out_of_patience(self, now_s: float) -> bool:
+        """Whether nothing was learnt for too long, by a clock that may have been set back."""
+        return abs(now_s - self.heard_s) > PATIENCE_S
+
+    def over(self, phase: Phase, why: str) -> Trial:
+        """It has led to this."""
+        return replace(self, phase=phase, why=why)
+
+    def __str__(self) -> str:
+        plan = self.plan
+        what = f"on trial beside {plan.old}" if self.runs else f"{self.phase} after a trial"
+        return f"{plan.new} {what}, {self.share:.0%} of the route of both"
+
+
+def rules(plan: Plan) -> Rules:
+    """One comparison's at each share; all of them together are wrong with the usual chance."""
+    usual = Rules()
+    worse = replace(usual.worse, latency=plan.margin)
+    fine = Tolerance(
+        latency=max(usual.fine.latency, 2 * plan.margin),
+        errors=usual.fine.errors,
+        saturation=usual.fine.saturation,
+    )
+    return replace(usual, worse=worse, fine=fine, alpha=usual.alpha / len(plan.shares))
