@@ -17,9 +17,9 @@ from trimtab_agents.canary.tables import MOST_LOST, Tables
 from trimtab_sim.profile import Floats
 
 # How much worse the new side is, if the claim is wrong: as odds of being late, or of failing.
-ODDS = np.array([1.15, 1.4, 2.0, 4.0, 16.0])
+ODDS = np.array([1.25, 1.6, 3.0, 8.0])
 # What part of the capital is laid on saturation.
-STAKES = np.array([0.05, 0.15, 0.4, 0.7, 0.9])
+STAKES = np.array([0.1, 0.25, 0.55, 0.9])
 BETS = len(ODDS)
 
 

@@ -4,9 +4,9 @@ For every metric and every difference on a grid two claims are tested at once: t
 worse by so much at most, and by so much at least (`tables.py`). Those that are rejected bound the
 difference, at every look at once. A version is bad when the mean evidence of all metrics rejects
 "worse by what may be at most": a mean of e-processes is one, so that looking at many metrics costs
-no more than looking at one. It is good when every single metric rejects "worse by `Rules.fine` at
-least". Ramdas, Grünwald, Vovk and Shafer (2023), "Game-theoretic statistics and safe anytime-valid
-inference", is the survey.
+no more than looking at one. It is good when each metric that is to be shown rejects "worse by
+`Rules.fine` at least". Ramdas, Grünwald, Vovk and Shafer (2023), "Game-theoretic statistics and
+safe anytime-valid inference", is the survey.
 """
 
 from __future__ import annotations
@@ -133,8 +133,8 @@ class Comparison:
 
     @property
     def good(self) -> float:
-        """Log evidence that nothing is."""
-        return float(self.evidence[1, :, FINE].min())
+        """Log evidence that nothing is that `Rules` wants shown."""
+        return float(self.evidence[1, self.rules.to_show, FINE].min())
 
     def verdict(self) -> Verdict:
         """What it comes to, at any look."""

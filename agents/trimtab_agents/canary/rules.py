@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trimtab_sim.profile import Floats
+
+Bools = NDArray[np.bool_]
 
 # Differences that are tested beside those that the rules name. As shares of what is usual, below
 # them and above; of all answers where they are errors.
@@ -31,14 +34,17 @@ class Tolerance:
 class Rules:
     """``worse``: smaller differences do not matter, so that none of them makes a version bad.
 
-    ``fine``: a version is good when it is shown not to be worse by as much as this in anything.
+    ``fine``: a version is good when it is shown not to be worse by as much as this, in errors and
+    in latency up to the quantile ``shown``; slower tails and replicas that fill up are only looked
+    for, since to show that there are none takes more requests than most canaries get.
     ``alpha``: how often an equal version may be called bad, however often one looks; the same for
     one that is worse than ``fine`` and called good. ``least_answers``: of each side, for GOOD.
     """
 
     worse: Tolerance = Tolerance(latency=0.05, errors=0.001, saturation=0.10)
     fine: Tolerance = Tolerance(latency=0.15, errors=0.003, saturation=0.30)
-    quantiles: tuple[float, ...] = (0.5, 0.75, 0.9, 0.95, 0.99)
+    quantiles: tuple[float, ...] = (0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
+    shown: float = 0.95
     alpha: float = 0.01
     least_answers: int = 200
 
@@ -47,6 +53,11 @@ class Rules:
         """Names of the K things that are compared."""
         names = (f"latency p{100.0 * quantile:g}" for quantile in self.quantiles)
         return (*names, "errors", "saturation")
+
+    @property
+    def to_show(self) -> Bools:
+        """Which of the metrics must be shown to be fine, ``[K]``."""
+        return np.array([*(quantile <= self.shown for quantile in self.quantiles), True, False])
 
     @property
     def grid(self) -> Floats:

@@ -59,12 +59,13 @@ class Tables:
         old = np.clip(expected, low, high)
         new = old + shift
         new = np.clip(odds * new / (1.0 - new + odds * new), EDGE, 1.0 - EDGE)
-        n_new, n_old = self.n_new, np.maximum(self.n_old, EDGE)
+        n_new, n_old = self.n_new, np.maximum(self.n_old, 1.0)
         fair = np.clip((n_old * old + n_new * (new - shift)) / (n_old + n_new), low, high)
         claimed = fair + shift
         stake = (new - claimed) / (claimed * (1.0 - claimed))
-        # What clipping turned round would be a bet on the claim.
-        stake = np.where((stake > 0.0) == (odds > 1.0), stake, 0.0)
+        # What clipping turned round would be a bet on the claim; to one side alone none is fair.
+        is_fair = ((stake > 0.0) == (odds > 1.0)) & (self.n_old > 0.0)
+        stake = np.where(is_fair, stake, 0.0)
         against = -stake * n_new / n_old
         loss = np.maximum(-against * (1.0 - fair), against * fair)
         held = np.minimum(1.0, MOST_LOST / np.maximum(loss, EDGE))

@@ -16,8 +16,8 @@ def expectation(
 ) -> float:
     """The mean of the capital over every table that there can be, weighted by its probability."""
     n_new, n_old = sizes
-    y_new, y_old = (np.array(y, float) for y in zip(*product(range(n_new + 1), range(n_old + 1))))
-    chance = _binomial(n_new, truth[0])[y_new.astype(int)] * _binomial(n_old, truth[1])[y_old.astype(int)]
+    y_new, y_old = np.array([*product(range(n_new + 1), range(n_old + 1))], float).T
+    chance = np.outer(_binomial(n_new, truth[0]), _binomial(n_old, truth[1])).ravel()
     tables = Tables(y_new, np.full_like(y_new, n_new), y_old, np.full_like(y_old, n_old))
     capital = np.exp(tables.log_capital(np.float64(expected), np.float64(shift), np.float64(odds)))
     return float(chance @ capital)
@@ -69,7 +69,8 @@ def test_without_a_shift_it_is_the_ratio_of_likelihoods_of_turner_ly_and_gruenwa
     fair = (10 * new + 40 * old) / 50
 
     def likelihood(shares: tuple[float, float]) -> float:
-        return float(np.prod([p**y * (1 - p) ** (n - y) for p, y, n in zip(shares, seen, sizes)]))
+        share, late, all_of = np.array(shares), np.array(seen), np.array(sizes)
+        return float((share**late * (1.0 - share) ** (all_of - late)).prod())
 
     (y_new, y_old), (n_new, n_old) = (map(np.float64, pair) for pair in (seen, sizes))
     log = Tables(y_new, n_new, y_old, n_old).log_capital(old, np.float64(0.0), np.float64(odds))

@@ -1,0 +1,167 @@
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tests.agents.canary.conftest import Look, histogram
+
+from trimtab_agents.canary import Call, Comparison, Histogram, Reason, Rules, Side, Verdict
+
+RULES = Rules()
+Pair = tuple[Side | None, Side | None]
+
+
+def compared(looks: Iterator[Pair]) -> Verdict:
+    """The verdict after all looks."""
+    comparison = Comparison.begin(RULES)
+    for old, new in looks:
+        comparison = comparison.after(old, new)
+    return comparison.verdict()
+
+
+def until_called(looks: Iterator[Pair]) -> Verdict:
+    """The first verdict, or the last look's."""
+    comparison = Comparison.begin(RULES)
+    for old, new in looks:
+        comparison = comparison.after(old, new)
+        if comparison.verdict().call is not Call.NONE:
+            break
+    return comparison.verdict()
+
+
+@pytest.mark.parametrize(
+    ("new", "call", "metric"),
+    [
+        pytest.param({"slower": 1.3}, Call.BAD, "latency p50", id="slower"),
+        pytest.param({"errors": 0.02}, Call.BAD, "errors", id="fails more often"),
+        pytest.param({"in_flight": 12.0}, Call.BAD, "saturation", id="fills up"),
+        pytest.param({}, Call.GOOD, None, id="equal"),
+        pytest.param({"slower": 0.7}, Call.GOOD, None, id="faster"),
+        pytest.param({"slower": 1.02}, Call.GOOD, None, id="slower by what does not matter"),
+    ],
+)
+def test_a_version_is_told_from_another(
+    look: Look, new: dict[str, float], call: Call, metric: str | None
+) -> None:
+    verdict = until_called((look(t), look(t, **new)) for t in range(200))
+    assert verdict.call is call
+    if metric:
+        worst = max(verdict.effects, key=lambda effect: effect.bad)
+        assert worst.metric == metric
+        assert worst.low > 0.0
+
+
+def test_a_version_that_hangs_is_bad_though_it_answers_nothing(look: Look) -> None:
+    hung = (replace(look(t, answers=0), in_flight=30.0 * (t + 1)) for t in range(60))
+    verdict = until_called((look(t), new) for t, new in zip(range(60), hung, strict=True))
+    assert verdict.call is Call.BAD
+    assert verdict.new_answers == 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        pytest.param("good", "missing", Reason.MISSING, id="new is never measured"),
+        pytest.param("missing", "missing", Reason.MISSING, id="nothing is measured"),
+        pytest.param("good", "gone", Reason.MISSING, id="no replica of the new one is ready"),
+        pytest.param("good", "frozen", Reason.FROZEN, id="new is frozen"),
+        pytest.param("frozen", "good", Reason.FROZEN, id="old is frozen"),
+        pytest.param("good", "repeated", Reason.FROZEN, id="new repeats itself, with new times"),
+        pytest.param("same", "same", Reason.IDENTICAL, id="both are one"),
+        pytest.param("idle", "idle", Reason.TOO_LITTLE, id="nobody asks"),
+        pytest.param("good", "idle", Reason.TOO_LITTLE, id="nobody asks the new one"),
+    ],
+)
+def test_what_is_no_data_is_no_verdict(look: Look, old: str, new: str, reason: Reason) -> None:
+    first = look(0.0)
+    shared = [look(t) for t in range(60)]
+    kinds: dict[str, Callable[[int], Side | None]] = {
+        "good": lambda t: look(t),
+        "missing": lambda _: None,
+        "gone": lambda t: replace(look(t), ready=0),
+        "frozen": lambda _: first,
+        "repeated": lambda t: replace(first, time_s=t),
+        "same": lambda t: shared[t],
+        "idle": lambda t: Side(Histogram((), ()), 0, 0, 0.0, 3, t),
+    }
+    verdict = compared((kinds[old](t), kinds[new](t)) for t in range(60))
+    assert (verdict.call, verdict.reason) == (Call.NONE, reason)
+
+
+def test_data_that_goes_missing_takes_a_good_verdict_back_but_never_a_bad_one(look: Look) -> None:
+    for slower, call in ((1.0, Call.NONE), (1.4, Call.BAD)):
+        comparison = Comparison.begin(RULES)
+        for t in range(200):
+            comparison = comparison.after(look(t), look(t, slower=slower))
+        assert comparison.verdict().call is not Call.NONE
+        assert comparison.after(look(999), None).verdict().call is call
+
+
+def test_flawed_looks_are_evidence_for_nobody(look: Look) -> None:
+    comparison = Comparison.begin(RULES)
+    for t in range(10):
+        comparison = comparison.after(look(t), look(t))
+    flawed = comparison.after(look(10), None).after(None, look(11)).after(look(3), look(3))
+    assert (flawed.log_capital == comparison.log_capital).all()
+    assert flawed.answers == comparison.answers
+
+
+def test_the_slower_the_more_evidence() -> None:
+    """With the same draws, evidence of worse only grows and that of fine only falls."""
+    rng = np.random.default_rng(5)
+    draws = rng.lognormal(-3.0, 0.8, (20, 2, 300))
+    verdicts = [
+        compared(
+            (
+                Side(histogram(old), 300, 0, 40.0, 10, t),
+                Side(histogram(slower * new), 300, 0, 40.0, 10, t),
+            )
+            for t, (old, new) in enumerate(draws)
+        )
+        for slower in (0.8, 0.9, 1.0, 1.1, 1.2, 1.4)
+    ]
+    # Single bets may fall where the shares come near 1; the sum over them must not.
+    assert (np.diff([verdict.bad for verdict in verdicts]) > -0.5).all()
+    assert verdicts[-1].bad > verdicts[2].bad + 5.0
+    values = np.array([[effect.value for effect in verdict.effects[:4]] for verdict in verdicts])
+    assert (np.diff(values, axis=0) > 0.0).all()
+
+
+def test_intervals_hold_the_truth_and_shrink(look: Look) -> None:
+    comparison, widths = Comparison.begin(RULES), []
+    for t in range(80):
+        comparison = comparison.after(look(t), look(t, slower=1.1))
+        latency = comparison.verdict().effects[:5]
+        assert all(effect.low <= 0.1 <= effect.high for effect in latency)
+        widths.append(latency[0].high - latency[0].low)
+    assert widths[0] == np.inf
+    assert widths[-1] < 0.4
+
+
+def test_it_goes_on_after_a_restart_as_if_it_had_never_stopped(look: Look) -> None:
+    steady = restarted = Comparison.begin(RULES)
+    for t in range(12):
+        old, new = (look(t), look(t, slower=1.2)) if t % 5 else (look(t), None)
+        steady = steady.after(old, new)
+        text = json.dumps(restarted.as_json(), allow_nan=False)
+        restarted = Comparison.from_json(json.loads(text), RULES).after(old, new)
+    assert restarted.verdict() == steady.verdict()
+    assert restarted.as_json() == steady.as_json()
+
+
+@pytest.mark.parametrize(
+    ("change", "rules"),
+    [
+        pytest.param({}, Rules(alpha=0.05), id="other rules"),
+        pytest.param({"score": [[0.0]]}, RULES, id="other metrics"),
+        pytest.param({"trust": None}, RULES, id="broken"),
+        pytest.param({"clumps": {"sizes": 1}}, RULES, id="another version"),
+    ],
+)
+def test_what_was_saved_otherwise_is_not_gone_on_with(
+    change: dict[str, object], rules: Rules
+) -> None:
+    data = Comparison.begin(RULES).as_json() | change
+    with pytest.raises(ValueError, match="begin a new one"):
+        Comparison.from_json(data, rules)
