@@ -52,9 +52,8 @@ class Played:
                 comparison = comparison.after(old, new)
                 call = comparison.verdict().call
                 first[call] = min(first.get(call, np.inf), comparison.answers[1])
-            if old and new:
-                sums += on_grid(old.latency), on_grid(new.latency)
-                seen.append((sums[1].sum(), excess(*sums)))
+            sums += on_grid(old.latency), on_grid(new.latency)
+            seen.append((sums[1].sum(), excess(*sums)))
         requests, ranks = np.array(seen).T
         return cls(first[Call.BAD], first[Call.GOOD], requests, ranks)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from math import log, log1p, pi, sqrt
+from math import ceil, log, log1p, pi, sqrt
 
 import numpy as np
 from numba import njit
@@ -19,13 +19,13 @@ from trimtab_sim.profile import Floats
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
-Look = tuple[Side | None, Side | None]
 
 REPLICAS, SLOTS = 20, (4, 8, 16, 32)
-# Replicas of the new version, for how many looks; then half of all.
-WALK = ((1, 3), (2, 3), (5, 3))
 # Requests of a side, at most.
 MOST_REQUESTS = 20_000
+# Replicas of the new version, one step after the other; at each but the last it is looked twice,
+# once what was inside when the weights moved is gone: after so many mean service times.
+STEPS, LOOKS_OF_STEP, SETTLED = (1, 4, 10), 2, 5.0
 LEAST_LOAD, MIDDLE_LOAD, MOST_LOAD = 0.3, 0.55, 0.8
 MOST_LOOKS = 300
 ERROR_SHARE = 0.001
@@ -56,16 +56,23 @@ class World:
         load = _load(rng)
         # At half of the replicas, that many in a look.
         look_s = float(rng.uniform(150.0, 400.0)) * service_s / (REPLICAS / 2 * slots * MIDDLE_LOAD)
-        old = REPLICAS - _new_replicas(len(load))
-        expected = np.cumsum(old * load) * slots * look_s / service_s
-        return cls(
-            slots,
-            service_s,
-            float(rng.uniform(0.5, 2.0)),
-            bool(rng.integers(2)),
-            look_s,
-            load[expected < MOST_REQUESTS],
+        world = cls(
+            slots, service_s, float(rng.uniform(0.5, 2.0)), bool(rng.integers(2)), look_s, load
         )
+        old = REPLICAS - world.new_replicas
+        expected = np.cumsum(old * load) * slots * look_s / service_s
+        return replace(world, load=load[expected < MOST_REQUESTS])
+
+    @property
+    def settling(self) -> int:
+        """Looks that are not taken after the weights moved."""
+        return ceil(SETTLED * self.service_s / self.look_s)
+
+    @property
+    def new_replicas(self) -> Ints:
+        """Of the new version, by look."""
+        step = np.arange(len(self.load)) // (self.settling + LOOKS_OF_STEP)
+        return np.array(STEPS)[np.minimum(step, len(STEPS) - 1)]
 
     def slower(self, factor: float) -> World:
         """The same with longer service times, at the same arrivals."""
@@ -142,25 +149,24 @@ def on_grid(histogram: Histogram) -> Floats:
     return counts
 
 
-def canary(world: World, factor: float, rng: np.random.Generator) -> Iterator[Look]:
-    """The looks at a canary of which service times are longer by ``factor``.
-
-    None is taken at while the weights move.
-    """
-    new = _new_replicas(len(world.load))
+def canary(world: World, factor: float, rng: np.random.Generator) -> Iterator[tuple[Side, Side]]:
+    """Old and new side at each look at a canary whose service times are longer by ``factor``."""
+    new = world.new_replicas
     place = np.arange(REPLICAS)[:, None]
     old_sides = world.requests(place < REPLICAS - new, rng).sides(world.look_s, REPLICAS - new, rng)
     slower = world.slower(factor)
     new_sides = slower.requests(place < new, rng).sides(world.look_s, new, rng)
-    moves = np.diff(new, prepend=0) > 0
-    for move, old_side, new_side in zip(moves, old_sides, new_sides, strict=True):
-        yield (None, None) if move else (old_side, new_side)
+    unsettled = 0
+    for moved, *sides in zip(np.diff(new, prepend=0) > 0, old_sides, new_sides, strict=True):
+        unsettled = world.settling if moved else unsettled - 1
+        if unsettled <= 0:
+            yield sides[0], sides[1]
 
 
 def worse(world: World, rng: np.random.Generator) -> float:
     """By what service times must grow for the new side's p95 to be a fifth higher than it was."""
     place = np.arange(TRUTH * REPLICAS)[:, None]
-    active = place < TRUTH * _new_replicas(len(world.load))
+    active = place < TRUTH * world.new_replicas
     seed = rng.integers(1 << 32)
 
     def p95_s(factor: float) -> float:
@@ -171,12 +177,6 @@ def worse(world: World, rng: np.random.Generator) -> float:
         middle = (low + high) / 2.0
         low, high = (middle, high) if p95_s(middle) < goal_s else (low, middle)
     return high
-
-
-def _new_replicas(looks: int) -> Ints:
-    """Of the new version, by look."""
-    walk = np.repeat(*np.array(WALK).T)
-    return np.append(walk, np.full(looks - len(walk), REPLICAS // 2))
 
 
 def _load(rng: np.random.Generator) -> Floats:

@@ -60,7 +60,8 @@ class Histogram:
         place = np.clip(np.searchsorted(edges, cut_s, side="right") - 1, 0, len(counts) - 1)
         low, high, inside = edges[place], edges[place + 1], counts[place]
         is_narrow = high - low <= NARROW * low
-        share = np.clip((high - cut_s) / np.where(is_narrow, high - low, 1.0), 0.0, 1.0)
+        with np.errstate(invalid="ignore"):  # endless bins are not narrow
+            share = np.clip((high - cut_s) / np.where(is_narrow, high - low, 1.0), 0.0, 1.0)
         least = after[place + 1] + inside * np.where(is_narrow, share, low >= cut_s)
         most = after[place + 1] + inside * np.where(is_narrow, share, high > cut_s)
         return least, most

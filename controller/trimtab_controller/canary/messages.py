@@ -28,8 +28,8 @@ def plan(request: pb.StartCanaryRequest, who: str, backends: Collection[str]) ->
     try:
         return Plan(request.service, request.old, request.new, who=who, **given)
     except ValueError as error:
-        field = str(error).partition(" ")[0]
-        raise InvalidRequest(field, str(error).partition(" ")[2]) from error
+        field, _, problem = str(error).partition(": ")
+        raise InvalidRequest(field, problem) from error
 
 
 def check(board: Board, plan: Plan, now_s: float) -> None:

@@ -15,8 +15,8 @@ class Plan:
 
     It stays at one of the ``shares`` until ``requests`` of the new version were answered there. A
     latency that is longer by less than ``margin``, as a share, does not matter. After
-    ``most_requests`` of the new version without a verdict the trial is over. ``ValueError`` names
-    a field and what it may be.
+    ``most_requests`` of the new version without a verdict the trial is over. ``ValueError``:
+    "FIELD: what it may be".
     """
 
     service: str
@@ -30,17 +30,19 @@ class Plan:
 
     def __post_init__(self) -> None:
         if self.old == self.new:
-            raise ValueError(f"old and new are both {self.new!r}: name two backends of the service")
+            raise ValueError(
+                f"new: must be another backend than {self.old!r}, which is the old one"
+            )
         rising = all(low < high for low, high in pairwise((0.0, *self.shares)))
         if not (self.shares and rising and self.shares[-1] <= LARGEST_SHARE):
             raise ValueError(
-                f"shares are {list(self.shares)}: give rising ones, above 0 and at most "
-                f"{LARGEST_SHARE:g}"
+                f"shares: must rise, above 0 and at most {LARGEST_SHARE:g}, and are "
+                f"{list(self.shares)}"
             )
-        if not 1 <= self.requests <= self.most_requests <= 10_000_000:
+        if not 1 <= self.requests <= self.most_requests:
             raise ValueError(
-                f"requests is {self.requests} and most_requests {self.most_requests}: the first "
-                "must be at least 1, the second no smaller and at most 10000000"
+                f"requests: must be from 1 to most_requests, {self.most_requests}, and is "
+                f"{self.requests}"
             )
         if not 0.0 <= self.margin <= 1.0:
-            raise ValueError(f"margin is {self.margin:g}: it must be from 0 to 1")
+            raise ValueError(f"margin: must be from 0 to 1, and is {self.margin:g}")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from math import isfinite
 
-from trimtab_agents.canary import Call, Comparison, Rules, Side, Tolerance
+from trimtab_agents.canary import Call, Comparison, Effect, Rules, Side, Tolerance
 from trimtab_controller.canary.plan import Plan
 
 # How unequal the load of a replica may be on both sides: a share of it.
@@ -66,9 +67,10 @@ class Trial:
         heard_s = now_s if comparison.looks > self.comparison.looks else self.heard_s
         seen = replace(self, comparison=comparison, why=str(verdict.reason), heard_s=heard_s)
         if verdict.call is Call.BAD:
-            return seen.over(Phase.GIVEN_BACK, f"{plan.new} is worse: {verdict.reason}")
+            worst = max(verdict.effects, key=lambda effect: effect.bad)
+            return seen.over(Phase.GIVEN_BACK, f"{plan.new} is worse: {told(worst)}")
         if self.is_last and verdict.call is Call.GOOD:
-            return seen.over(Phase.ADOPTED, f"{plan.new} is no worse: {verdict.reason}")
+            return seen.over(Phase.ADOPTED, f"{plan.new} is no worse than may be in anything")
         if verdict.new_answers >= plan.most_requests:
             why = f"no verdict after {verdict.new_answers} answers of {plan.new}"
             return seen.over(Phase.GIVEN_BACK, f"{why}: {verdict.reason}")
@@ -88,6 +90,12 @@ class Trial:
         plan = self.plan
         what = f"on trial beside {plan.old}" if self.runs else f"{self.phase} after a trial"
         return f"{plan.new} {what}, {self.share:.0%} of the route of both"
+
+
+def told(effect: Effect) -> str:
+    """How much worse, and between which bounds."""
+    low, high = (f"{end:+.0%}" if isfinite(end) else "?" for end in (effect.low, effect.high))
+    return f"{effect.metric} {effect.value:+.0%} ({low} to {high})"
 
 
 def rules(plan: Plan) -> Rules:

@@ -156,8 +156,8 @@ def described(one: pb.Canary) -> Iterator[str]:
     yield f"{one.service}: {one.new} beside {one.old}, begun by {one.who} at {since}"
     yield f"  {one.phase}, {one.share:.0%} of the route of both: {one.why}"
     for effect in one.effects:
-        between = f"{effect.low:+.1%} to {effect.high:+.1%}" if isfinite(effect.high) else "unknown"
-        yield f"  {effect.metric:12} {effect.worse:+8.1%}  ({between})"
+        low, high = (f"{end:+.1%}" if isfinite(end) else "?" for end in (effect.low, effect.high))
+        yield f"  {effect.metric:12} {effect.worse:+8.1%}  ({low} to {high})"
 
 
 def _line(one: pb.Canary) -> str:

@@ -83,3 +83,36 @@ def test_one_answer_more_that_is_late_is_evidence_for_worse_and_against_fine() -
     for odds, sign in ((2.0, 1.0), (0.5, -1.0)):
         log = tables.log_capital(np.float64(0.2), np.float64(0.0), np.float64(odds))
         assert (sign * np.diff(log) > 0.0).all()
+
+
+def test_looked_at_all_the_time_equal_sides_seldom_ever_seem_worse() -> None:
+    """Ville's inequality, under a load that moves: 4,000 comparisons of 200 looks each."""
+    rng, alpha, runs = np.random.default_rng(3), 0.05, 4000
+    log, late, seen = np.zeros((runs, 2)), np.zeros((2, runs)), np.zeros((2, runs))
+    ever, naive = np.zeros(runs, bool), np.zeros(runs, bool)
+    for _ in range(200):
+        # What is common to both sides changes from look to look, as the sizes do.
+        share = rng.beta(1.0, 9.0, runs)
+        n_new, n_old = rng.integers(1, 60, (2, runs)).astype(float)
+        y_new, y_old = rng.binomial([n_new, n_old], share).astype(float)
+        tables = Tables(*(part[:, None] for part in (y_new, n_new, y_old, n_old)))
+        log += tables.log_capital(np.float64(0.1), np.float64(0.0), np.array([1.4, 3.0]))
+        ever |= np.exp(log).mean(1) >= 1.0 / alpha
+        late, seen = np.add(late, [y_new, y_old]), np.add(seen, [n_new, n_old])
+        pooled = late.sum(0) / seen.sum(0)
+        spread = np.sqrt(pooled * (1.0 - pooled) * (1.0 / seen).sum(0))
+        naive |= (late[0] / seen[0] - late[1] / seen[1]) > 1.645 * spread
+    assert ever.mean() <= alpha
+    assert ever.mean() > alpha / 50.0
+    assert naive.mean() > 2.0 * alpha
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.05])
+def test_the_score_is_fair_and_its_variance_right(shift: float) -> None:
+    rng = np.random.default_rng(4)
+    n_new, n_old = np.full((2, 20000), [[30.0], [90.0]])
+    y_new, y_old = rng.binomial(30, 0.2 + shift, 20000), rng.binomial(90, 0.2, 20000)
+    tables = Tables(y_new, n_new, y_old, n_old)
+    score = tables.score(np.float64(shift))
+    assert abs(score.mean()) < 4.0 * score.std() / np.sqrt(len(score))
+    assert tables.variance().mean() == pytest.approx(score.var(), rel=0.02 + 2.0 * shift)
