@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from trimtab_agents.bench.canary_worlds import EDGES_MS, SLOTS, Bools, World, canary, on_grid, worse
+from trimtab_agents.bench.canary_worlds import EDGES_MS, Bools, World, canary, on_grid, worse
 from trimtab_agents.canary import Call, Comparison, Rules
 from trimtab_sim.profile import Floats
 
@@ -95,11 +95,16 @@ def excess(old: Floats, new: Floats) -> float:
     return float((wins - of_old * of_new / 2.0) / sqrt(variance)) if variance > 0.0 else 0.0
 
 
-def prove(runs: int, seed: int, advance: Callable[[], object]) -> dict[str, Any]:
-    """Everything that the bench prints; ``advance`` is called after each of the runs."""
+def prove(
+    runs: int, seed: int, slots: Sequence[int], advance: Callable[[], object]
+) -> dict[str, Any]:
+    """Everything that the bench prints, of replicas with one of these numbers of slots.
+
+    ``advance`` is called after each of the runs.
+    """
     pairs = []
     for run in range(runs):
-        pairs.append(Pair.of((seed, run), SLOTS))
+        pairs.append(Pair.of((seed, run), slots))
         advance()
     return report(pairs)
 

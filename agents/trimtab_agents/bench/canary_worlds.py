@@ -20,7 +20,7 @@ from trimtab_sim.profile import Floats
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-REPLICAS, SLOTS = 20, (4, 8, 16, 32)
+REPLICAS = 20
 # Requests of a side, at most.
 MOST_REQUESTS = 20_000
 # Replicas of the new version, one step after the other; at each but the last it is looked twice,
@@ -49,9 +49,9 @@ class World:
     load: Floats
 
     @classmethod
-    def drawn(cls, rng: np.random.Generator, slots_choice: Sequence[int] = SLOTS) -> World:
-        """Any of many; a look brings 150 to 400 answers of each side when they are even."""
-        slots = int(rng.choice(slots_choice))
+    def drawn(cls, rng: np.random.Generator, among: Sequence[int]) -> World:
+        """Any of many, ``among`` whose slots; about 150 to 400 answers of each side in a look."""
+        slots = int(rng.choice(among))
         service_s = float(np.exp(rng.uniform(log(0.02), log(0.5))))
         load = _load(rng)
         # At half of the replicas, that many in a look.

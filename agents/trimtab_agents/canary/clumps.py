@@ -20,7 +20,7 @@ from trimtab_sim.profile import Floats
 ALIKE = 3
 # What one expects before any is seen, and how many independent looks that is worth. Much: evidence
 # that came too early cannot be taken back.
-EXPECTED, WORTH = 10.0, 1.0
+EXPECTED, WORTH = 8.0, 1.0
 # A variance that is not 0.
 LEAST = 1e-12
 

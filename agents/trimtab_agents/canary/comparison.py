@@ -28,6 +28,9 @@ from trimtab_agents.canary.trust import Trust
 from trimtab_agents.canary.verdict import Call, Effect, Reason, Verdict
 from trimtab_sim.profile import Floats
 
+# What one look may add to the log of the capital: a burst that is over with it proves nothing.
+MOST_GAINED = 1.75
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
@@ -63,19 +66,20 @@ class Comparison:
     def after(self, old: Side | None, new: Side | None) -> Comparison:
         """One look later; ``None`` for a side that could not be measured.
 
-        A flawed look is evidence for nobody. The first one only shows where to look.
+        A flawed look is evidence for nobody, the first one only shows where to look, and none is
+        enough for a verdict.
         """
         trust = self.trust.after(old, new)
         if old is None or new is None or trust.flaw:
             return replace(self, trust=trust)
         seen = Look.of(old, new, self.past, self.rules)
-        grown = self.log_capital + seen.log_capital / self.clumps.size[:, None, None]
+        gains = np.minimum(seen.log_capital / self.clumps.size[:, None, None], MOST_GAINED)
         later = replace(
             self,
             trust=trust,
             past=self.past.after(old),
             clumps=self.clumps.after(seen.score[:, EQUAL], seen.variance),
-            log_capital=grown,
+            log_capital=self.log_capital + gains,
             score=self.score + seen.score,
             looks=self.looks + 1,
             answers=(self.answers[0] + old.answers, self.answers[1] + new.answers),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import isfinite
 from time import sleep
 
 import click
@@ -16,7 +15,7 @@ from trimtab_controller.cli.connection import (
     who_option,
     why_option,
 )
-from trimtab_controller.up.words import clock_time
+from trimtab_controller.up.words import clock_time, effect_words
 from trimtab_proto.v1 import controller_pb2 as pb
 from trimtab_proto.v1 import controller_pb2_grpc
 
@@ -155,9 +154,7 @@ def described(one: pb.Canary) -> Iterator[str]:
     since = clock_time(one.began_s)
     yield f"{one.service}: {one.new} beside {one.old}, begun by {one.who} at {since}"
     yield f"  {one.phase}, {one.share:.0%} of the route of both: {one.why}"
-    for effect in one.effects:
-        low, high = (f"{end:+.1%}" if isfinite(end) else "?" for end in (effect.low, effect.high))
-        yield f"  {effect.metric:12} {effect.worse:+8.1%}  ({low} to {high})"
+    yield from (f"  {effect_words(effect)}" for effect in one.effects)
 
 
 def _line(one: pb.Canary) -> str:

@@ -19,9 +19,15 @@ from trimtab_agents.outputs import OutputFile
     "truth is known.",
 )  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option(
+    "--slots", type=click.IntRange(1, 1024), multiple=True, default=(4, 8, 16, 32),
+    show_default=True, help="Requests that a replica works on at once; give it once for each.",
+)  # fmt: skip
 @click.option("--json", "json_path", type=OutputFile())
 @click.pass_context
-def experiments(ctx: click.Context, runs: int, seed: int, json_path: Path | None) -> None:
+def experiments(
+    ctx: click.Context, runs: int, seed: int, slots: tuple[int, ...], json_path: Path | None
+) -> None:
     """Try the canary's verdict on versions that are equal, and on such that are worse.
 
     Every service is played request by request, twice: with the same version on both sides, and
@@ -30,7 +36,7 @@ def experiments(ctx: click.Context, runs: int, seed: int, json_path: Path | None
     """
     with Progress(console=Console(stderr=True)) as progress:
         bar = progress.add_task("canaries", total=runs)
-        result = prove(runs, seed, lambda: progress.advance(bar))
+        result = prove(runs, seed, slots, lambda: progress.advance(bar))
     click.echo(text := json.dumps(result, indent=2))
     if json_path:
         json_path.write_text(text + "\n")

@@ -10,6 +10,7 @@ from trimtab_controller.console.inquiry import Answer, what_changed
 from trimtab_controller.console.limits import Limits
 from trimtab_controller.console.overview import show_mode
 from trimtab_controller.console.parts import Button, Tag
+from trimtab_controller.console.trial import Trial
 from trimtab_controller.console.trust import Trust
 from trimtab_controller.up.words import change, percent, rate, reasons
 from trimtab_proto.v1 import controller_pb2 as pb
@@ -39,6 +40,7 @@ class Card:
                     Button("What changed?", self._ask, "plain")
                 self._why = Tag("p", "quiet")
                 self._answer = Answer(f"what changed around {name}")
+            self._trial = Trial(desk, name)
             self._trust = Trust(desk, name)
             self._limits = Limits(desk, name)
 
@@ -55,6 +57,7 @@ class Card:
         for chart in (self._load, self._replicas, self._misses):
             chart.draw(seen.history, now_s)
         self._draw_decision(status)
+        self._trial.draw()
         self._trust.draw(now_s)
         self._limits.draw()
 

@@ -37,6 +37,7 @@ class Seen:
     history: History = field(default_factory=History)
     notes: Notes = field(default_factory=Notes)
     limits: pb.ServiceLimits | None = None
+    trial: pb.Canary | None = None
 
     def take(self, status: pb.ServiceStatus) -> None:
         """Take in a tick."""
@@ -87,17 +88,22 @@ class Feed:
             await asyncio.wait_for(self._bell.wait(), patience_s)
 
     async def refresh(self) -> None:
-        """Ask for what is pending and how near the limits are; what is not answered stays."""
+        """Ask for all that is not in a tick; what is not answered stays."""
         self._asked_s = self._clock()
         try:
-            waiting, limits = await asyncio.gather(self._voice.pending(), self._voice.limits())
+            waiting, limits, trials = await asyncio.gather(
+                self._voice.pending(), self._voice.limits(), self._voice.canaries()
+            )
         except grpc.aio.AioRpcError as error:
-            log.warning("what waits and what is used is not known anew: %s", error.details())
+            log.warning("what waits, is used or on trial is not known anew: %s", error.details())
             return
         self.pending, self.granted, self.shared = waiting.pending, waiting.granted, limits.shared
         for each in limits.services:
             if each.service in self.services:
                 self.services[each.service].limits = each
+        on_trial = {each.service: each for each in trials.canaries}
+        for name, seen in self.services.items():
+            seen.trial = on_trial.get(name)
         self._ring()
 
     def close(self) -> None:

@@ -77,6 +77,15 @@ class Voice:
         """Where to start, and what the evidence must still show."""
         return await self._ask(self._stub.GetLadder, pb.GetLadderRequest())
 
+    async def canaries(self) -> pb.ListCanariesReply:
+        """The new versions on trial."""
+        return await self._ask(self._stub.ListCanaries, pb.ListCanariesRequest())
+
+    async def end_canary(self, service: str) -> pb.Canary:
+        """End a trial, or let the route go after one."""
+        request = pb.EndCanaryRequest(service=service, who=self._who, why=WHY)
+        return await self._ask(self._stub.EndCanary, request)
+
     async def stop(self) -> None:
         """Stop all writes."""
         await self._ask(self._stub.Stop, pb.StopRequest(who=self._who, why=WHY))

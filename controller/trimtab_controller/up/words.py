@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import groupby
+from math import isfinite
 
 from trimtab_guard.modes import Change
 from trimtab_guard.reasons import Code
@@ -152,3 +153,9 @@ def asked(envelope: controller_pb2.Envelope) -> str:
         bounds = f"{envelope.min_replicas} to {envelope.max_replicas} replicas"
     until = clock_time(envelope.expires_s)
     return f"{envelope.service}/{envelope.backend} {envelope.change}, {bounds}, until {until}"
+
+
+def effect_words(effect: controller_pb2.CanaryEffect) -> str:
+    """How much worse a version is in one thing, and between which bounds."""
+    low, high = (f"{end:+.1%}" if isfinite(end) else "?" for end in (effect.low, effect.high))
+    return f"{effect.metric} {effect.worse:+.1%} ({low} to {high})"

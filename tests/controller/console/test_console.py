@@ -8,11 +8,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+import grpc
 import pytest
 from playwright.sync_api import Error as PlaywrightError
 
 from trimtab_controller.security.roles import Role
 from trimtab_proto.v1 import controller_pb2 as pb
+from trimtab_proto.v1 import controller_pb2_grpc
 
 House, Tab = Any, Any  # the classes in conftest.py, which cannot be imported from here
 NewHouse, NewTab = Callable[[str], House], Callable[[], Tab]
@@ -208,3 +210,17 @@ def test_nothing_is_wider_than_the_screen(new_house: NewHouse, tab: Tab, width: 
     tab.page.mouse.wheel(0, 4000)
     box = tab.page.get_by_role("button", name="Stop", exact=True).bounding_box()
     assert 0 <= box["y"] <= 800 - box["height"]
+
+
+def test_a_trial_is_shown_and_ended(new_house: NewHouse, tab: Tab) -> None:
+    house = new_house("guarded")
+    tab.page.goto(house.start())
+    tab.sees(r"\d+ rps")
+    request = pb.StartCanaryRequest(service="web", old="on-demand", new="spot", who="ann")
+    with grpc.insecure_channel(f"unix:{house.processes.folder}/d.sock") as channel:
+        controller_pb2_grpc.ControllerStub(channel).StartCanary(request, timeout=10)
+    tab.sees(r"spot beside on-demand: trial, \d+% of the route of both")
+    tab.press("End")
+    tab.press("Press again: the old version gets the route back")
+    tab.sees("spot beside on-demand: given back, 0% of the route of both")
+    tab.sees("ended by")
