@@ -88,7 +88,7 @@ class World:
         # By replica as they are; by arrival within each.
         arrived = arrived[np.lexsort((arrived, replica))]
         busy_s = self.service_s * self._unit(rng, len(look))
-        return Requests(arrived, _ended(replica, arrived, busy_s, self.slots))
+        return Requests(arrived, departures(replica, arrived, busy_s, self.slots))
 
     def _unit(self, rng: np.random.Generator, count: int) -> Floats:
         """Service times with a mean of 1."""
@@ -189,7 +189,7 @@ def _load(rng: np.random.Generator) -> Floats:
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]  # Numba ships no types
-def _ended(replica: Ints, arrived: Floats, busy_s: Floats, slots: int) -> Floats:
+def departures(replica: Ints, arrived: Floats, busy_s: Floats, slots: int) -> Floats:
     """When requests end that wait for the first free slot: Kiefer and Wolfowitz (1955)."""
     ended = np.empty_like(arrived)
     free_s = np.zeros(slots)

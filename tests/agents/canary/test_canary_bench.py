@@ -11,8 +11,8 @@ from trimtab_agents.bench.canary_worlds import (
     STEPS,
     WORSE_P95,
     World,
-    _ended,
     canary,
+    departures,
     on_grid,
     worse,
 )
@@ -25,7 +25,7 @@ def world(seed: int, slots: int = 8) -> World:
 
 def test_requests_wait_for_the_first_free_slot_of_their_replica() -> None:
     replica = np.array([0, 0, 0, 1])
-    ended = _ended(replica, np.array([0.0, 1.0, 2.0, 2.0]), np.array([10.0, 4.0, 1.0, 1.0]), 2)
+    ended = departures(replica, np.array([0.0, 1.0, 2.0, 2.0]), np.array([10.0, 4.0, 1.0, 1.0]), 2)
     assert ended.tolist() == [10.0, 5.0, 6.0, 3.0]
 
 
