@@ -1,7 +1,7 @@
 """What one look is worth, for every metric, difference and bet.
 
-The first axis is the claim: 0, that the new side is worse by so much at most; 1, at least. Bins are
-never cut: an answer that may or may not be beyond a threshold counts for the claim.
+The first axis is the claim: 0, that the new side is worse by so much at most; 1, at least. An answer
+in a wide bin, which may or may not be beyond a threshold, counts for the claim.
 """
 
 from __future__ import annotations
@@ -36,11 +36,13 @@ class Look:
     @classmethod
     def of(cls, old: Side, new: Side, past: Past, rules: Rules) -> Look:
         """What is seen at one look; ``past`` is what was seen before it."""
-        shares, inside = _shares(old, new, past, rules), _inside(old, new, past, rules)
-        both = [np.concatenate(parts, axis) for parts, axis in zip(
-            zip(shares, inside, strict=True), (1, 0, 0), strict=True
-        )]  # fmt: skip
-        return cls(*both)
+        capital, score, variance = _shares(old, new, past, rules)
+        inside = _inside(old, new, past, rules)
+        return cls(
+            np.concatenate([capital, inside[0]], 1),
+            np.concatenate([score, inside[1]]),
+            np.concatenate([variance, inside[2]]),
+        )
 
 
 def _shares(old: Side, new: Side, past: Past, rules: Rules) -> tuple[Floats, Floats, Floats]:
@@ -49,7 +51,9 @@ def _shares(old: Side, new: Side, past: Past, rules: Rules) -> tuple[Floats, Flo
     cuts, late = past.thresholds(rules.quantiles)
     usable = np.append(np.isfinite(cuts), True)
     expected = np.append(late, past.error_share)
-    shift = np.where(np.arange(len(grid)) == len(cuts), grid.T, 0.0).T
+    # Latencies differ by where they are cut, errors by how many there are.
+    shift = np.zeros_like(grid)
+    shift[-1] = grid[-1]
     new_least, new_most = new.latency.beyond(cuts[:, None] * (1.0 + grid[:-1]))
     old_least, old_most = old.latency.beyond(cuts[:, None])
     tables = Tables(

@@ -152,13 +152,12 @@ class Comparison:
         """Bad stays bad, whatever comes after it: the evidence was there."""
         if self.is_bad:
             return Call.BAD, Reason.WORSE
-        if self.trust.doubt or self.trust.flaw:
-            return Call.NONE, self.trust.doubt or self.trust.flaw or Reason.MISSING
+        if doubt := self.trust.doubt or self.trust.flaw:
+            return Call.NONE, doubt
         if min(self.answers) < self.rules.least_answers:
             return Call.NONE, Reason.TOO_LITTLE
-        return (
-            (Call.GOOD, Reason.FINE) if self.good >= self.needed else (Call.NONE, Reason.UNDECIDED)
-        )
+        is_good = self.good >= self.needed
+        return (Call.GOOD, Reason.FINE) if is_good else (Call.NONE, Reason.UNDECIDED)
 
     def _effects(self) -> tuple[Effect, ...]:
         evidence, grid = self.evidence, self.rules.grid

@@ -95,7 +95,7 @@ def test_the_report_counts_what_was_called() -> None:
     assert found["false_rollback"] == pytest.approx(1 / 3)
     assert found["caught_20pct"] == pytest.approx(2 / 3)
     assert found["requests_to_verdict"] == 1100.0
-    assert found["good_when_worse"] == pytest.approx(1 / 3)
+    assert found["adopted_worse"] == pytest.approx(1 / 3)
     assert found["requests_to_verdict_mann_whitney"] == 1250.0
     assert found["mann_whitney_false_rollback_watched"] == pytest.approx(1 / 3)
     assert found["by_slots"]["8"] == {"runs": 1, "false_rollback": 1.0, "caught_20pct": 0.0}
