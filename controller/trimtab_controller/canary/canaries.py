@@ -59,11 +59,17 @@ class Canaries:
         if trial is None:
             raise UnknownError("canary", service, "`trimtab canary status` shows them all")
         if trial.runs:
-            told = f"ended by {who}" + (f": {why}" if why else "")
-            return self._record(trial.over(Phase.GIVEN_BACK, told), now_s)
+            self.give_back(service, f"ended by {who}" + (f": {why}" if why else ""), now_s)
+            return self._trials[service]
         self._journal.append(KIND, {"service": service, "trial": None}, now_s)
         self._keep(service, None)
         return replace(trial, why="the route is free again")
+
+    def give_back(self, service: str, why: str, now_s: float) -> None:
+        """End a trial that runs, if there is one; its share goes back."""
+        trial = self._trials.get(service)
+        if trial and trial.runs:
+            self._record(trial.over(Phase.GIVEN_BACK, why), now_s)
 
     def look(self, service: str, report: StageReport | None) -> None:
         """Read what both versions answered since the last look; needs no lock."""
@@ -91,7 +97,7 @@ class Canaries:
             return
         if trial.out_of_patience(now_s):
             why = f"no verdict: nothing was learnt for {PATIENCE_S:g} s: {self.told(trial)}"
-            self._record(trial.over(Phase.GIVEN_BACK, why), now_s)
+            self.give_back(service, why, now_s)
         elif look is not None:
             self._record(trial.after(*look, now_s), now_s)
 

@@ -167,6 +167,19 @@ def test_what_cannot_be_read_is_waited_for_but_not_for_ever(
     assert share(world) == 0.0
 
 
+def test_a_rollback_ends_it(world: World) -> None:
+    world.sensor.values["miss_share", ""] = 0.002
+    world.tick(20)
+    world.board.canaries.begin(PLAN, world.clock())
+    until(world, lambda: share(world) == pytest.approx(0.05))
+    world.sensor.values["miss_share", ""] = 0.3
+    until(world, lambda: not trial(world).runs, ticks=20)
+    assert "rolled back" in trial(world).why
+    world.sensor.values["miss_share", ""] = 0.002
+    world.tick(3)
+    assert share(world) == 0.0
+
+
 def test_too_many_requests_without_a_verdict_end_it(world: World, versions: Versions) -> None:
     versions.slower = 1.08  # more than nothing, less than what would be sure
     plan = Plan("web", "a", "b", shares=(0.5,), requests=400, most_requests=4000)
