@@ -1,7 +1,7 @@
 """What one look is worth, for every metric, difference and bet.
 
-The first axis is the claim: 0, that the new side is worse by so much at most; 1, at least. An answer
-in a wide bin, which may or may not be beyond a threshold, counts for the claim.
+The first axis is the claim: 0, that the new side is worse by so much at most; 1, at least. An
+answer in a wide bin, which may or may not be beyond a threshold, counts for the claim.
 """
 
 from __future__ import annotations
