@@ -152,7 +152,10 @@ def _packed(trial: Trial) -> dict[str, Any]:
 
 def _unpacked(packed: Mapping[str, Any]) -> Trial:
     plan = unpack(Plan, packed["plan"])
-    comparison = Comparison.from_json(packed["comparison"], rules(plan))
+    try:
+        comparison = Comparison.from_json(packed["comparison"], rules(plan))
+    except ValueError:  # of another version of trimtab: what it saw is not lost, only worth nothing
+        comparison = Comparison.begin(rules(plan))
     return Trial(
         plan,
         packed["began_s"],

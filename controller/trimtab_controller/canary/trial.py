@@ -75,7 +75,7 @@ class Trial:
             why = f"no verdict after {verdict.new_answers} answers of {plan.new}"
             return seen.over(Phase.GIVEN_BACK, f"{why}: {verdict.reason}")
         if not self.is_last and verdict.new_answers >= plan.requests:
-            return replace(seen, comparison=Comparison.begin(rules(plan)), step=self.step + 1)
+            return replace(seen, comparison=comparison.afresh(), step=self.step + 1)
         return seen
 
     def out_of_patience(self, now_s: float) -> bool:
