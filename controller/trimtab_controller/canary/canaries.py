@@ -6,16 +6,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from trimtab_agents.canary import Comparison
+from trimtab_agents.canary import Comparison, Side
 from trimtab_controller.canary.plan import Plan
 from trimtab_controller.canary.sides import Reader, Sees, Sides
 from trimtab_controller.canary.trial import PATIENCE_S, UNEQUAL, Phase, Trial, rules
-from trimtab_controller.journal import Journal
+from trimtab_controller.journal import Entry, Journal
 from trimtab_controller.mandate import Refusal, UnknownError
 from trimtab_controller.protocols import Clock, StageReport
 from trimtab_controller.records import pack, unpack
 
-KIND = "canary"
+# A trial as it is, and a look that it went on with.
+KIND, LOOK = "canary", "look"
+# A trial is twenty times as long as a look, and old looks are pruned.
+LOOKS_BETWEEN = 100
 
 
 class Canaries:
@@ -37,8 +40,8 @@ class Canaries:
         self._looks: dict[str, Sides] = {}
         # Whose routes or replicas are still on their way to what the trial asks for.
         self._unsettled: set[str] = set()
-        for entry in journal.entries(kinds=(KIND,)):
-            self._keep(entry.body["service"], entry.body["trial"])
+        for entry in journal.entries(kinds=(KIND, LOOK)):
+            self._follow(entry)
 
     @property
     def trials(self) -> Mapping[str, Trial]:
@@ -62,7 +65,7 @@ class Canaries:
             self.give_back(service, f"ended by {who}" + (f": {why}" if why else ""), now_s)
             return self._trials[service]
         self._journal.append(KIND, {"service": service, "trial": None}, now_s)
-        self._keep(service, None)
+        self._trials.pop(service)
         return replace(trial, why="the route is free again")
 
     def give_back(self, service: str, why: str, now_s: float) -> None:
@@ -99,7 +102,7 @@ class Canaries:
             why = f"no verdict: nothing was learnt for {PATIENCE_S:g} s: {self.told(trial)}"
             self.give_back(service, why, now_s)
         elif look is not None:
-            self._record(trial.after(*look, now_s), now_s)
+            self._go_on(trial, look, now_s)
 
     def told(self, trial: Trial) -> str:
         """Why a trial is where it is."""
@@ -107,18 +110,34 @@ class Canaries:
             return f"waiting for the route or replicas to settle; {trial.why}"
         return trial.why
 
-    def _record(self, trial: Trial, now_s: float) -> Trial:
-        service, packed = trial.plan.service, _packed(trial)
-        self._journal.append(KIND, {"service": service, "trial": packed}, now_s)
-        self._keep(service, packed)
-        return self._trials[service]
-
-    def _keep(self, service: str, packed: Mapping[str, Any] | None) -> None:
-        """One record: the only place where a trial changes."""
-        if packed is None:
-            self._trials.pop(service, None)
+    def _go_on(self, trial: Trial, look: Sides, now_s: float) -> None:
+        """One look further: a record of the look alone while that leads to nothing."""
+        after, service = trial.after(*look, now_s), trial.plan.service
+        led_on = (after.phase, after.step) != (trial.phase, trial.step)
+        looks, before = after.comparison.looks, trial.comparison.looks
+        if led_on or looks // LOOKS_BETWEEN > before // LOOKS_BETWEEN:
+            self._record(after, now_s)
         else:
-            self._trials[service] = _unpacked(packed)
+            body = {"service": service, "old": pack(look.old), "new": pack(look.new)}
+            self._journal.append(LOOK, body, now_s)
+            self._trials[service] = after
+
+    def _record(self, trial: Trial, now_s: float) -> Trial:
+        service = trial.plan.service
+        self._journal.append(KIND, {"service": service, "trial": _packed(trial)}, now_s)
+        self._trials[service] = trial
+        return trial
+
+    def _follow(self, entry: Entry) -> None:
+        """One record of an earlier life."""
+        body, service = entry.body, entry.body["service"]
+        if entry.kind == KIND and body["trial"] is None:
+            self._trials.pop(service, None)
+        elif entry.kind == KIND:
+            self._trials[service] = _unpacked(body["trial"])
+        elif trial := self._trials.get(service):
+            old, new = (body[side] and unpack(Side, body[side]) for side in ("old", "new"))
+            self._trials[service] = trial.after(old, new, entry.time_s)
 
 
 def _standing(trial: Trial, report: StageReport) -> object:

@@ -240,3 +240,15 @@ def test_evidence_of_another_version_begins_anew(world: World, versions: Version
     world.journal.append("canary", {"service": "web", "trial": packed}, world.clock())
     again = Canaries(world.journal, world.clock, versions.of).trials["web"]
     assert (again.step, again.comparison.looks) == (1, 0)
+
+
+def test_most_looks_are_small_records(world: World) -> None:
+    world.board.canaries.begin(PLAN, world.clock())
+    until(world, lambda: trial(world).step == 1)
+    sizes = {
+        kind: [len(str(entry.body)) for entry in world.journal.entries(kinds=(kind,))]
+        for kind in ("canary", "look")
+    }
+    assert len(sizes["canary"]) == 2  # the beginning, and the second share
+    assert len(sizes["look"]) >= 3
+    assert max(sizes["look"]) < min(sizes["canary"])
