@@ -12,6 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
 
+from trimtab_controller.kubernetes.spec import Acting, KubernetesSpec, TargetSpec
 from trimtab_controller.security.spec import SecuritySpec
 from trimtab_controller.telemetry.spec import MetricsSpec, WebhookSpec
 from trimtab_guard.limits import BackendLimits, ClusterLimits, Limits
@@ -36,11 +37,26 @@ from trimtab_sim.schema import (
 
 @dataclass(frozen=True, slots=True)
 class BackendSpec(profile_file.BackendSpec):
-    """One scalable group of replicas, within the guard's limits."""
+    """One scalable group of replicas, within the guard's limits.
+
+    On Kubernetes: its ``target``, how it is scaled (``act``), and the Service that the route knows
+    it by, which has the target's name unless ``service`` says otherwise.
+    """
+
+    target: TargetSpec | None = None
+    act: Acting = Acting.FLOOR
+    service: str = ""
 
     def __post_init__(self) -> None:
         # What the guard would refuse is refused here, where its line is known.
         _ = self.limits
+        if not self.target and (self.service or self.act is Acting.SCALE):
+            raise ValueError(f"backend {self.name!r}: 'act' and 'service' are for a 'target'")
+        if self.target and self.act is Acting.FLOOR and not self.min_replicas:
+            raise ValueError(
+                f"backend {self.name!r}: min_replicas is 0, but a HorizontalPodAutoscaler keeps "
+                "at least 1: write 1, or `act: scale`"
+            )
 
     @property
     def limits(self) -> BackendLimits:
@@ -115,19 +131,53 @@ class Sensing(Enum):
 class ServiceSpec(Described):
     """One service as written in the file.
 
-    ``miss_price`` is lambda of the score; no mode above ``ceiling`` can be set; ``limits``
-    override the guard's defaults; without asking, trimtab acts only when ``schedule`` allows it.
-    ``fitted`` is a file of `trimtab fit`, which the evidence goes by.
+    It lives on the local ``stage`` or on ``kubernetes``. ``miss_price`` is lambda of the score; no
+    mode above ``ceiling`` can be set; ``limits`` override the guard's defaults; without asking,
+    trimtab acts only when ``schedule`` allows it. ``fitted`` is a file of `trimtab fit`, which the
+    evidence goes by.
     """
 
-    stage: StageSpec
     ceiling: Mode
     miss_price: Annotated[float, Range(least=1.0, most=1000.0)]
     backends: tuple[BackendSpec, ...]
+    stage: StageSpec | None = None
+    kubernetes: KubernetesSpec | None = None
     sensor: Sensing = Sensing.ENVOY
     schedule: Schedule = ALWAYS
     limits: Place | None = None
     fitted: str = ""
+
+    def __post_init__(self) -> None:
+        Described.__post_init__(self)
+        if (self.stage is None) == (self.kubernetes is None):
+            raise ValueError("exactly one of 'stage' and 'kubernetes' must be there")
+        if self.kubernetes:
+            self._check_kubernetes(self.kubernetes)
+        elif placed := [backend.name for backend in self.backends if backend.target]:
+            raise ValueError(f"backend {placed[0]!r}: a target is for 'kubernetes', not 'stage'")
+
+    def _check_kubernetes(self, kubernetes: KubernetesSpec) -> None:
+        for backend in self.backends:
+            if not backend.target:
+                raise ValueError(
+                    f"backend {backend.name!r}: 'target' is missing: add "
+                    "{kind: Deployment, name: …}"
+                )
+        if len(self.backends) > 1 and not kubernetes.route:
+            raise ValueError("kubernetes.route is missing: name the HTTPRoute of these backends")
+        if self.sensor is Sensing.ENVOY:
+            raise ValueError(
+                "sensor: envoy reads the local stage: write prometheus or pushed with 'kubernetes'"
+            )
+
+    @property
+    def owned(self) -> tuple[str, ...]:
+        """What is this service's alone on Kubernetes, in words: its targets and its route."""
+        if not self.kubernetes:
+            return ()
+        route = (f"HTTPRoute {self.kubernetes.route}",) if self.kubernetes.route else ()
+        things = (*(str(backend.target) for backend in self.backends), *route)
+        return tuple(f"{thing} in namespace {self.kubernetes.namespace}" for thing in things)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +204,7 @@ class ConfigSpec:
     def __post_init__(self) -> None:
         names = [service.name for service in self.services]
         check_unique("service", names)
+        check_unique("object", [one for service in self.services for one in service.owned])
         self.security.check_services(names)
 
 

@@ -233,7 +233,10 @@ def _rewatch(policy: Policy, config: Config, past: Recollection) -> None:
 
 
 def _stage(config: ServiceConfig, options: Options, parts: ExitStack) -> LocalStage:
-    stage = LocalStage(config.name, options.stage_socket or config.spec.stage.socket)
+    local = config.spec.stage
+    if not local:
+        raise ConfigError(f"{config.name}: this build cannot act on Kubernetes yet")
+    stage = LocalStage(config.name, options.stage_socket or local.socket)
     parts.callback(stage.close)
     return stage
 
