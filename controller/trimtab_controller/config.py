@@ -12,6 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
 
+from trimtab_controller.election.spec import LeaseSpec
 from trimtab_controller.kubernetes.spec import Acting, KubernetesSpec, TargetSpec
 from trimtab_controller.security.spec import SecuritySpec
 from trimtab_controller.telemetry.spec import MetricsSpec, WebhookSpec
@@ -186,7 +187,7 @@ class ConfigSpec:
 
     ``speed`` is for demonstrations: how much faster than life their trace runs. The policy sees
     its time so, and every window of the limits shrinks by it. ``cluster`` limits what all
-    services may do together.
+    services may do together; with a ``lease``, one of several daemons leads.
     """
 
     services: tuple[ServiceSpec, ...]
@@ -200,6 +201,7 @@ class ConfigSpec:
     webhook: WebhookSpec | None = None
     money: MoneySpec = MoneySpec()
     gates: GatesSpec = GatesSpec()
+    lease: LeaseSpec | None = None
 
     def __post_init__(self) -> None:
         names = [service.name for service in self.services]
@@ -249,6 +251,7 @@ class Config:
     webhook: WebhookSpec | None
     money: MoneySpec = MoneySpec()
     gates: GatesSpec = GatesSpec()
+    lease: LeaseSpec | None = None
 
     @property
     def by_name(self) -> dict[str, ServiceConfig]:
@@ -282,6 +285,7 @@ def load(file: Path) -> Config:
         webhook=spec.webhook.within(file.parent) if spec.webhook else None,
         money=spec.money,
         gates=spec.gates,
+        lease=spec.lease,
     )
 
 
