@@ -1,0 +1,75 @@
+"""Where a test finds its cluster: the fake, or the real one that KUBECONFIG names.
+
+A test that asks for ``cluster`` runs against the fake, and once more, marked ``cluster``, against
+the real one. That only happens when the mark is asked for (``pytest -m cluster``), so that nobody's
+cluster is written to because their shell happens to have a KUBECONFIG. A test of what only a fake
+can be told to do (faults, restarts) asks for ``fake``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.cluster.client import Client
+    from tests.cluster.fake.cluster import FakeCluster
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A cluster with an empty ``namespace``. ``fake`` is ``None`` when it is a real one."""
+
+    kubeconfig: Path
+    namespace: str
+    client: Client
+    fake: FakeCluster | None = None
+
+
+def _in_namespace(kubeconfig: Path, namespace: str, fake: FakeCluster | None) -> Iterator[Cluster]:
+    from tests.cluster.client import Client
+
+    client = Client(kubeconfig, namespace)
+    client.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+    yield Cluster(kubeconfig, namespace, client, fake)
+    if fake is None:
+        client.delete("Namespace", namespace)
+    client.close()
+
+
+def _fake(folder: Path) -> Iterator[Cluster]:
+    from tests.cluster.fake.cluster import FakeCluster
+
+    fake = FakeCluster()
+    yield from _in_namespace(fake.kubeconfig(folder / "kubeconfig"), "shop", fake)
+    fake.close()
+
+
+def _real() -> Iterator[Cluster]:
+    path = os.environ.get("KUBECONFIG")
+    if not path:
+        pytest.skip("KUBECONFIG names no cluster")
+    yield from _in_namespace(Path(path), f"trimtab-test-{uuid4().hex[:8]}", None)
+
+
+@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.cluster)])
+def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cluster]:
+    """A cluster with a namespace of the test's own."""
+    if request.param == "fake":
+        yield from _fake(tmp_path)
+    elif "cluster" in request.config.option.markexpr:
+        yield from _real()
+    else:
+        pytest.skip("writes to the cluster of KUBECONFIG: ask for it with -m cluster")
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> Iterator[Cluster]:
+    """The fake cluster, which can be told to go wrong."""
+    yield from _fake(tmp_path)
