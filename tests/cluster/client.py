@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kubernetes import client, config
+from kubernetes import config
+from kubernetes.client import ApiClient, Configuration
 
 Object = dict[str, Any]
 
@@ -66,9 +67,14 @@ class Client:
     """Speaks to the cluster of a kubeconfig, in one namespace."""
 
     def __init__(self, kubeconfig: Path, namespace: str) -> None:
-        self._api: Any = config.new_client_from_config(str(kubeconfig))
-        self._api.configuration.retries = False
+        found = Configuration()
+        config.load_kube_config(str(kubeconfig), client_configuration=found)
+        found.retries = False  # a test wants to see the first answer
+        self._api: Any = ApiClient(found)
+        self._api.user_agent = "tests"
         self.namespace = namespace
+        # How long one answer, or one event of a watch, is waited for.
+        self.patience_s = PATIENCE_S
 
     def close(self) -> None:
         self._api.close()
@@ -77,8 +83,8 @@ class Client:
         ref = Ref(thing["kind"], api_version=thing["apiVersion"])
         return self.call("POST", ref.path(self.namespace), thing)
 
-    def get(self, kind: str, name: str, subresource: str = "") -> Object:
-        return self.call("GET", Ref(kind, name).path(self.namespace, subresource))
+    def get(self, kind: str, name: str, subresource: str = "", api_version: str = "") -> Object:
+        return self.call("GET", Ref(kind, name, api_version).path(self.namespace, subresource))
 
     def list(self, kind: str, **query: str) -> list[Object]:
         return list(self.call("GET", Ref(kind).path(self.namespace), query=query)["items"])
@@ -86,6 +92,15 @@ class Client:
     def replace(self, thing: Object, subresource: str = "") -> Object:
         ref = Ref(thing["kind"], thing["metadata"]["name"], thing["apiVersion"])
         return self.call("PUT", ref.path(self.namespace, subresource), thing)
+
+    def put_scale(self, thing: Object, replicas: int) -> Object:
+        """Scale ``thing`` if it is still as it was read."""
+        kept = ("name", "namespace", "resourceVersion")
+        metadata = {name: thing["metadata"][name] for name in kept}
+        scale = {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata}
+        ref = Ref(thing["kind"], metadata["name"], thing["apiVersion"])
+        body = {**scale, "spec": {"replicas": replicas}}
+        return self.call("PUT", ref.path(self.namespace, "scale"), body)
 
     def patch(
         self, kind: str, name: str, patch: Any, subresource: str = "", manager: str = "human"
@@ -119,21 +134,40 @@ class Client:
         **more: str,
     ) -> Object:
         """One request; raises `Refused` for an error's code."""
+        return dict(
+            json.loads(self._sent(method, path, body, media_type, query, more).read() or b"{}")
+        )
+
+    def watch(self, kind: str, since: str, for_s: int = 10, **query: str) -> Iterator[Object]:
+        """Events after the version ``since``, until the server ends it."""
+        how = {"watch": "true", "resourceVersion": since, "timeoutSeconds": str(for_s)}
+        path = Ref(kind).path(self.namespace)
+        answer = self._sent("GET", path, None, "application/json", {**how, **query}, {})
+        for line in answer.response:
+            yield json.loads(line)
+
+    def _sent(
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        media_type: str,
+        query: Mapping[str, str] | None,
+        more: Mapping[str, str],
+    ) -> Any:
         headers = {"Content-Type": media_type, "Accept": "application/json"}
-        try:
-            answer = self._api.call_api(
-                *self._api.param_serialize(
-                    method,
-                    path,
-                    query_params=[*{**(query or {}), **more}.items()],
-                    header_params=headers,
-                    body=body,
-                    auth_settings=["BearerToken"],
-                )
-            )
-            return _parsed(answer)
-        except client.ApiException as error:
-            raise Refused(error.status or 0, json.loads(error.body or "{}")) from error
+        request = self._api.param_serialize(
+            method,
+            path,
+            query_params=[*{**(query or {}), **more}.items()],
+            header_params=headers,
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        answer = self._api.call_api(*request, _request_timeout=self.patience_s)
+        if not 200 <= answer.status < 300:
+            raise Refused(answer.status, _status(answer.read()))
+        return answer
 
     def until(self, wanted: Callable[[], Any], patience_s: float = PATIENCE_S) -> Any:
         """The first true value of ``wanted()``; a `Refused` on the way is not there yet."""
@@ -150,8 +184,9 @@ class Client:
             time.sleep(_STEP_S)
 
 
-def _parsed(answer: Any) -> Object:
-    answer.read()
-    if not 200 <= answer.status < 300:
-        raise Refused(answer.status, json.loads(answer.data or b"{}"))
-    return dict(json.loads(answer.data or b"{}"))
+def _status(body: bytes) -> Object:
+    """The `Status`; a path that nobody serves is answered in plain text."""
+    try:
+        return dict(json.loads(body))
+    except ValueError:
+        return {"reason": "", "message": body.decode(errors="replace").strip()}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.cluster.client import Client
     from tests.cluster.fake.cluster import FakeCluster
+    from tests.cluster.kubelet import Kubelet
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,21 @@ class Cluster:
     namespace: str
     client: Client
     fake: FakeCluster | None = None
+
+    @contextmanager
+    def alive(self, nodes: int = 1, pods: int = 100, start_s: float = 0.0) -> Iterator[Kubelet]:
+        """Inside the ``with`` pods are made, placed on ``nodes`` and become ready."""
+        from tests.cluster.beat import Beat
+        from tests.cluster.controllers import Controllers
+        from tests.cluster.kubelet import Kubelet
+
+        kubelet = Kubelet(self.client, nodes, pods, start_s)
+        with ExitStack() as beats:
+            beats.callback(kubelet.end)
+            beats.enter_context(Beat("kubelet", kubelet.step))
+            if self.fake:
+                beats.enter_context(Beat("controllers", Controllers(self.client).step))
+            yield kubelet
 
 
 def _in_namespace(kubeconfig: Path, namespace: str, fake: FakeCluster | None) -> Iterator[Cluster]:

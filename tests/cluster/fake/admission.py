@@ -45,11 +45,16 @@ def _nothing(_spec: Object) -> Complaints:
 
 
 def _workload(spec: Object) -> Complaints:
+    for field in ("selector", "template"):
+        if not spec.get(field):
+            yield f"spec.{field}", "null: field is required"
     if spec["replicas"] < 0:
         yield "spec.replicas", f"{spec['replicas']}: must be greater than or equal to 0"
 
 
 def _autoscaler(spec: Object) -> Complaints:
+    if not dig(spec, "scaleTargetRef.name"):
+        yield "spec.scaleTargetRef.name", '"": name is required'
     least, most = spec["minReplicas"], spec.get("maxReplicas", 0)
     if least < 1:
         yield "spec.minReplicas", f"{least}: must be greater than or equal to 1"

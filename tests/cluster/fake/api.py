@@ -15,6 +15,7 @@ from tests.cluster.fake.errors import (
     bad_request,
     conflict,
     expired,
+    invalid,
     not_allowed,
     not_found,
     unsupported,
@@ -154,16 +155,16 @@ class Api:
 
     def _apply(self, call: Call) -> tuple[int, Object]:
         if not call.query.get("fieldManager"):
-            raise bad_request("PatchOptions.meta.k8s.io is invalid: fieldManager: Required value")
+            raise invalid(
+                "PatchOptions.meta.k8s.io", "", "fieldManager", '"": is required for apply'
+            )
         if call.subresource == "scale":
             raise unsupported(call.media_type, (merge.JSON, merge.MERGE))
         if "managedFields" in call.body.get("metadata", {}):
             raise bad_request("metadata.managedFields must be nil")
         old = self.store.find(call.kind, call.key)
         if old is None:
-            if call.body["metadata"].get("resourceVersion"):
-                raise conflict(call.kind.resource, call.name)
-            return 201, self._writing.create(call, call.body, applied=True)
+            return 201, self._writing.create(call, self._newly_applied(call), applied=True)
         new, owners = merge.applied(
             call.kind,
             old,
@@ -173,6 +174,13 @@ class Api:
             time=timestamp(self._clock()),
         )
         return 200, self._writing.update(call, old, new, owners, patch=True)
+
+    def _newly_applied(self, call: Call) -> Object:
+        """What is gone is created anew, whatever version was named; but not under its old uid."""
+        if call.body["metadata"].get("uid"):
+            raise conflict(call.kind.resource, call.name)
+        metadata = {k: v for k, v in call.body["metadata"].items() if k != "resourceVersion"}
+        return {**call.body, "metadata": metadata}
 
     def _delete(self, call: Call) -> tuple[int, Object]:
         return 200, self._writing.delete(call, call.name, call.body or {})

@@ -44,6 +44,15 @@ class FakeCluster:
         """All calls so far, oldest first; clear it to count from now."""
         return self._server.seen
 
+    @property
+    def bookmark_s(self) -> float:
+        """How long a watch is idle until it is told the version that it has seen."""
+        return self._server.bookmark_s
+
+    @bookmark_s.setter
+    def bookmark_s(self, every_s: float) -> None:
+        self._server.bookmark_s = every_s
+
     def kubeconfig(self, path: Path, token: str = TOKEN, namespace: str = "default") -> Path:
         """Write a kubeconfig for it."""
         named = {"name": "fake"}

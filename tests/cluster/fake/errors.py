@@ -36,7 +36,8 @@ def not_found(resource: str, name: str) -> ApiError:
 
 
 def unknown_path() -> ApiError:
-    return ApiError(404, "NotFound", "the server could not find the requested resource")
+    """What nobody serves: a kind whose CRD is missing, too. Answered in plain text."""
+    return ApiError(404, "", "404 page not found")
 
 
 def already_exists(resource: str, name: str) -> ApiError:
@@ -46,11 +47,11 @@ def already_exists(resource: str, name: str) -> ApiError:
 
 
 def conflict(resource: str, name: str) -> ApiError:
-    advice = "please apply your changes to the latest version and try again"
+    why = "the object has been modified; please apply your changes to the latest version"
     return ApiError(
         409,
         "Conflict",
-        f'Operation cannot be fulfilled on {resource} "{name}": the object has been modified; {advice}',
+        f'Operation cannot be fulfilled on {resource} "{name}": {why} and try again',
         name=name,
         kind=resource,
     )

@@ -191,6 +191,8 @@ def _parsed(body: bytes, media_type: str) -> Any:
 
 
 def _refused(error: ApiError) -> web.Response:
+    if not error.reason:
+        return web.Response(text=f"{error}\n", status=error.code)
     body: Object = error.status()
     after: Mapping[str, Any] = body["details"]
     headers = {}
