@@ -31,6 +31,12 @@ _VERSIONS = {
     "ReplicaSet": "apps/v1",
     "HorizontalPodAutoscaler": "autoscaling/v2",
     "PodDisruptionBudget": "policy/v1",
+    "Role": "rbac.authorization.k8s.io/v1",
+    "RoleBinding": "rbac.authorization.k8s.io/v1",
+    "ClusterRole": "rbac.authorization.k8s.io/v1",
+    "ClusterRoleBinding": "rbac.authorization.k8s.io/v1",
+    "ValidatingAdmissionPolicy": "admissionregistration.k8s.io/v1",
+    "ValidatingAdmissionPolicyBinding": "admissionregistration.k8s.io/v1",
     "Lease": "coordination.k8s.io/v1",
     "HTTPRoute": "gateway.networking.k8s.io/v1",
     "CustomResourceDefinition": "apiextensions.k8s.io/v1",
@@ -137,6 +143,12 @@ class Client:
         return dict(
             json.loads(self._sent(method, path, body, media_type, query, more).read() or b"{}")
         )
+
+    def token(self, account: str) -> str:
+        """A new token of a ServiceAccount."""
+        path = Ref("ServiceAccount", account).path(self.namespace, "token")
+        kind = {"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1"}
+        return str(self.call("POST", path, {**kind, "spec": {}})["status"]["token"])
 
     def watch(self, kind: str, since: str, for_s: int = 10, **query: str) -> Iterator[Object]:
         """Events after the version ``since``, until the server ends it."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
+import yaml
 
 if TYPE_CHECKING:
     from tests.cluster.client import Client
@@ -31,7 +32,21 @@ class Cluster:
     kubeconfig: Path
     namespace: str
     client: Client
+    folder: Path
     fake: FakeCluster | None = None
+
+    def as_account(self, account: str, namespace: str = "") -> Path:
+        """A kubeconfig of a ServiceAccount, which may do what its roles say."""
+        from tests.cluster.client import Client
+
+        client = Client(self.kubeconfig, namespace or self.namespace)
+        user = {"token": client.token(account)}
+        client.close()
+        content = yaml.safe_load(self.kubeconfig.read_text())
+        content["users"] = [{**each, "user": user} for each in content["users"]]
+        path = self.folder / f"{account}.kubeconfig"
+        path.write_text(yaml.safe_dump(content))
+        return path
 
     @contextmanager
     def alive(self, nodes: int = 1, pods: int = 100, start_s: float = 0.0) -> Iterator[Kubelet]:
@@ -49,12 +64,14 @@ class Cluster:
             yield kubelet
 
 
-def _in_namespace(kubeconfig: Path, namespace: str, fake: FakeCluster | None) -> Iterator[Cluster]:
+def _in_namespace(
+    kubeconfig: Path, namespace: str, folder: Path, fake: FakeCluster | None
+) -> Iterator[Cluster]:
     from tests.cluster.client import Client
 
     client = Client(kubeconfig, namespace)
     client.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
-    yield Cluster(kubeconfig, namespace, client, fake)
+    yield Cluster(kubeconfig, namespace, client, folder, fake)
     if fake is None:
         client.delete("Namespace", namespace)
     client.close()
@@ -64,15 +81,15 @@ def _fake(folder: Path) -> Iterator[Cluster]:
     from tests.cluster.fake.cluster import FakeCluster
 
     fake = FakeCluster()
-    yield from _in_namespace(fake.kubeconfig(folder / "kubeconfig"), "shop", fake)
+    yield from _in_namespace(fake.kubeconfig(folder / "kubeconfig"), "shop", folder, fake)
     fake.close()
 
 
-def _real() -> Iterator[Cluster]:
+def _real(folder: Path) -> Iterator[Cluster]:
     path = os.environ.get("KUBECONFIG")
     if not path:
         pytest.skip("KUBECONFIG names no cluster")
-    yield from _in_namespace(Path(path), f"trimtab-test-{uuid4().hex[:8]}", None)
+    yield from _in_namespace(Path(path), f"trimtab-test-{uuid4().hex[:8]}", folder, None)
 
 
 @pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.cluster)])
@@ -81,7 +98,7 @@ def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cluster]
     if request.param == "fake":
         yield from _fake(tmp_path)
     elif "cluster" in request.config.option.markexpr:
-        yield from _real()
+        yield from _real(tmp_path)
     else:
         pytest.skip("writes to the cluster of KUBECONFIG: ask for it with -m cluster")
 

@@ -15,6 +15,7 @@ from typing import Any
 import trustme
 import yaml
 from aiohttp import web
+from tests.cluster.fake.access import ADMIN
 from tests.cluster.fake.faults import READS, WRITES, Fault, Trouble
 from tests.cluster.fake.server import Seen, Server
 
@@ -111,11 +112,11 @@ class FakeCluster:
 
     def revoke(self, token: str = TOKEN) -> None:
         """From now on its bearer is answered 401."""
-        self._do(lambda: self._server.tokens.discard(token))
+        self._do(lambda: self._server.access.users.pop(token, None))
 
     def admit(self, token: str = TOKEN) -> None:
-        """Let its bearer in."""
-        self._do(lambda: self._server.tokens.add(token))
+        """Let its bearer in, as an administrator."""
+        self._do(lambda: self._server.access.users.update({token: ADMIN}))
 
     async def _start(self) -> None:
         self._runner = web.AppRunner(

@@ -11,13 +11,13 @@ from typing import Any
 
 import yaml
 from aiohttp import web
+from tests.cluster.fake.access import Access
 from tests.cluster.fake.api import Api, Call
 from tests.cluster.fake.discovery import discover
 from tests.cluster.fake.errors import (
     ApiError,
     Object,
     bad_request,
-    unauthorized,
     unknown_path,
     unsupported,
 )
@@ -29,6 +29,7 @@ from tests.cluster.fake.writing import NAMESPACE
 
 _VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _OF_ALL = {"get": "list", "delete": "deletecollection"}
+TOKEN_REQUEST = ("create", "ServiceAccount", "token")
 _BODY_BYTES = 3 * 1024 * 1024
 
 
@@ -46,7 +47,7 @@ class Server:
     def __init__(self, token: str, bookmark_s: float) -> None:
         self.api = Api(Store(), Registry(), time.time)
         self.faults = Faults()
-        self.tokens = {token}
+        self.access = Access(self.api.store, token)
         self.bookmark_s = bookmark_s
         self.seen: list[Seen] = []
         # Watches that were told to fall silent without an end.
@@ -71,15 +72,11 @@ class Server:
         parts = [part for part in request.path.split("/") if part]
         if parts[0:1] in (["healthz"], ["livez"], ["readyz"]):
             return web.Response(text="ok")
-        self._authenticate(request.headers.get("Authorization", ""))
+        user = self.access.user(request.headers.get("Authorization", ""))
         place = _place(parts)
         if place is None:
             return web.json_response(discover(self.api.registry, parts))
-        return await self._called(request, await self._call(request, *place))
-
-    def _authenticate(self, header: str) -> None:
-        if header.removeprefix("Bearer ") not in self.tokens:
-            raise unauthorized()
+        return await self._called(request, await self._call(request, *place), user)
 
     async def _call(self, request: web.Request, where: tuple[str, str, str], *rest: str) -> Call:
         namespace, name, subresource = rest
@@ -101,7 +98,7 @@ class Server:
             agent=request.headers.get("User-Agent", ""),
         )
 
-    async def _called(self, request: web.Request, call: Call) -> web.StreamResponse:
+    async def _called(self, request: web.Request, call: Call, user: str) -> web.StreamResponse:
         """Carry it out, unless a fault stands in its way."""
         trouble = self.faults.meet(call)
         if isinstance(trouble, Silence):
@@ -109,21 +106,27 @@ class Server:
         try:
             if trouble:
                 raise trouble.error
+            self.access.check(user, call)
             if call.verb == "watch":
                 self.seen.append(Seen(call, 200))
                 return await self._watched(request, call)
-            code, body = self.api.answer(call)
+            code, body = self._answer(call)
         except ApiError as error:
             self.seen.append(Seen(call, error.code))
             raise
         self.seen.append(Seen(call, code))
         return web.json_response(body, status=code)
 
+    def _answer(self, call: Call) -> tuple[int, Object]:
+        if (call.verb, call.kind.name, call.subresource) == TOKEN_REQUEST:
+            return 201, self.access.token(call.namespace, call.name)
+        return self.api.answer(call)
+
     async def _silent(self, request: web.Request, call: Call, trouble: Trouble) -> web.Response:
         self.seen.append(Seen(call, 0))
         assert isinstance(trouble, Silence)
         if trouble.done and call.verb != "watch":
-            self.api.answer(call)
+            self._answer(call)
         if trouble.cut:
             _cut(request)
         await asyncio.Event().wait()
