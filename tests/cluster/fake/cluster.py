@@ -10,17 +10,20 @@ import threading
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import trustme
 import yaml
 from aiohttp import web
 from tests.cluster.fake.access import ADMIN
+from tests.cluster.fake.api import Api
 from tests.cluster.fake.faults import READS, WRITES, Fault, Trouble
 from tests.cluster.fake.server import Seen, Server
 
 TOKEN = "admin"  # noqa: S105  # opens nothing but this fake
 PATIENCE_S = 30.0
+
+T = TypeVar("T")
 
 
 class FakeCluster:
@@ -100,23 +103,23 @@ class FakeCluster:
 
     def stall_watches(self) -> None:
         """Half-open: all present watches stay open and say nothing more."""
-        self._do(self._server.stall_watches)
+        self.inside(lambda _: self._server.stall_watches())
 
     def cut_watches(self) -> None:
         """All present watches lose their connection."""
-        self._do(self._server.cut_watches)
+        self.inside(lambda _: self._server.cut_watches())
 
     def compact(self) -> None:
         """Forget all past changes: whoever resumes a watch from before gets a 410."""
-        self._do(self._server.api.store.compact)
+        self.inside(lambda api: api.store.compact())
 
     def revoke(self, token: str = TOKEN) -> None:
         """From now on its bearer is answered 401."""
-        self._do(lambda: self._server.access.users.pop(token, None))
+        self.inside(lambda _: self._server.access.users.pop(token, None))
 
     def admit(self, token: str = TOKEN) -> None:
         """Let its bearer in, as an administrator."""
-        self._do(lambda: self._server.access.users.update({token: ADMIN}))
+        self.inside(lambda _: self._server.access.users.update({token: ADMIN}))
 
     async def _start(self) -> None:
         self._runner = web.AppRunner(
@@ -138,11 +141,13 @@ class FakeCluster:
             await self._runner.cleanup()
             self._runner = None
 
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE_S)
+    def inside(self, act: Callable[[Api], T]) -> T:
+        """Run ``act`` in the fake's own thread, past HTTP, for what must be fast or at once."""
 
-    def _do(self, act: Callable[[], object]) -> None:
-        async def acted() -> None:
-            act()
+        async def acted() -> T:
+            return act(self._server.api)
 
-        self._run(acted())
+        return self._run(acted())
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE_S)
