@@ -6,6 +6,7 @@ later the custom resource's. `load` turns the file into what the loop works with
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from hashlib import sha256
@@ -15,6 +16,7 @@ from typing import Annotated, Any
 from trimtab_controller.election.spec import LeaseSpec
 from trimtab_controller.kubernetes.spec import Acting, KubernetesSpec, TargetSpec
 from trimtab_controller.security.spec import SecuritySpec
+from trimtab_controller.sensors.prometheus.spec import Key, PrometheusSpec
 from trimtab_controller.telemetry.spec import MetricsSpec, WebhookSpec
 from trimtab_guard.limits import BackendLimits, ClusterLimits, Limits
 from trimtab_guard.modes import Mode
@@ -40,13 +42,15 @@ from trimtab_sim.schema import (
 class BackendSpec(profile_file.BackendSpec):
     """One scalable group of replicas, within the guard's limits.
 
-    On Kubernetes: its ``target``, how it is scaled (``act``), and the Service that the route knows
-    it by, which has the target's name unless ``service`` says otherwise.
+    ``labels`` are its series' own, where the pattern in `PrometheusSpec` does not fit. On
+    Kubernetes: its ``target``, how it is scaled (``act``), and the Service that the route knows it
+    by, which has the target's name unless ``service`` says otherwise.
     """
 
     target: TargetSpec | None = None
     act: Acting = Acting.FLOOR
     service: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # What the guard would refuse is refused here, where its line is known.
@@ -122,9 +126,13 @@ class StageSpec:
 
 
 class Sensing(Enum):
-    """Where a service's signals come from: Envoy's counters, or whoever calls `ReportMetrics`."""
+    """Where a service's signals come from.
+
+    Envoy's own counters, Prometheus, or whoever calls `ReportMetrics`.
+    """
 
     ENVOY = "envoy"
+    PROMETHEUS = "prometheus"
     PUSHED = "pushed"
 
 
@@ -171,6 +179,19 @@ class ServiceSpec(Described):
                 "sensor: envoy reads the local stage: write prometheus or pushed with 'kubernetes'"
             )
 
+    def series(self, prometheus: PrometheusSpec) -> dict[str, Key]:
+        """How each backend's series are labelled; ``ValueError`` says what cannot be filled in."""
+        return {b.name: prometheus.key(self._called(b), b.labels) for b in self.backends}
+
+    def _called(self, backend: BackendSpec) -> dict[str, str]:
+        """What a backend is called, here and on Kubernetes."""
+        called = {"service": self.name, "backend": backend.name}
+        if self.kubernetes and backend.target:
+            called["namespace"] = self.kubernetes.namespace
+            called["target"] = backend.target.name
+            called["backend_service"] = backend.service or backend.target.name
+        return called
+
     @property
     def owned(self) -> tuple[str, ...]:
         """What is this service's alone on Kubernetes, in words: its targets and its route."""
@@ -199,6 +220,7 @@ class ConfigSpec:
     security: SecuritySpec = field(default_factory=SecuritySpec)
     metrics: MetricsSpec | None = None
     webhook: WebhookSpec | None = None
+    prometheus: PrometheusSpec | None = None
     money: MoneySpec = MoneySpec()
     gates: GatesSpec = GatesSpec()
     lease: LeaseSpec | None = None
@@ -208,6 +230,26 @@ class ConfigSpec:
         check_unique("service", names)
         check_unique("object", [one for service in self.services for one in service.owned])
         self.security.check_services(names)
+        self._check_series()
+
+    def _check_series(self) -> None:
+        """``ValueError`` when it cannot be told which of Prometheus' series is whose."""
+        watched = [each for each in self.services if each.sensor is Sensing.PROMETHEUS]
+        if not watched:
+            return
+        if not self.prometheus:
+            raise ValueError(
+                f"{watched[0].name} has `sensor: prometheus`: add `prometheus: {{url: …}}`"
+            )
+        owners: dict[Key, str] = {}
+        for service in watched:
+            for backend, key in service.series(self.prometheus).items():
+                if other := owners.get(key):
+                    raise ValueError(
+                        f"{service.name}/{backend} and {other} have the same series in Prometheus, "
+                        f"{', '.join(key)}: set `labels` of one, or prometheus.labels"
+                    )
+                owners[key] = f"{service.name}/{backend}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +291,7 @@ class Config:
     security: SecuritySpec
     metrics: MetricsSpec | None
     webhook: WebhookSpec | None
+    prometheus: PrometheusSpec | None = None
     money: MoneySpec = MoneySpec()
     gates: GatesSpec = GatesSpec()
     lease: LeaseSpec | None = None
@@ -283,6 +326,7 @@ def load(file: Path) -> Config:
         security=security,
         metrics=spec.metrics,
         webhook=spec.webhook.within(file.parent) if spec.webhook else None,
+        prometheus=spec.prometheus.within(file.parent) if spec.prometheus else None,
         money=spec.money,
         gates=spec.gates,
         lease=spec.lease,
