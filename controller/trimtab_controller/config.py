@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from trimtab_controller.election.spec import LeaseSpec
-from trimtab_controller.kubernetes.spec import Acting, KubernetesSpec, TargetSpec
+from trimtab_controller.kubernetes.spec import Acting, ApiSpec, KubernetesSpec, TargetSpec
 from trimtab_controller.security.spec import SecuritySpec
 from trimtab_controller.sensors.prometheus.spec import Key, PrometheusSpec
 from trimtab_controller.telemetry.spec import MetricsSpec, WebhookSpec
@@ -223,6 +223,7 @@ class ConfigSpec:
     prometheus: PrometheusSpec | None = None
     money: MoneySpec = MoneySpec()
     gates: GatesSpec = GatesSpec()
+    kubernetes: ApiSpec = field(default_factory=ApiSpec)
     lease: LeaseSpec | None = None
 
     def __post_init__(self) -> None:
@@ -294,6 +295,7 @@ class Config:
     prometheus: PrometheusSpec | None = None
     money: MoneySpec = MoneySpec()
     gates: GatesSpec = GatesSpec()
+    kubernetes: ApiSpec = field(default_factory=ApiSpec)
     lease: LeaseSpec | None = None
 
     @property
@@ -329,6 +331,7 @@ def load(file: Path) -> Config:
         prometheus=spec.prometheus.within(file.parent) if spec.prometheus else None,
         money=spec.money,
         gates=spec.gates,
+        kubernetes=spec.kubernetes,
         lease=spec.lease,
     )
 

@@ -17,7 +17,10 @@ from typing import Any, Self, TypeVar
 
 from trimtab_controller.kubernetes.api import Api
 from trimtab_controller.kubernetes.faults import ApiError, Fault
-from trimtab_controller.kubernetes.objects import Kept
+from trimtab_controller.kubernetes.kinds import PODS, Scaled
+from trimtab_controller.kubernetes.objects import Kept, Workload
+from trimtab_controller.kubernetes.pods import Pods
+from trimtab_controller.kubernetes.spec import TargetSpec
 from trimtab_controller.kubernetes.watch import Kind, Watch
 from trimtab_controller.protocols import Clock
 
@@ -43,6 +46,8 @@ class Cluster:
         self.clock = clock
         self._watch_s = watch_s
         self._watches: dict[tuple[object, str], Watch[Any]] = {}
+        self._scaled: dict[tuple[str, str], Scaled] = {}
+        self._pods: dict[str, Pods] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="kubernetes", daemon=True
@@ -80,17 +85,30 @@ class Cluster:
         self._submit(coroutine)
 
     def watch(self, kind: Kind[K], namespace: str) -> Watch[K]:
-        """The watch of a kind in a namespace: the same one for everybody."""
+        """The watch of a kind in a namespace, the same one for everybody; `start` begins it."""
         key = kind, namespace
         if key not in self._watches:
             for_s = self._watch_s if kind.vital else SELDOM * self._watch_s
-            watch = Watch(self.api, kind, namespace, self.clock, for_s)
-            self._watches[key] = watch
-            self._submit(watch.run())
+            self._watches[key] = Watch(self.api, kind, namespace, self.clock, for_s)
         return self._watches[key]
 
-    def wait(self, deadline_s: float) -> bool:
-        """Wait until everything was seen once; whether it was, in time."""
+    def target(self, target: TargetSpec, namespace: str) -> Watch[Workload]:
+        """The watch that keeps a target among others of its kind."""
+        of_kind = target.api_version, target.kind
+        kind = self._scaled.setdefault(of_kind, Scaled(*of_kind))
+        kind.names.add(target.name)
+        return self.watch(kind, namespace)
+
+    def pods(self, namespace: str) -> Pods:
+        """The pods of a namespace."""
+        if namespace not in self._pods:
+            self._pods[namespace] = Pods(self.watch(PODS, namespace))
+        return self._pods[namespace]
+
+    def start(self, deadline_s: float) -> bool:
+        """Begin all watches, and wait until everything was seen once; whether it was, in time."""
+        for watch in self._watches.values():
+            self._submit(watch.run())
         until_s = time.monotonic() + deadline_s
         while not (seen := all(watch.seen_s > 0.0 for watch in self._watches.values())):
             if time.monotonic() > until_s:

@@ -48,3 +48,13 @@ class KubernetesSpec:
     def __post_init__(self) -> None:
         if not self.namespace:
             raise ValueError("namespace is empty: write the one that the targets are in")
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSpec:
+    """Which cluster: a ``context`` of the kubeconfig.
+
+    Left out it is the one that this runs in, or else the kubeconfig's current context.
+    """
+
+    context: str = ""

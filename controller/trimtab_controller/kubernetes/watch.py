@@ -65,11 +65,19 @@ class Watch(Generic[K]):
         self.objects: dict[str, K] = {}
         self.seen_s = -math.inf
         self.fault: ApiError | None = None
+        self.changes = 0
         self.for_s = for_s
         self._api = api
         self._clock = clock
         self._path = ""
         self._version = ""
+
+    def __str__(self) -> str:
+        return f"{self._path or self.kind} in {self.namespace}"
+
+    def all(self) -> list[K]:
+        """What is kept now. One step of the interpreter: the watch may change it meanwhile."""
+        return [*self.objects.values()]
 
     async def run(self) -> None:
         """Follow for ever, whatever goes wrong."""
@@ -82,9 +90,10 @@ class Watch(Generic[K]):
                 log.exception("%s: a bug: please report it", self._path)
                 await asyncio.sleep(BACKOFF.cap)
 
-    def written(self, kept: K) -> None:
-        """Keep what a write of ours was answered with, unless the object has gone meanwhile."""
-        if kept.meta.name in self.objects:
+    async def refresh(self, name: str) -> None:
+        """Ask for one object now; raises `ApiError`."""
+        kept = await self._made(await self._api.get(f"{self._path}/{name}"))
+        if kept and name in self.objects:
             self.put(kept)
 
     def put(self, kept: K) -> None:
@@ -92,6 +101,7 @@ class Watch(Generic[K]):
         known = self.objects.get(kept.meta.name)
         if known is None or kept.meta.newer(known.meta):
             self.objects[kept.meta.name] = kept
+            self.changes += 1
 
     def _failed(self, error: Exception) -> bool:
         """Remember the error, and say whether another try makes sense: it always does."""
@@ -137,6 +147,7 @@ class Watch(Generic[K]):
         # What was written after the list began is in none of its pages.
         for name in found.keys() & before.keys():
             self.put(before[name])
+        self.changes += 1
         self._version = version
         self._alive()
 
@@ -166,6 +177,7 @@ class Watch(Generic[K]):
         raw: Json = event["object"]
         if event["type"] == "DELETED":
             self.objects.pop(raw["metadata"]["name"], None)
+            self.changes += 1
         elif event["type"] != "BOOKMARK" and (kept := await self._made(raw)):
             self.put(kept)
         self._version = raw["metadata"]["resourceVersion"]

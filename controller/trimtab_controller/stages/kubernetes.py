@@ -1,0 +1,117 @@
+"""Acts on a service in a cluster: reads what the watches keep, writes to the API server."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+
+from trimtab_controller.config import ServiceSpec
+from trimtab_controller.kubernetes.api import JSON
+from trimtab_controller.kubernetes.cluster import Cluster
+from trimtab_controller.kubernetes.events import event
+from trimtab_controller.kubernetes.faults import ApiError, Fault
+from trimtab_controller.kubernetes.kinds import EVENTS
+from trimtab_controller.kubernetes.lookout import Lookout
+from trimtab_controller.kubernetes.scene import Scene
+from trimtab_controller.kubernetes.writes import Write, explained, steps
+from trimtab_controller.protocols import (
+    Intent,
+    StageError,
+    StageMovedError,
+    StageRefusedError,
+    StageReport,
+)
+
+log = logging.getLogger(__name__)
+
+# All writes of one intent together; a single call takes `api.ANSWER_S` at most.
+APPLY_S = 8.0
+
+
+class KubernetesStage:
+    """One service on a cluster. Its watches begin with `Cluster.start`."""
+
+    def __init__(self, spec: ServiceSpec, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._lookout = Lookout(spec, cluster)
+
+    def status(self) -> StageReport:
+        """What is kept of it, as old as its oldest part; raises `StageError`. No call is made."""
+        return self._lookout.look().report()
+
+    def apply(self, intent: Intent) -> str:
+        """Write what differs, in order; returns the new version.
+
+        Something of it may remain to be done: the next tick sees that.
+        """
+        try:
+            return self._cluster.call(self._apply(intent), APPLY_S)
+        except ApiError as error:
+            raise StageError(str(error)) from error
+
+    async def _apply(self, intent: Intent) -> str:
+        scene = self._lookout.look()
+        if scene.version != intent.version:
+            # Either somebody else wrote, or we did and were not answered: the server knows.
+            scene = await self._lookout.refreshed()
+        if scene.carries(intent.request_id):
+            return scene.version
+        _check(scene, intent)
+        written, conflicts = 0, 0
+        while left := steps(scene, intent):
+            try:
+                kept = await left[0].send(self._cluster.api, intent)
+            except ApiError as error:
+                conflicts += error.fault is Fault.CONFLICT
+                fresh = await self._again(error, conflicts, scene)
+                if fresh is None:
+                    return _ended(error, scene, written)
+                scene = fresh
+                continue
+            written += 1
+            self._lookout.written(kept)
+            scene = scene.after(kept)
+            self._tell(left[0], intent, scene)
+            if written > len(scene.owned):
+                message = f"{left[0].thing.path()} does not keep what is written to it"
+                raise StageError(f"{Fault.INVALID}: {message}")
+        return scene.version
+
+    async def _again(self, error: ApiError, conflicts: int, scene: Scene) -> Scene | None:
+        """What to go on from after a conflict that was about nothing of ours, the first time."""
+        if error.fault is not Fault.CONFLICT or conflicts > 1:
+            return None
+        fresh = await self._lookout.refreshed()
+        return fresh if fresh.version == scene.version else None
+
+    def _tell(self, write: Write, intent: Intent, scene: Scene) -> None:
+        """Events on what was written; that some cannot be written is nobody's trouble."""
+        now = datetime.fromtimestamp(self._cluster.clock(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        events = [event(write.thing, write.reason, explained(write.words, intent), now)]
+        stuck = (group.stuck for group in scene.groups if group.stuck)
+        events += [event(write.thing, "Unschedulable", each, now, warns=True) for each in stuck]
+        path = EVENTS.path(scene.namespace)
+        for each in events:
+            self._cluster.spare(self._cluster.api.write("POST", path, each, JSON))
+
+
+def _check(scene: Scene, intent: Intent) -> None:
+    """Only the leader writes, on what is, and past no other owner."""
+    if scene.epoch.deposes(intent.epoch):
+        number, leader = scene.epoch
+        raise StageRefusedError(f"{leader} leads under epoch {number}")
+    if scene.version != intent.version:
+        raise StageMovedError(f"{Fault.CONFLICT}: {scene.writer} wrote since it was decided")
+    if scene.barred:
+        raise StageRefusedError(scene.barred)
+
+
+def _ended(error: ApiError, scene: Scene, written: int) -> str:
+    """What a failed write means for all: the new version, when something was written before."""
+    if not error.certain:
+        raise StageError(str(error)) from error
+    if written:
+        log.warning("the rest is left to the next tick: %s", error)
+        return scene.version
+    kind = StageMovedError if error.fault is Fault.CONFLICT else StageRefusedError
+    raise kind(str(error)) from error
