@@ -90,7 +90,7 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
     async def WatchDecisions(
         self, request: pb.WatchDecisionsRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[pb.ServiceStatus]:
-        """Stream the latest tick at once, and then every one."""
+        """Stream the latest tick at once, and then every one, unless one is enough."""
         service = self._listed(request.service) if request.service else ""
         if self._broadcast.watching >= WATCHERS:
             raise FullError(f"{WATCHERS} watch already: end one of them")
@@ -98,6 +98,8 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
             async for statuses in ticks:
                 for status in statuses:
                     yield status
+                if request.once and statuses:
+                    return
 
     def SetMode(self, request: pb.SetModeRequest, context: grpc.ServicerContext) -> pb.SetModeReply:
         """Set a service's mode, never above its ceiling."""

@@ -119,6 +119,7 @@ class Service:
             outcome=Outcome.HELD,
             error=sight.error or failure or mandate.alarm(self.name),
             state=sight.state if sight.report else None,
+            floors=tuple(b.floor for b in sight.report.backends) if sight.report else (),
             intent=memory.intent,
             version=memory.version,
             decisions=memory.decisions,
@@ -184,7 +185,7 @@ class Service:
 
     def _undo(self, tick: TickRecord, sight: Sight, writes: Sequence[Intent]) -> TickRecord:
         """Undo these writes; the tick is held while that cannot be."""
-        if self.memory.intent or sight.report is None:
+        if self.memory.intent or sight.report is None or sight.report.barred:
             return tick
         before = undo.replaced(writes)
         if not before:
@@ -216,7 +217,8 @@ class Service:
         """What is to be written of the verdict, and what to call the tick."""
         if self.board.mandate.stopped:
             return None, Outcome.STOPPED
-        if not verdict.backends:
+        barred = report.barred and tick.mode is not Mode.SHADOW
+        if barred or not verdict.backends:
             return None, Outcome.HELD
         fresh = sight.fresh
         wished = act.targets(report, verdict, proposal, fresh=fresh)
@@ -225,7 +227,7 @@ class Service:
         epoch = self.board.mandate.epoch
         intent = act.intend(self.config.limits, tick.time_s, report, wants, epoch)
         if intent:
-            return intent, Outcome.APPLIED
+            return replace(intent, why=proposal.why), Outcome.APPLIED
         blind = otherwise is Outcome.UNCHANGED and not fresh
         return None, Outcome.HELD if blind else otherwise
 

@@ -34,7 +34,7 @@ class LazyGroup(click.Group):
         "up": "trimtab_controller.cli.up:up",
         "daemon": "trimtab_controller.cli.extras:daemon",
         "console": "trimtab_controller.cli.console:console",
-        "status": "trimtab_controller.cli.watching:status",
+        "status": "trimtab_controller.cli.status:status",
         "watch": "trimtab_controller.cli.watching:watch",
         "explain": "trimtab_controller.cli.explain:explain",
         "why": "trimtab_controller.cli.why:why",
