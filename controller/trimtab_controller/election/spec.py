@@ -20,9 +20,9 @@ class LeaseSpec:
 
     namespace: str
     name: str = "trimtab"
-    duration_s: Count = 10
-    renew_s: Positive = 7.0
-    retry_s: Positive = 2.0
+    duration_s: Count = 8
+    renew_s: Positive = 5.0
+    retry_s: Positive = 1.5
 
     def __post_init__(self) -> None:
         if not (self.namespace and self.name):

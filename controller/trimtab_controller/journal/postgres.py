@@ -227,25 +227,16 @@ def _refuse_if_unsafe(connection: Connection, name: str) -> None:
 
 def _hold(connection: Connection, name: str, *, evict: bool) -> None:
     """An exclusive lock, which ends with this session however it ends."""
-    if _locks(connection):
-        return
     if evict:
         connection.execute(_EVICT, (_LOCK,))
-        if _locks(connection):
-            return
-    holder = connection.execute(_HOLDER, (_LOCK,)).fetchone() or ("another process",)
-    raise JournalBusyError(
-        f"{name}: {holder[0]} writes this journal; stop that daemon first, or give this one "
-        "a journal of its own"
-    )
-
-
-def _locks(connection: Connection) -> bool:
     try:
         connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
     except psycopg.errors.LockNotAvailable:
-        return False
-    return True
+        holder = connection.execute(_HOLDER, (_LOCK,)).fetchone() or ("another process",)
+        raise JournalBusyError(
+            f"{name}: {holder[0]} writes this journal; stop that daemon first, or give this one "
+            "a journal of its own"
+        ) from None
 
 
 def _check_schema(connection: Connection, name: str) -> bool:

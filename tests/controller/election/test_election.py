@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from trimtab_controller.election.election import Claim, Election
 from trimtab_controller.election.spec import LeaseSpec
 
-SPEC = LeaseSpec("trimtab")
+SPEC = LeaseSpec("trimtab", duration_s=10, renew_s=7.0, retry_s=2.0)
 OURS = Claim("a", 10, 3, "then", "then", "7")
 THEIRS = replace(OURS, holder="b")
 
@@ -205,8 +205,8 @@ TestCluster.settings = settings(max_examples=150, stateful_step_count=50, deadli
     ("make", "problem"),
     [
         (lambda: LeaseSpec(""), "namespace and name must not be empty"),
-        (lambda: LeaseSpec("n", renew_s=10.0), "must grow in this order, and are 2.4, 10 and 10"),
-        (lambda: LeaseSpec("n", retry_s=6.0), "must grow in this order, and are 7.2, 7 and 10"),
+        (lambda: LeaseSpec("n", renew_s=8.0), "must grow in this order, and are 1.8, 8 and 8"),
+        (lambda: LeaseSpec("n", retry_s=5.0), "must grow in this order, and are 6, 5 and 8"),
     ],
 )
 def test_times_that_would_let_two_lead_are_refused(
