@@ -31,6 +31,7 @@ from trimtab_controller.election.start import stand, while_leading
 from trimtab_controller.evidence.office import Office
 from trimtab_controller.explain.changes import Changes
 from trimtab_controller.explain.explanation import Explainer
+from trimtab_controller.health import Health
 from trimtab_controller.journal import Journal, JournalError, is_url
 from trimtab_controller.keda.scaler import ExternalScaler
 from trimtab_controller.loop import Loop
@@ -84,6 +85,7 @@ class Options:
     policy: Path | None
     stage_socket: str | None
     standby: bool
+    health: str | None
 
 
 def serve(options: Options, inbox: Inbox) -> None:
@@ -92,11 +94,13 @@ def serve(options: Options, inbox: Inbox) -> None:
     for line in described(config):
         log.info("%s", line)
     with ExitStack() as parts:
+        health = Health(options.health, config.tick_s)
+        parts.callback(health.close)
         # Who stands by has all that at hand when it is called.
         stages = acting.start(config, options.stage_socket, parts)
         bundle, subjects = load_bundle(options.policy), configured(config)
         candidate = stand(config.lease, config.kubernetes.context, parts)
-        journal = _journal(options, config, inbox, candidate)
+        journal = _journal(options, config, inbox, candidate, health)
         if journal is None:
             return
         parts.callback(journal.close)
@@ -138,7 +142,8 @@ def serve(options: Options, inbox: Inbox) -> None:
         )
         tick = telemetry(loop.tick, config, board, journal, policy.name, entrance, parts)
         collect_seldom(len(config.services))
-        beat(while_leading(tick, candidate), config.tick_s, inbox, reloader.reload)
+        tick = health.beating(while_leading(tick, candidate))
+        beat(tick, config.tick_s, inbox, reloader.reload)
 
 
 def collect_seldom(services: int) -> None:
@@ -175,13 +180,14 @@ def _ended(inbox: Inbox, due_s: float, reload: Callable[[], None]) -> bool:
 
 
 def _journal(
-    options: Options, config: Config, inbox: Inbox, candidate: Candidate | None
+    options: Options, config: Config, inbox: Inbox, candidate: Candidate | None, health: Health
 ) -> Journal | None:
     """The journal to write; ``None`` when a signal ended the wait for it."""
     if not (options.standby or candidate):
         return Journal.open(options.journal)
 
     def ended(due_s: float) -> bool:
+        health.beat()
         return _ended(inbox, due_s, lambda: None)
 
     return wait_for_journal(options.journal, config, options.listen, ended, candidate)
@@ -293,6 +299,12 @@ def _service(
     is_flag=True,
     help="While another daemon writes the journal, wait for its end instead of refusing to start, "
     "and answer KEDA from its last decision.",
+)
+@click.option(
+    "--health",
+    metavar="HOST:PORT",
+    help="Where a kubelet's gRPC probe may ask whether the loop goes on, and nothing else: in the "
+    "clear, since probes know neither TLS nor tokens.",
 )
 @click.option(
     "--log-format",
