@@ -41,8 +41,3 @@ def _by_autoscaler(
         )
     elif len(scalers) > 1:
         yield f"{names} both own {target}: remove one"
-    elif scalers[0].most < backend.max_replicas:
-        yield (
-            f"{names}: maxReplicas {scalers[0].most} is below max_replicas "
-            f"{backend.max_replicas} of backend {backend.name}: raise it, or lower the other"
-        )

@@ -214,13 +214,13 @@ class Scene:
         if not self.route:
             return dict.fromkeys(services, 1.0)
         found = [_shares(rule, services) for rule in self._rules()]
-        if not found or any(shares != found[0] for shares in found):
+        if not (found and found[0] and all(shares == found[0] for shares in found)):
             raise StageError(
                 f"Invalid: HTTPRoute {self.route.meta.name}: each rule that sends to one of "
                 f"{', '.join(services)} must send to all of them, to each once, to nothing else, "
                 "and all rules with the same weights"
             )
-        return found[0] or {}
+        return found[0]
 
     def _rules(self) -> Iterator[list[Weight]]:
         """The weights of each rule that has to do with these backends."""

@@ -108,7 +108,7 @@ class Watch(Generic[K]):
         if not isinstance(error, ApiError):
             return False
         if self.fault is None or str(self.fault) != str(error):
-            log.info("%s", error, extra={"fault": str(error.fault)})
+            log.warning("%s", error, extra={"fault": str(error.fault)})
         self.fault = error
         return True
 

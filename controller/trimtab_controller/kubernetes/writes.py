@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from trimtab_controller.kubernetes.api import APPLY_PATCH, JSON, JSON_PATCH, MERGE_PATCH, Api
+from trimtab_controller.kubernetes.faults import Fault
 from trimtab_controller.kubernetes.kinds import AUTOSCALERS, ROUTES, Resource
 from trimtab_controller.kubernetes.objects import (
     EPOCH,
@@ -199,6 +200,20 @@ def steps(scene: Scene, intent: Intent) -> list[Write]:
     raised = [_scaled(scene, group, floor) for group, floor in wanted if floor > group.floor]
     lowered = [_scaled(scene, group, floor) for group, floor in wanted if floor < group.floor]
     return [*raised, *_routed(scene, intent), *lowered]
+
+
+def beyond(scene: Scene, intent: Intent) -> str:
+    """Which autoscaler could not have the floor that was decided, in words; empty when all can."""
+    floors = {ask.backend: ask.floor or 0 for ask in intent.asks}
+    for group in scene.groups:
+        own, floor = group.autoscaler, floors.get(group.spec.name, 0)
+        if own and floor > own.most:
+            return (
+                f"{Fault.INVALID}: HorizontalPodAutoscaler {own.meta.name} has maxReplicas "
+                f"{own.most}, and {floor} are needed: raise it, or lower max_replicas of "
+                f"backend {group.spec.name}"
+            )
+    return ""
 
 
 def _scaled(scene: Scene, group: Group, floor: int) -> Write:

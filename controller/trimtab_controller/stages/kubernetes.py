@@ -13,7 +13,7 @@ from trimtab_controller.kubernetes.faults import ApiError, Fault
 from trimtab_controller.kubernetes.kinds import EVENTS
 from trimtab_controller.kubernetes.lookout import Lookout
 from trimtab_controller.kubernetes.scene import Scene
-from trimtab_controller.kubernetes.writes import Write, explained, steps
+from trimtab_controller.kubernetes.writes import Write, beyond, explained, steps
 from trimtab_controller.protocols import (
     Intent,
     StageError,
@@ -56,33 +56,36 @@ class KubernetesStage:
             scene = await self._lookout.refreshed()
         if scene.carries(intent.request_id):
             return scene.version
-        _check(scene, intent)
-        written, conflicts = 0, 0
-        while left := steps(scene, intent):
+        _check(scene, intent, intent.version)
+        before = scene
+        for _ in steps(before, intent):
             try:
-                kept = await left[0].send(self._cluster.api, intent)
-            except ApiError as error:
-                conflicts += error.fault is Fault.CONFLICT
-                fresh = await self._again(error, conflicts, scene)
-                if fresh is None:
-                    return _ended(error, scene, written)
-                scene = fresh
-                continue
-            written += 1
-            self._lookout.written(kept)
-            scene = scene.after(kept)
-            self._tell(left[0], intent, scene)
-            if written > len(scene.owned):
-                message = f"{left[0].thing.path()} does not keep what is written to it"
-                raise StageError(f"{Fault.INVALID}: {message}")
+                scene = await self._advanced(scene, intent)
+            except StageRefusedError as error:
+                if scene is before:
+                    raise
+                log.warning("the rest is left to the next tick: %s", error)
+                break
         return scene.version
 
-    async def _again(self, error: ApiError, conflicts: int, scene: Scene) -> Scene | None:
-        """What to go on from after a conflict that was about nothing of ours, the first time."""
-        if error.fault is not Fault.CONFLICT or conflicts > 1:
-            return None
-        fresh = await self._lookout.refreshed()
-        return fresh if fresh.version == scene.version else None
+    async def _advanced(self, scene: Scene, intent: Intent) -> Scene:
+        """What is after the next write; once more when a conflict was about nothing of ours."""
+        api, write = self._cluster.api, steps(scene, intent)[0]
+        try:
+            try:
+                kept = await write.send(api, intent)
+            except ApiError as error:
+                if error.fault is not Fault.CONFLICT:
+                    raise
+                version, scene = scene.version, await self._lookout.refreshed()
+                _check(scene, intent, version)
+                write = steps(scene, intent)[0]
+                kept = await write.send(api, intent)
+        except ApiError as error:
+            raise _kind(error)(str(error)) from error
+        self._lookout.written(kept)
+        self._tell(write, intent, scene)
+        return scene.after(kept)
 
     def _tell(self, write: Write, intent: Intent, scene: Scene) -> None:
         """Events on what was written; that some cannot be written is nobody's trouble."""
@@ -95,23 +98,19 @@ class KubernetesStage:
             self._cluster.spare(self._cluster.api.write("POST", path, each, JSON))
 
 
-def _check(scene: Scene, intent: Intent) -> None:
-    """Only the leader writes, on what is, and past no other owner."""
+def _check(scene: Scene, intent: Intent, version: str) -> None:
+    """Only the leader writes, on what is, past no other owner, and only what can be."""
     if scene.epoch.deposes(intent.epoch):
         number, leader = scene.epoch
         raise StageRefusedError(f"{leader} leads under epoch {number}")
-    if scene.version != intent.version:
+    if scene.version != version:
         raise StageMovedError(f"{Fault.CONFLICT}: {scene.writer} wrote since it was decided")
-    if scene.barred:
-        raise StageRefusedError(scene.barred)
+    if refused := scene.barred or beyond(scene, intent):
+        raise StageRefusedError(refused)
 
 
-def _ended(error: ApiError, scene: Scene, written: int) -> str:
-    """What a failed write means for all: the new version, when something was written before."""
+def _kind(error: ApiError) -> type[StageError]:
+    """What a failed write means: whether it may have arrived, and whether somebody was faster."""
     if not error.certain:
-        raise StageError(str(error)) from error
-    if written:
-        log.warning("the rest is left to the next tick: %s", error)
-        return scene.version
-    kind = StageMovedError if error.fault is Fault.CONFLICT else StageRefusedError
-    raise kind(str(error)) from error
+        return StageError
+    return StageMovedError if error.fault is Fault.CONFLICT else StageRefusedError
