@@ -17,9 +17,8 @@ from typing import Any, Self, TypeVar
 
 from trimtab_controller.kubernetes.api import Api
 from trimtab_controller.kubernetes.faults import ApiError, Fault
-from trimtab_controller.kubernetes.kinds import PODS, Scaled
+from trimtab_controller.kubernetes.kinds import Scaled
 from trimtab_controller.kubernetes.objects import Kept, Workload
-from trimtab_controller.kubernetes.pods import Pods
 from trimtab_controller.kubernetes.spec import TargetSpec
 from trimtab_controller.kubernetes.watch import Kind, Watch
 from trimtab_controller.protocols import Clock
@@ -47,7 +46,6 @@ class Cluster:
         self._watch_s = watch_s
         self._watches: dict[tuple[object, str], Watch[Any]] = {}
         self._scaled: dict[tuple[str, str], Scaled] = {}
-        self._pods: dict[str, Pods] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="kubernetes", daemon=True
@@ -98,12 +96,6 @@ class Cluster:
         kind = self._scaled.setdefault(of_kind, Scaled(*of_kind))
         kind.names.add(target.name)
         return self.watch(kind, namespace)
-
-    def pods(self, namespace: str) -> Pods:
-        """The pods of a namespace."""
-        if namespace not in self._pods:
-            self._pods[namespace] = Pods(self.watch(PODS, namespace))
-        return self._pods[namespace]
 
     def start(self, deadline_s: float) -> bool:
         """Begin all watches, and wait until everything was seen once; whether it was, in time."""

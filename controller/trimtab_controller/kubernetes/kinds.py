@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -39,11 +39,13 @@ class Resource:
 class Kind(Generic[K]):
     """A kind that is known beforehand. An ``optional`` one may not be installed.
 
-    What is ``vital`` must be recent, or nothing is done; the rest must only be known.
+    What is ``vital`` must be recent, or nothing is done; the rest must only be known. ``keys`` are
+    what an object is looked for by.
     """
 
     resource: Resource
     read: Callable[[Json], K]
+    keys: Callable[[K], Iterable[object]]
     optional: bool = False
     vital: bool = True
 
@@ -65,6 +67,10 @@ class Scaled:
     names: set[str] = field(default_factory=set, compare=False)
     optional: bool = False
     vital: bool = True
+
+    def keys(self, kept: Workload) -> Iterable[object]:
+        """What one is looked for by."""
+        return (kept.meta.name,)
 
     async def locate(self, api: Api) -> Resource:
         """Where its objects are; `ApiError` when the server has no such kind that scales."""
@@ -103,22 +109,33 @@ PLAIN = {
     ("apps/v1", "StatefulSet"): Resource("apps/v1", "statefulsets"),
 }
 AUTOSCALERS: Kind[Autoscaler] = Kind(
-    Resource("autoscaling/v2", "horizontalpodautoscalers"), objects.autoscaler
+    Resource("autoscaling/v2", "horizontalpodautoscalers"),
+    objects.autoscaler,
+    lambda scaler: (scaler.target,),
 )
-PODS: Kind[Pod] = Kind(Resource("v1", "pods"), objects.pod)
-ROUTES: Kind[Route] = Kind(Resource("gateway.networking.k8s.io/v1", "httproutes"), objects.route)
+PODS: Kind[Pod] = Kind(Resource("v1", "pods"), objects.pod, lambda pod: pod.labels.items())
+ROUTES: Kind[Route] = Kind(
+    Resource("gateway.networking.k8s.io/v1", "httproutes"),
+    objects.route,
+    lambda route: (route.meta.name,),
+)
 BUDGETS: Kind[Budget] = Kind(
-    Resource("policy/v1", "poddisruptionbudgets"), objects.budget, vital=False
+    Resource("policy/v1", "poddisruptionbudgets"),
+    objects.budget,
+    lambda budget: (budget.selector.key,) if budget.least and budget.selector else (),
+    vital=False,
 )
 SCALED_OBJECTS: Kind[Owner] = Kind(
     Resource("keda.sh/v1alpha1", "scaledobjects"),
     objects.scaled_object,
+    lambda owner: (owner.target,),
     optional=True,
     vital=False,
 )
 VERTICAL_AUTOSCALERS: Kind[Owner] = Kind(
     Resource("autoscaling.k8s.io/v1", "verticalpodautoscalers"),
     objects.vertical_autoscaler,
+    lambda owner: (owner.target,),
     optional=True,
     vital=False,
 )

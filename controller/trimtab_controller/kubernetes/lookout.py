@@ -11,7 +11,7 @@ from trimtab_controller.config import ServiceSpec
 from trimtab_controller.kubernetes import kinds
 from trimtab_controller.kubernetes.cluster import Cluster
 from trimtab_controller.kubernetes.faults import Fault
-from trimtab_controller.kubernetes.objects import Kept
+from trimtab_controller.kubernetes.objects import Budget, Kept, Pod, Selector
 from trimtab_controller.kubernetes.owners import pointed, rivals
 from trimtab_controller.kubernetes.scene import Group, Scene, protected
 from trimtab_controller.kubernetes.spec import TargetSpec
@@ -22,6 +22,8 @@ K = TypeVar("K", bound=Kept)
 
 # What is not vital may be this many of its own watches old.
 PATIENCE = 3
+# A watch ends, and begins anew, after its own time: so long after it, it hangs.
+OVERDUE = 1.5
 
 
 class Lookout:
@@ -34,7 +36,7 @@ class Lookout:
         self._backends = spec.backends
         self._clock = cluster.clock
         self.targets = {target: cluster.target(target, namespace) for target in _targets(spec)}
-        self._pods = cluster.pods(namespace)
+        self._pods = cluster.watch(kinds.PODS, namespace)
         self.autoscalers = cluster.watch(kinds.AUTOSCALERS, namespace)
         self.routes = cluster.watch(kinds.ROUTES, namespace) if self._route else None
         self._budgets = cluster.watch(kinds.BUDGETS, namespace)
@@ -51,22 +53,22 @@ class Lookout:
         barred: list[str] = []
         for backend, (target, workloads) in zip(self._backends, self.targets.items(), strict=True):
             workload = _named(workloads, target.name, str(target))
-            scalers = [each for each in self.autoscalers.all() if each.target == pointed(target)]
+            scalers = self.autoscalers.at(pointed(target))
             only = scalers[0] if len(scalers) == 1 else None
-            pods = self._pods.picked(workload.selector)
+            pods = self._picked(workload.selector)
             assert workloads.resource  # noqa: S101  # for mypy: it was seen
             groups.append(Group(backend, target, workloads.resource, workload, pods, only))
-            owners = (owner for watch in self._owners for owner in watch.all())
-            barred += rivals(backend, scalers, owners)
+            owners = (owner for watch in self._owners for owner in watch.at(pointed(target)))
+            barred += rivals(backend, target, scalers, owners)
         return Scene(
             self.namespace,
             time_s=min(watch.seen_s for watch in self._vital()),
-            groups=tuple(protected(groups, self._budgets.all())),
+            groups=tuple(protected(groups, self._covering(groups))),
             route=_named(self.routes, self._route, f"HTTPRoute {self._route}")
             if self.routes
             else None,
             barred="; ".join(barred),
-            fault=next((str(watch.fault) for watch in watches if watch.fault), ""),
+            fault=next(filter(None, map(self._trouble, watches)), ""),
         )
 
     def written(self, kept: Kept) -> None:
@@ -88,9 +90,19 @@ class Lookout:
         await asyncio.gather(*(watch.refresh(name) for watch, name in named))
         return self.look()
 
+    def _picked(self, selector: Selector) -> list[Pod]:
+        """The pods that ``selector`` picks."""
+        among = self._pods.at(selector.key) if selector.key else self._pods.all()
+        return [pod for pod in among if selector.picks(pod.labels)]
+
+    def _covering(self, groups: Iterable[Group]) -> list[Budget]:
+        """The budgets that may cover some of the groups."""
+        labels = {label for group in groups for label in group.labels.items()}
+        return [budget for label in (None, *labels) for budget in self._budgets.at(label)]
+
     def _vital(self) -> Iterator[Watch[Any]]:
         yield from self.targets.values()
-        yield from (self._pods.watch, self.autoscalers)
+        yield from (self._pods, self.autoscalers)
         if self.routes:
             yield self.routes
 
@@ -100,6 +112,13 @@ class Lookout:
             patience_s = math.inf if watch.kind.vital else PATIENCE * watch.for_s
             if not self._clock() - watch.seen_s < patience_s:
                 raise StageError(str(watch.fault or f"OutOfSync: {watch} was not seen in time"))
+
+    def _trouble(self, watch: Watch[Any]) -> str:
+        """Why a watch cannot be trusted to be up to date, if so; the same words while it lasts."""
+        if watch.fault:
+            return str(watch.fault)
+        silent = self._clock() - watch.seen_s > OVERDUE * watch.for_s
+        return f"OutOfSync: {watch} says nothing" if silent else ""
 
 
 def _targets(spec: ServiceSpec) -> Iterator[TargetSpec]:

@@ -69,6 +69,11 @@ class Selector:
     equal: Labels
     terms: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
 
+    @property
+    def key(self) -> tuple[str, str] | None:
+        """A label that all it selects must have; ``None`` when it asks for none in particular."""
+        return next(iter(self.equal.items()), None)
+
     def picks(self, labels: Labels) -> bool:
         """Whether it selects an object with these labels."""
         return all(labels.get(key) == value for key, value in self.equal.items()) and all(

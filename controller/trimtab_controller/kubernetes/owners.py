@@ -15,13 +15,14 @@ def pointed(target: TargetSpec) -> Reference:
 
 
 def rivals(
-    backend: BackendSpec, scalers: Sequence[Autoscaler], owners: Iterable[Owner]
+    backend: BackendSpec,
+    target: TargetSpec,
+    scalers: Sequence[Autoscaler],
+    owners: Iterable[Owner],
 ) -> Iterator[str]:
-    """Why trimtab must not write to a backend, in words; ``scalers`` are the autoscalers of it."""
-    target = backend.target
-    assert target  # noqa: S101  # for mypy: the configuration has checked it
+    """Why trimtab must not write to a backend, in words; the others are those of its ``target``."""
     for owner in owners:
-        if owner.target == pointed(target) and not owner.idle:
+        if not owner.idle:
             yield f"{owner.kind} {owner.meta.name} owns {target}: remove one of the two"
             return
     yield from _by_autoscaler(backend, target, scalers)

@@ -7,7 +7,7 @@ autoscaler's status changes all the time, and that is nobody's business.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from math import ceil, fsum
@@ -18,6 +18,7 @@ from trimtab_controller.kubernetes.objects import (
     Autoscaler,
     Budget,
     Kept,
+    Labels,
     Meta,
     Phase,
     Pod,
@@ -69,10 +70,21 @@ class Group:
         return self.spec.service or self.target.name
 
     @property
+    def labels(self) -> Labels:
+        """The labels of its pods, as long as there are any."""
+        return self.pods[0].labels if self.pods else {}
+
+    @property
     def floor(self) -> int:
         """The field that trimtab owns."""
         scaler = self.autoscaler if self.spec.act is Acting.FLOOR else None
         return scaler.least if scaler else self.workload.replicas
+
+    @property
+    def wanted(self) -> int:
+        """The replicas asked for: an autoscaler follows its floor a moment later, if it is on."""
+        replicas = self.workload.replicas
+        return max(replicas, self.floor) if replicas else 0
 
     @property
     def owned(self) -> Iterator[Owned]:
@@ -99,7 +111,7 @@ class Group:
         phases = Counter(pod.phase for pod in self.pods)
         return BackendReport(
             name=self.spec.name,
-            wanted=self.workload.replicas,
+            wanted=self.wanted,
             starting=phases[Phase.STARTING],
             ready=phases[Phase.READY],
             draining=phases[Phase.DRAINING],
@@ -237,9 +249,8 @@ def _shares(rule: Sequence[Weight], services: Sequence[str]) -> Mapping[str, flo
     return {each.service: each.weight / total if total else 0.0 for each in rule}
 
 
-def protected(groups: Sequence[Group], budgets: Iterable[Budget]) -> Iterator[Group]:
+def protected(groups: Sequence[Group], budgets: Collection[Budget]) -> Iterator[Group]:
     """The groups with what ``budgets`` need of each: its part of what they all have."""
-    budgets = [budget for budget in budgets if budget.least and budget.selector]
     for group in groups:
         least = max((_part(group, groups, budget) for budget in budgets), default=0)
         yield replace(group, disruption_min=least)
@@ -249,10 +260,9 @@ def _part(group: Group, groups: Sequence[Group], budget: Budget) -> int:
     covered = [each for each in groups if _covers(budget, each)]
     if group not in covered:
         return 0
-    total = sum(each.workload.replicas for each in covered)
-    return ceil(budget.least * group.workload.replicas / total) if total else 0
+    total = sum(each.wanted for each in covered)
+    return ceil(budget.least * group.wanted / total) if total else 0
 
 
 def _covers(budget: Budget, group: Group) -> bool:
-    chosen = budget.selector
-    return bool(group.pods and chosen and chosen.picks(group.pods[0].labels))
+    return bool(group.pods and budget.selector and budget.selector.picks(group.labels))

@@ -10,7 +10,8 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncIterator
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
 from typing import Generic, Protocol, TypeVar
 
@@ -32,13 +33,13 @@ SHORT_S = 0.5
 
 
 K = TypeVar("K", bound=Kept)
-K_co = TypeVar("K_co", bound=Kept, covariant=True)
 
 
-class Kind(Protocol[K_co]):
+class Kind(Protocol[K]):
     """Where the objects are, and what is made of one; without an ``optional`` kind there are none.
 
-    What is ``vital`` must be recent, or nothing is done; the rest must only be known.
+    What is ``vital`` must be recent, or nothing is done; the rest must only be known. By its
+    ``keys`` one is found.
     """
 
     @property
@@ -47,9 +48,11 @@ class Kind(Protocol[K_co]):
     @property
     def vital(self) -> bool: ...  # noqa: D102  # said above
 
+    def keys(self, kept: K, /) -> Iterable[object]: ...  # noqa: D102  # said above
+
     async def locate(self, api: Api) -> Resource: ...  # noqa: D102  # said above
 
-    async def keep(self, api: Api, raw: Json) -> K_co | None: ...  # noqa: D102  # said above
+    async def keep(self, api: Api, raw: Json) -> K | None: ...  # noqa: D102  # said above
 
 
 class Watch(Generic[K]):
@@ -65,12 +68,14 @@ class Watch(Generic[K]):
         self.objects: dict[str, K] = {}
         self.seen_s = -math.inf
         self.fault: ApiError | None = None
-        self.changes = 0
         self.for_s = for_s
         self._api = api
         self._clock = clock
         self._path = ""
         self._version = ""
+        # How often something changed, and what the index was made of.
+        self._changes, self._indexed = 0, -1
+        self._index: dict[object, list[K]] = {}
 
     def __str__(self) -> str:
         return f"{self._path or self.kind} in {self.namespace}"
@@ -78,6 +83,15 @@ class Watch(Generic[K]):
     def all(self) -> list[K]:
         """What is kept now. One step of the interpreter: the watch may change it meanwhile."""
         return [*self.objects.values()]
+
+    def at(self, key: object) -> Sequence[K]:
+        """What has this among its keys: many services look among thousands, every tick."""
+        if self._indexed != self._changes:
+            self._indexed, self._index = self._changes, defaultdict(list)
+            for kept in self.all():
+                for each in self.kind.keys(kept):
+                    self._index[each].append(kept)
+        return self._index.get(key, ())
 
     async def run(self) -> None:
         """Follow for ever, whatever goes wrong."""
@@ -101,7 +115,7 @@ class Watch(Generic[K]):
         known = self.objects.get(kept.meta.name)
         if known is None or kept.meta.newer(known.meta):
             self.objects[kept.meta.name] = kept
-            self.changes += 1
+            self._changes += 1
 
     def _failed(self, error: Exception) -> bool:
         """Remember the error, and say whether another try makes sense: it always does."""
@@ -147,7 +161,7 @@ class Watch(Generic[K]):
         # What was written after the list began is in none of its pages.
         for name in found.keys() & before.keys():
             self.put(before[name])
-        self.changes += 1
+        self._changes += 1
         self._version = version
         self._alive()
 
@@ -177,7 +191,7 @@ class Watch(Generic[K]):
         raw: Json = event["object"]
         if event["type"] == "DELETED":
             self.objects.pop(raw["metadata"]["name"], None)
-            self.changes += 1
+            self._changes += 1
         elif event["type"] != "BOOKMARK" and (kept := await self._made(raw)):
             self.put(kept)
         self._version = raw["metadata"]["resourceVersion"]

@@ -24,8 +24,8 @@ from trimtab_controller.protocols import (
 
 log = logging.getLogger(__name__)
 
-# All writes of one intent together; a single call takes `api.ANSWER_S` at most.
-APPLY_S = 8.0
+# All writes of one intent together. Whoever loses the lease has stopped writing by this margin.
+APPLY_S = 3.0
 
 
 class KubernetesStage:
