@@ -51,6 +51,8 @@ class LazyGroup(click.Group):
         "ladder": "trimtab_controller.cli.evidence:ladder",
         "token": "trimtab_controller.cli.token:token",
         "limits": "trimtab_controller.cli.limits:limits",
+        "install": "trimtab_controller.cli.install:install",
+        "uninstall": "trimtab_controller.cli.install:uninstall",
         "journal": "trimtab_controller.cli.journal:journal",
         "stage": "trimtab_controller.cli.stage:stage",
         "record": "trimtab_controller.cli.record:record",
