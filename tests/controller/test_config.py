@@ -232,3 +232,11 @@ def test_unreadable_files(tmp_path: Path, content: bytes | None, message: str) -
         file.write_bytes(content)
     with pytest.raises(ConfigError, match=message):
         load(file)
+
+
+def test_the_example_for_kubernetes_is_complete(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "KUBERNETES.md").read_text()
+    example = page.partition("```yaml\n")[2].partition("```")[0]
+    (service,) = load(write(tmp_path, example)).services
+    assert service.backends == ("on-demand", "spot")
+    assert service.spec.ceiling is Mode.SHADOW
