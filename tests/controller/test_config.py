@@ -109,7 +109,7 @@ def test_the_demonstration_describes_its_stage() -> None:
         ("tick_s: 15", "tick_s: [1", 2, "not YAML"),
         ("0.99", "1.5", 9, "services[0].slo.share: 1.5 must be from 0 to 1"),
         ("0.99", "{}", 9, "services[0].slo.share: 'this' must be a number"),
-        ("assist", "assist\n    sensor: ssh", 7, "sensor: 'ssh' must be one of envoy, prometheus, pushed"),
+        ("assist", "assist\n    sensor: ssh", 7, "'ssh' must be one of envoy, prometheus, pushed"),
         ("assist", "auto", 6, "ceiling: 'auto' must be one of shadow, approve, assist, guarded"),
         ("tick_s: 15", "cluster: {budget: -1}", 1, "cluster.budget: -1 must be from 0 to 1e+09"),
         ("tick_s: 15", "cluster: {budgets: 1}", 1, "cluster.budgets: unknown key: did you mean"),
