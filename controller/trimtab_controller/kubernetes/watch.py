@@ -201,7 +201,7 @@ class Watch(Generic[K]):
         """What is kept of an object; one that cannot be read is as if it were not there."""
         try:
             return await self.kind.keep(self._api, raw)
-        except (LookupError, TypeError, ValueError) as error:
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
             log.warning("%s: %s cannot be read: %r", self._path, raw.get("metadata"), error)
             return None
 
