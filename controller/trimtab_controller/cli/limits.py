@@ -57,7 +57,13 @@ def _account(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
     callback=_account,
     help="The ServiceAccount that trimtab runs under.",
 )
-def admission_policy(config: Path, account: str) -> None:
+@click.option(
+    "--weight-step",
+    is_flag=True,
+    help="Hold each write of a route to weight_step, too: then a backend that fails is only left "
+    "step by step.",
+)
+def admission_policy(config: Path, account: str, weight_step: bool) -> None:
     """Print policies with which the API server itself keeps trimtab within these limits.
 
     They hold for trimtab's own account alone. Apply them with
@@ -69,6 +75,6 @@ def admission_policy(config: Path, account: str) -> None:
     from trimtab_sim.schema import ConfigError
 
     try:
-        click.echo(text(load(config), account), nl=False)
+        click.echo(text(load(config), account, weight_step=weight_step), nl=False)
     except ConfigError as error:
         raise click.ClickException(str(error)) from error

@@ -58,13 +58,15 @@ services:
 class Server:
     """All policies of a configuration."""
 
-    def __init__(self, folder: Path, limits: str = "hold_s: 300", least: int = 2) -> None:
+    def __init__(
+        self, folder: Path, limits: str = "hold_s: 300", least: int = 2, weight_step: bool = False
+    ) -> None:
         folder.mkdir(exist_ok=True)
         file = folder / "trimtab.yaml"
         text = YAML.replace("LIMITS", limits)
         file.write_text(text.replace("min_replicas: 2", f"min_replicas: {least}"))
         self.config = load(file)
-        found = [*documents(self.config, "trimtab/trimtab")]
+        found = [*documents(self.config, "trimtab/trimtab", weight_step=weight_step)]
         self.policies = [Policy(each) for each in found if each["kind"].endswith("Policy")]
 
     def denials(self, review: Review) -> list[str]:
@@ -297,6 +299,27 @@ def test_whatever_the_policy_wants_what_the_guard_writes_is_let_through(
         world.tick(7)  # as long as the guard holds a wish, and more
     assert sum(move > 0 for move in moves) > 50
     assert sum(move < 0 for move in moves) > 50
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "denied"),
+    [
+        pytest.param((60, 40), (50, 50), False, id="one step"),
+        pytest.param((61, 39), (50, 50), True, id="further"),
+        pytest.param((40, 60), (50, 50), False, id="one step back"),
+        pytest.param((39, 61), (50, 50), True, id="further back"),
+        pytest.param((6000, 4000), (1, 1), False, id="other totals"),
+        pytest.param((6667, 3333), (4, 3), False, id="rounded"),
+        pytest.param((100, 0), (50, 50), True, id="leaving a backend"),
+        pytest.param((1, 0), (0, 0), False, id="the first weights"),
+    ],
+)
+def test_a_share_moves_step_by_step_where_that_is_wanted(
+    tmp_path: Path, new: tuple[int, int], old: tuple[int, int], denied: bool
+) -> None:
+    server = Server(tmp_path, weight_step=True)
+    told = server.denials(moved(route(*new, kept=0), route(*old, kept=0)))
+    assert told == (["a share moves by more than 100 thousandths"] if denied else [])
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ import yaml
 from trimtab_controller.config import Config
 from trimtab_controller.kubernetes.admission import rules, tables
 from trimtab_controller.kubernetes.admission.rules import Rules
-from trimtab_controller.kubernetes.admission.tables import Table
 from trimtab_sim.schema import ConfigError
 
 API = "admissionregistration.k8s.io/v1"
@@ -32,8 +31,11 @@ LINE = 80
 Document = Mapping[str, Any]
 
 
-def documents(config: Config, account: str) -> Iterator[Document]:
-    """A policy for each kind of write, and its binding; ``account`` is NAMESPACE/NAME."""
+def documents(config: Config, account: str, *, weight_step: bool = False) -> Iterator[Document]:
+    """A policy for each kind of write, and its binding; ``account`` is NAMESPACE/NAME.
+
+    With ``weight_step`` shares may not move further than that in one write, for whatever reason.
+    """
     custom = [group for group in tables.groups(config) if group != "apps"]
     floors, scales, routes = tables.floors(config), tables.scales(config), tables.routes(config)
     targets = _workloads(custom, "")
@@ -41,21 +43,23 @@ def documents(config: Config, account: str) -> Iterator[Document]:
         ("floors", [AUTOSCALERS], ["UPDATE"], floors, rules.FLOORS),
         ("scales", _workloads(custom, "/scale"), ["UPDATE"], scales, rules.SCALES),
         ("targets", targets, ["UPDATE"], scales, rules.TARGETS),
-        ("routes", [ROUTES], ["UPDATE"], routes, rules.ROUTES),
+        ("routes", [ROUTES], ["UPDATE"], routes, rules.STEPS if weight_step else rules.ROUTES),
         ("nothing-else", [AUTOSCALERS, ROUTES, *targets], ["CREATE", "DELETE"], {}, rules.NOTHING),
     ):
         where = [{**kind, "operations": operations} for kind in kinds]
-        yield _policy(f"trimtab-{name}", where, account, table, checked)
+        looked_up = tables.variables(table)
+        if checked is rules.STEPS:
+            looked_up |= tables.variables(tables.steps(config), "step")
+        yield _policy(f"trimtab-{name}", where, account, looked_up, checked)
         yield _binding(f"trimtab-{name}")
 
 
-def text(config: Config, account: str) -> str:
-    """All documents as YAML; `ConfigError` when no service is on Kubernetes."""
+def text(config: Config, account: str, *, weight_step: bool = False) -> str:
+    """All `documents` as YAML; `ConfigError` when no service is on Kubernetes."""
     if not any(service.spec.kubernetes for service in config.services):
         raise ConfigError("no service is on Kubernetes: there is nothing to limit there")
-    return yaml.dump_all(
-        documents(config, account), Dumper=_Folded, sort_keys=False, width=100, allow_unicode=True
-    )
+    found = documents(config, account, weight_step=weight_step)
+    return yaml.dump_all(found, Dumper=_Folded, sort_keys=False, width=100, allow_unicode=True)
 
 
 class _Folded(yaml.SafeDumper):
@@ -80,10 +84,14 @@ def _workloads(groups: list[str], part: str) -> list[dict[str, Any]]:
 
 
 def _policy(
-    name: str, where: list[dict[str, Any]], account: str, table: Table, checked: Rules
+    name: str,
+    where: list[dict[str, Any]],
+    account: str,
+    looked_up: Mapping[str, str],
+    checked: Rules,
 ) -> Document:
     user = f"system:serviceaccount:{account.replace('/', ':')}"
-    variables = {"key": checked.key, **tables.variables(table), **checked.variables}
+    variables = {"key": checked.key, **looked_up, **checked.variables}
     return {
         "apiVersion": API,
         "kind": "ValidatingAdmissionPolicy",

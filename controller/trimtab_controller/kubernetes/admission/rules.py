@@ -9,7 +9,7 @@ Only what Kubernetes 1.30 has is used: no optional fields, no comprehensions ove
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trimtab_controller.kubernetes.objects import EPOCH
 
@@ -209,6 +209,49 @@ ROUTES = Rules(
             "'the weights of a rule are all 0'",
         ),
         *NOTED,
+    ),
+)
+
+
+def _total(refs: str) -> str:
+    """The sum of a rule's weights, written out: standard CEL cannot add up a list."""
+    return " + ".join(
+        f"({j} < size({refs}) ? {_weight(f'{refs}[{j}]')} : 0)" for j in range(PLACES)
+    )
+
+
+def _weight(backend: str) -> str:
+    return f"(has({backend}.weight) ? dyn({backend}.weight) : dyn(1))"
+
+
+def _totals(rules: str, refs: str) -> str:
+    return f"variables.places.map(i, i < size({rules}) && has({refs}) ? {_total(refs)} : 0)"
+
+
+# How far the share of backend j of rule i moves, times 1000 and both totals.
+_MOVE = (
+    f"({_weight(f'{_NEW_REFS}[j]')} * variables.totalled[i] - "
+    f"{_weight(f'{_OLD_REFS}[j]')} * variables.totals[i]) * 1000"
+)
+# Weights are rounded: a thousandth more is no further move.
+_REACH = "(variables.step[0] + 1) * variables.totals[i] * variables.totalled[i]"
+STEPS = replace(
+    ROUTES,
+    variables={
+        **ROUTES.variables,
+        "totals": _totals(_NEW, _NEW_REFS),
+        "totalled": _totals(_OLD, _OLD_REFS),
+    },
+    rules=(
+        *ROUTES.rules,
+        Rule(
+            "size(variables.step) == 0 || "
+            + _each_backend(
+                "variables.totals[i] * variables.totalled[i] == 0 || "
+                f"{_MOVE} <= {_REACH} && -{_MOVE} <= {_REACH}"
+            ),
+            "'a share moves by more than ' + string(variables.step[0]) + ' thousandths'",
+        ),
     ),
 )
 

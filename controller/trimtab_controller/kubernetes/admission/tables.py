@@ -43,6 +43,15 @@ def routes(config: Config) -> Table:
     }
 
 
+def steps(config: Config) -> Table:
+    """By each route: how far a share may move at once, in thousandths."""
+    return {
+        f"{place.namespace}/{place.route}": [round(service.limits.weight_step * 1000)]
+        for service, place in _placed(config)
+        if place.route
+    }
+
+
 def groups(config: Config) -> list[str]:
     """The API groups of targets that are scaled themselves."""
     return sorted({_group(target) for _, target, _ in _scaled(config, Acting.SCALE)})
@@ -56,16 +65,16 @@ def plural(kind: str) -> str:
     return f"{name[:-1]}ies" if name.endswith("y") else f"{name}s"
 
 
-def variables(table: Table) -> dict[str, str]:
-    """The table in CEL, in as many parts as it takes, then ``limit``, what it says of ``key``."""
+def variables(table: Table, name: str = "limit") -> dict[str, str]:
+    """The table in CEL, in as many parts as it takes, then ``name``, what it says of ``key``."""
     entries = iter(table.items())
     parts = [dict(islice(entries, ENTRIES)) for _ in range(0, len(table), ENTRIES)]
     # JSON is CEL, as far as it goes.
-    written = {f"limits{number}": json.dumps(part) for number, part in enumerate(parts)}
+    written = {f"{name}s{number}": json.dumps(part) for number, part in enumerate(parts)}
     found = [
-        f"variables.key in variables.{name} ? variables.{name}[variables.key]" for name in written
+        f"variables.key in variables.{part} ? variables.{part}[variables.key]" for part in written
     ]
-    return {**written, "limit": " : ".join([*found, "[]"])}
+    return {**written, name: " : ".join([*found, "[]"])}
 
 
 def _placed(config: Config) -> Iterator[tuple[ServiceConfig, KubernetesSpec]]:
