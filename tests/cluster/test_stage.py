@@ -249,6 +249,22 @@ def test_a_foreign_write_is_told_with_its_writer(begin: Start, cluster: Cluster)
     assert cluster.client.get("HorizontalPodAutoscaler", "web-a")["spec"]["minReplicas"] == 2
 
 
+def test_a_write_that_arrived_is_not_repeated(begin: Start, cluster: Cluster) -> None:
+    stage, client = begin(), cluster.client
+    time.sleep(1.1)  # the times of writers have seconds only
+    intent = intended(stage.status(), Ask("a", 2, 4, None), Ask("b", 2, 3, None))
+    version = stage.apply(intent)
+    before = client.get("HorizontalPodAutoscaler", "web-a")["metadata"]["resourceVersion"]
+    assert stage.apply(intent) == version
+    assert client.get("HorizontalPodAutoscaler", "web-a")["metadata"]["resourceVersion"] == before
+    # Nor is what somebody did since then taken for a part of it.
+    time.sleep(1.1)
+    floor(client, "web-b", 5)
+    assert (
+        stage.apply(intent) != eventually(stage, lambda report: report.version != version).version
+    )
+
+
 def test_an_older_leader_is_followed(begin: Start, cluster: Cluster) -> None:
     stage = begin()
     lead(cluster.client, 6)

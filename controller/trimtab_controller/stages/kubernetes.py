@@ -15,6 +15,7 @@ from trimtab_controller.kubernetes.lookout import Lookout
 from trimtab_controller.kubernetes.scene import Scene
 from trimtab_controller.kubernetes.writes import Write, beyond, explained, steps
 from trimtab_controller.protocols import (
+    WRITER,
     Intent,
     StageError,
     StageMovedError,
@@ -55,7 +56,8 @@ class KubernetesStage:
             # Either somebody else wrote, or we did and were not answered: the server knows.
             scene = await self._lookout.refreshed()
         if scene.carries(intent.request_id):
-            return scene.version
+            # Whoever wrote after us must not be taken for us: then the old version is returned.
+            return scene.version if scene.writer == WRITER else intent.version
         _check(scene, intent, intent.version)
         before = scene
         for _ in steps(before, intent):
