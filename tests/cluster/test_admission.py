@@ -5,7 +5,9 @@ The fake keeps them and enforces nothing, so there Google's CEL evaluates what i
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,9 @@ from tests.controller.admission.evaluator import Policy, Review
 
 from trimtab_controller.config import load
 from trimtab_controller.kubernetes.admission.policies import documents
+from trimtab_controller.protocols import Ask, Intent, Stage, StageError, StageReport
+from trimtab_controller.stages import start
+from trimtab_guard.authority import Epoch
 
 RBAC = "rbac.authorization.k8s.io"
 YAML = """\
@@ -35,10 +40,25 @@ services:
 """
 HPA, ROUTE = "HorizontalPodAutoscaler", "HTTPRoute"
 GROUPS = {HPA: "autoscaling", ROUTE: "gateway.networking.k8s.io"}
-RULES = [
-    {"apiGroups": [group], "resources": [f"{kind.lower()}s"], "verbs": ["get", "patch"]}
-    for kind, group in GROUPS.items()
-]
+READ = {
+    "": ["pods"],
+    "apps": ["deployments"],
+    "policy": ["poddisruptionbudgets"],
+    "keda.sh": ["scaledobjects"],
+    "autoscaling.k8s.io": ["verticalpodautoscalers"],
+}
+RULES: list[Object] = [
+    *(
+        {"apiGroups": [group], "resources": [f"{kind.lower()}s"],
+         "verbs": ["get", "list", "watch", "patch"]}
+        for kind, group in GROUPS.items()
+    ),
+    *(
+        {"apiGroups": [group], "resources": kinds, "verbs": ["get", "list", "watch"]}
+        for group, kinds in READ.items()
+    ),
+    {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]},
+]  # fmt: skip
 
 
 def noted(epoch: str, **spec: Any) -> Object:
@@ -87,7 +107,8 @@ class Guarded:
             self._human.create(thing)
         file.write_text(YAML.replace("NAMESPACE", cluster.namespace))
         self.account = f"{cluster.namespace}/trimtab"
-        self.documents = [self._renamed(each) for each in documents(load(file), self.account)]
+        self.config = load(file)
+        self.documents = [self._renamed(each) for each in documents(self.config, self.account)]
         for document in self.documents:
             self._human.create(document)
         if not cluster.fake:
@@ -97,6 +118,28 @@ class Guarded:
     def end(self) -> None:
         for document in self.documents:
             self._human.delete(document["kind"], document["metadata"]["name"])
+
+    @property
+    def kubeconfig(self) -> Path:
+        """Trimtab's, where its rights and the policies count."""
+        fake = self._cluster.fake
+        return self._cluster.kubeconfig if fake else self._cluster.as_account("trimtab")
+
+    def written(self) -> dict[tuple[str, str], Object]:
+        """All that trimtab may write to."""
+        names = ((HPA, "web-a"), (HPA, "web-b"), (ROUTE, "web"))
+        return {(kind, name): self._human.get(kind, name) for kind, name in names}
+
+    def until_seen(self, stage: Stage) -> StageReport:
+        """The first report of a stage, whose watches have to begin first."""
+
+        def seen() -> StageReport | None:
+            with suppress(StageError):
+                return stage.status()
+            return None
+
+        report: StageReport = self._human.until(seen)
+        return report
 
     def refusal(self, kind: str, name: str, patch: Object) -> str:
         """Why a write of trimtab's was refused; empty when it was done."""
@@ -110,12 +153,15 @@ class Guarded:
 
     def _judged(self, kind: str, name: str, patch: Object) -> str:
         old = self._human.get(kind, name)
-        new = self._human.patch(kind, name, patch)
+        return "; ".join(self.denials(kind, name, old, self._human.patch(kind, name, patch)))
+
+    def denials(self, kind: str, name: str, old: Object, new: Object) -> list[str]:
+        """What the policies, as the cluster has kept them, say against a write of trimtab's."""
         user = f"system:serviceaccount:{self.account.replace('/', ':')}"
         where = {"namespace": self._cluster.namespace, "name": name}
         review = Review(user, f"{kind.lower()}s", GROUPS[kind], new, old, **where)
         policies = self._human.list("ValidatingAdmissionPolicy")
-        return "; ".join(word for each in policies for word in Policy(each).denials(review))
+        return [word for each in policies for word in Policy(each).denials(review)]
 
     def _renamed(self, document: Mapping[str, Any]) -> Object:
         """Under a name of this test's own: these objects are the whole cluster's."""
@@ -158,3 +204,20 @@ def test_a_write_of_trimtab(
 ) -> None:
     told = guarded.refusal(kind, name, patch)
     assert (says in told) if says else told == ""
+
+
+def test_what_the_stage_writes_is_let_through(
+    guarded: Guarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(guarded.kubeconfig))
+    before, now_s = guarded.written(), time.time()
+    with ExitStack() as parts:
+        stage = start.start(guarded.config, None, parts)["web"]
+        report = guarded.until_seen(stage)
+        asks = (Ask("a", 4, 8, 0.9), Ask("b", 4, 3, 0.1))
+        intent = Intent("r1", "web", now_s, report.version, asks, epoch=Epoch(1, "us"), why="so")
+        stage.apply(intent)  # raises where a real API server refuses it
+    after = guarded.written()
+    assert [after[HPA, name]["spec"]["minReplicas"] for name in ("web-a", "web-b")] == [8, 3]
+    for (kind, name), new in after.items():
+        assert guarded.denials(kind, name, before[kind, name], new) == []
