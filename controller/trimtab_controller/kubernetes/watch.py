@@ -11,7 +11,7 @@ import logging
 import math
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Generic, Protocol, TypeVar
 
@@ -75,7 +75,7 @@ class Watch(Generic[K]):
         self._version = ""
         # How often something changed, and what the index was made of.
         self._changes, self._indexed = 0, -1
-        self._index: dict[object, list[K]] = {}
+        self._index: Mapping[object, Sequence[K]] = {}
 
     def __str__(self) -> str:
         return f"{self._path or self.kind} in {self.namespace}"
@@ -86,11 +86,12 @@ class Watch(Generic[K]):
 
     def at(self, key: object) -> Sequence[K]:
         """What has this among its keys: many services look among thousands, every tick."""
-        if self._indexed != self._changes:
-            self._indexed, self._index = self._changes, defaultdict(list)
+        if self._indexed != (changes := self._changes):
+            index = defaultdict(list)
             for kept in self.all():
                 for each in self.kind.keys(kept):
-                    self._index[each].append(kept)
+                    index[each].append(kept)
+            self._index, self._indexed = index, changes
         return self._index.get(key, ())
 
     async def run(self) -> None:
