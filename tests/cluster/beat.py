@@ -7,6 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 
 from tests.cluster.client import Refused
+from urllib3.exceptions import HTTPError
 
 STEP_S = 0.05
 PATIENCE_S = 30.0
@@ -36,5 +37,5 @@ class Beat:
         while not self._ended.wait(STEP_S):
             try:
                 self._step()
-            except Refused:  # somebody was faster, or the fake is told to refuse
+            except (Refused, HTTPError):  # somebody was faster, or the fake is told to fail
                 continue

@@ -22,6 +22,8 @@ from tests.cluster.fake.server import Seen, Server
 
 TOKEN = "admin"  # noqa: S105  # opens nothing but this fake
 PATIENCE_S = 30.0
+# Whoever still waits for an answer then is cut off; 0 would be for ever.
+END_S = 0.01
 
 T = TypeVar("T")
 
@@ -96,10 +98,15 @@ class FakeCluster:
         verbs: frozenset[str] = READS | WRITES,
         plural: str = "",
         name: str = "",
+        agent: str = "",
         times: int = 1_000_000_000,
     ) -> AbstractContextManager[Fault]:
         """Inside the ``with`` every call that matches meets ``trouble``, ``times`` at most."""
-        return self._server.faults.present(Fault(trouble, verbs, plural, name, times))
+        return self._server.faults.present(Fault(trouble, verbs, plural, name, agent, times))
+
+    def bookmark(self) -> None:
+        """Tell all present watches at once that they have seen everything."""
+        self.inside(lambda api: api.store.bookmark())
 
     def stall_watches(self) -> None:
         """Half-open: all present watches stay open and say nothing more."""
@@ -125,7 +132,7 @@ class FakeCluster:
         self._runner = web.AppRunner(
             self._server.application(),
             handler_cancellation=True,
-            shutdown_timeout=0,
+            shutdown_timeout=END_S,
             access_log=None,
         )
         await self._runner.setup()

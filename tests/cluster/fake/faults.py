@@ -56,12 +56,16 @@ Trouble = Refusal | Silence
 
 @dataclass(slots=True)
 class Fault:
-    """Trouble for the calls that it matches; ``times``: for so many of them."""
+    """Trouble for the calls that it matches; ``times``: for so many of them.
+
+    ``agent`` is how the caller's User-Agent begins; an empty one, plural or name is any.
+    """
 
     trouble: Trouble
     verbs: frozenset[str] = READS | WRITES
     plural: str = ""
     name: str = ""
+    agent: str = ""
     times: int = 1_000_000_000
     met: int = 0
 
@@ -71,6 +75,7 @@ class Fault:
             and call.verb in self.verbs
             and self.plural in ("", call.kind.plural)
             and self.name in ("", call.name)
+            and call.agent.startswith(self.agent)
         )
 
 

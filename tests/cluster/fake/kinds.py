@@ -141,10 +141,34 @@ BUILT_IN: tuple[Kind, ...] = (
         **_STATUS,
     ),
 )
-# Gateway API marks rules and backendRefs as atomic lists.
-GATEWAY_API: tuple[Kind, ...] = (
-    _kind("gateway.networking.k8s.io/v1", "Gateway", "gateways", "gtw", status=True, custom=True),
-    _kind("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes", status=True, custom=True),
+
+
+def definition(group: str, name: str, *short: str) -> Object:
+    """A CRD whose lists are atomic: as Gateway API's rules and backendRefs are."""
+    plural = f"{name.lower()}s"
+    names = {"kind": name, "plural": plural, "singular": name.lower(), "listKind": f"{name}List"}
+    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {
+        "name": "v1",
+        "served": True,
+        "storage": True,
+        "schema": {"openAPIV3Schema": anything},
+        "subresources": {"status": {}},
+    }
+    return {
+        "metadata": {"name": f"{plural}.{group}"},
+        "spec": {
+            "group": group,
+            "names": {**names, "shortNames": list(short)},
+            "scope": "Namespaced",
+            "versions": [version],
+        },
+    }
+
+
+GATEWAY_API = (
+    definition("gateway.networking.k8s.io", "Gateway", "gtw"),
+    definition("gateway.networking.k8s.io", "HTTPRoute"),
 )
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from tests.cluster.fake.errors import Object, unknown_path
-from tests.cluster.fake.kinds import BUILT_IN, GATEWAY_API, Kind, defined
+from tests.cluster.fake.kinds import BUILT_IN, Kind, defined
 
 
 class Registry:
     """Kinds by the path under which they are served."""
 
-    def __init__(self, kinds: Iterable[Kind] = (*BUILT_IN, *GATEWAY_API)) -> None:
+    def __init__(self, kinds: Iterable[Kind] = BUILT_IN) -> None:
         self._kinds = {(kind.group, kind.version, kind.plural): kind for kind in kinds}
 
     def __iter__(self) -> Iterator[Kind]:

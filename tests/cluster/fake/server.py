@@ -22,10 +22,11 @@ from tests.cluster.fake.errors import (
     unsupported,
 )
 from tests.cluster.fake.faults import Faults, Silence, Trouble
+from tests.cluster.fake.kinds import GATEWAY_API
 from tests.cluster.fake.registry import Registry
 from tests.cluster.fake.store import Store
 from tests.cluster.fake.watch import events
-from tests.cluster.fake.writing import NAMESPACE
+from tests.cluster.fake.writing import CRD, NAMESPACE
 
 _VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _OF_ALL = {"get": "list", "delete": "deletecollection"}
@@ -55,6 +56,8 @@ class Server:
         self.watching: dict[web.StreamResponse, web.Request] = {}
         for name in ("default", "kube-system"):
             self.api.answer(Call("create", NAMESPACE, "", body={"metadata": {"name": name}}))
+        for crd in GATEWAY_API:
+            self.api.answer(Call("create", CRD, "", body=crd))
 
     def application(self) -> web.Application:
         """A new one for each start: aiohttp's serve only once."""

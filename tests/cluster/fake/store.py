@@ -10,14 +10,24 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum
 
 from tests.cluster.fake.errors import Object, already_exists, expired, not_found
 from tests.cluster.fake.kinds import Kind
 
 # Namespace ("" for what has none) and name.
 Key = tuple[str, str]
-# What a watcher waits at; ``None``: its kind is no longer served.
-Queue = asyncio.Queue["Change | None"]
+
+
+class Notice(Enum):
+    """What watchers are told beside changes."""
+
+    BOOKMARK = "tell how far you are"
+    END = "this kind is no longer served"
+
+
+# What a watcher waits at.
+Queue = asyncio.Queue["Change | Notice"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +105,18 @@ class Store:
     def keys(self, kind: Kind, namespace: str) -> Iterator[Key]:
         return (key for key in list(self._objects[kind]) if key[0] == namespace)
 
+    def bookmark(self) -> None:
+        """Tell all watchers who care the version that they have seen, now."""
+        for queues in self._watchers.values():
+            for queue in queues:
+                queue.put_nowait(Notice.BOOKMARK)
+
     def drop(self, kind: Kind) -> None:
         """Forget a kind that is no longer served; its watches end."""
         self._objects.pop(kind, None)
         self._changes.pop(kind, None)
         for queue in self._watchers[kind]:
-            queue.put_nowait(None)
+            queue.put_nowait(Notice.END)
 
     def objects(self, kind: Kind, namespace: str = "") -> list[Object]:
         """In the order of their names; of all namespaces when none is given."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tests.cluster.fake.errors import ApiError, Object, bad_request
 from tests.cluster.fake.selectors import Selector
-from tests.cluster.fake.store import Change, Store
+from tests.cluster.fake.store import Change, Notice, Queue, Store
 
 if TYPE_CHECKING:
     from tests.cluster.fake.api import Call
@@ -57,22 +57,27 @@ def _past(store: Store, call: Call) -> Iterator[Object]:
 
 
 async def _future(
-    store: Store, call: Call, queue: asyncio.Queue[Change | None], bookmark_s: float
+    store: Store, call: Call, queue: Queue, bookmark_s: float
 ) -> AsyncIterator[Object]:
     loop, selects = asyncio.get_running_loop(), call.selector
     end_s = loop.time() + float(call.query.get("timeoutSeconds") or LONGEST_S)
     bookmarks = call.query.get("allowWatchBookmarks") == "true"
     while (left_s := end_s - loop.time()) > 0:
-        try:
-            change = await asyncio.wait_for(queue.get(), min(bookmark_s, left_s))
-        except TimeoutError:
-            if bookmarks:
-                yield _bookmark(store, call)
-            continue
-        if change is None:
+        change = await _next(queue, min(bookmark_s, left_s))
+        if change is Notice.END:
             return
-        for event in told(change, call.namespace, selects):
-            yield event
+        if isinstance(change, Change):
+            for event in told(change, call.namespace, selects):
+                yield event
+        elif bookmarks:
+            yield _bookmark(store, call)
+
+
+async def _next(queue: Queue, within_s: float) -> Change | Notice:
+    try:
+        return await asyncio.wait_for(queue.get(), within_s)
+    except TimeoutError:
+        return Notice.BOOKMARK
 
 
 def told(change: Change, namespace: str, selects: Selector) -> Iterator[Object]:
