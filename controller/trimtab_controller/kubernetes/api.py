@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from math import ceil
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -57,17 +58,8 @@ class Api:
         """Find server and credentials; `ConfigError` says where they were looked for."""
         found = Configuration()
         try:
-            if "KUBERNETES_SERVICE_HOST" in os.environ and not self._context:
-                config.load_incluster_config(found)  # type: ignore[no-untyped-call]
-            else:
-                # Read now: the library's own default is what the environment was at its import.
-                await config.load_kube_config(  # type: ignore[no-untyped-call]
-                    os.environ.get("KUBECONFIG", KUBE_CONFIG),
-                    self._context or None,
-                    found,
-                    persist_config=False,
-                )
-        except (config.ConfigException, OSError) as error:
+            await _load(found, self._context)
+        except Exception as error:  # whatever is in that file
             raise ConfigError(
                 f"kubernetes: no API server: {error}: set KUBECONFIG, or kubernetes.context to "
                 "one of `kubectl config get-contexts`"
@@ -77,6 +69,11 @@ class Api:
         self._client.user_agent = WRITER
         if old:
             await old.close()  # type: ignore[no-untyped-call]
+
+    @property
+    def host(self) -> str:
+        """The server's URL, once it is known."""
+        return str(self._client.configuration.host) if self._client else ""
 
     async def close(self) -> None:
         """End all connections."""
@@ -176,6 +173,20 @@ class Api:
             self._renewed_s = time.monotonic()
             with suppress(ConfigError):
                 await self.connect()
+
+
+async def _load(found: Configuration, context: str) -> None:
+    """Fill in server and credentials: of the pod that this runs in, or of the kubeconfig."""
+    if "KUBERNETES_SERVICE_HOST" in os.environ and not context:
+        config.load_incluster_config(found)  # type: ignore[no-untyped-call]
+        return
+    # Read now: the library's own default is what the environment was at its import.
+    files = os.environ.get("KUBECONFIG", KUBE_CONFIG)
+    if not any(Path(file).expanduser().is_file() for file in files.split(os.pathsep)):
+        raise FileNotFoundError(f"there is no file {files}")
+    await config.load_kube_config(  # type: ignore[no-untyped-call]
+        files, context or None, found, persist_config=False
+    )
 
 
 async def _document(answer: aiohttp.ClientResponse) -> Any:

@@ -122,8 +122,7 @@ class Watch(Generic[K]):
         """Remember the error, and say whether another try makes sense: it always does."""
         if not isinstance(error, ApiError):
             return False
-        if self.fault is None or str(self.fault) != str(error):
-            log.warning("%s", error, extra={"fault": str(error.fault)})
+        log.debug("%s", error)  # told once by every service that it concerns
         self.fault = error
         return True
 

@@ -43,6 +43,7 @@ def _afar(services: Sequence[ServiceConfig], context: str, parts: ExitStack) -> 
     cluster = Cluster(context, time.time, watch_s)
     parts.callback(cluster.close)
     stages: dict[str, Stage] = {each.name: KubernetesStage(each.spec, cluster) for each in services}
+    log.info("%d services on Kubernetes, at %s", len(services), cluster.api.host)
     if not cluster.start(SYNC_S):
-        log.warning("the cluster was not all seen within %g s: its services are held", SYNC_S)
+        log.warning("not all of them were seen within %g s: they are held meanwhile", SYNC_S)
     return stages
