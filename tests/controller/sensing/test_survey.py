@@ -25,7 +25,7 @@ from trimtab_controller.sensors.prometheus.client import Client
 from trimtab_controller.sensors.prometheus.sensor import PrometheusSensor, late, quantile_s, total
 from trimtab_controller.sensors.prometheus.spec import PrometheusSpec
 from trimtab_controller.sensors.prometheus.survey import Survey, survey
-from trimtab_controller.sensors.prometheus.watch import Watch
+from trimtab_controller.sensors.prometheus.watch import FIRST_S, Watch
 
 from ..answers import http, web_server
 
@@ -296,11 +296,12 @@ def test_the_watch_tells_the_latest_answer_and_outlives_every_failure() -> None:
     now, asked = [0.0], Asked()
     watch = Watch(asked, interval_s=0.001, patience_s=10.0, monotonic=lambda: now[0])
     try:
+        now[0] = FIRST_S
         with pytest.raises(SensorError, match="not asked yet"):
             watch.latest()
         _next(asked)
         assert watch.latest() is asked.answer
-        now[0] = 11.0
+        now[0] += 11.0
         with pytest.raises(SensorError, match="not answered for 11 s"):
             watch.latest()
         for failure in (SensorError("it is down"), RuntimeError("a bug")):
@@ -311,6 +312,14 @@ def test_the_watch_tells_the_latest_answer_and_outlives_every_failure() -> None:
     finally:
         asked.go.release(1000)
         watch.close()
+
+
+def test_who_is_first_waits_for_the_first_answer() -> None:
+    asked = Asked()
+    watch = Watch(asked, interval_s=60.0, patience_s=10.0, monotonic=lambda: 0.0)
+    threading.Timer(0.05, asked.go.release).start()
+    assert watch.latest() is asked.answer
+    watch.close()
 
 
 def _next(asked: Asked) -> None:

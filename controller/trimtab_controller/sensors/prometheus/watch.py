@@ -12,6 +12,8 @@ from trimtab_controller.sensors.prometheus.survey import Survey, survey
 
 # After so many intervals without an answer, and one more time-out, the last one counts no more.
 PATIENCE = 2.0
+# How long whoever is first may wait for the first answer: all services' first tick would be blind.
+FIRST_S = 2.0
 # What a daemon that ends waits for a question on its way.
 GRACE_S = 1.0
 
@@ -28,13 +30,15 @@ class Watch:
         self._patience_s = patience_s
         self._monotonic = monotonic
         self._latest: Survey | SensorError = SensorError("Prometheus was not asked yet")
-        self._asked_s = monotonic()
+        self._asked_s = self._began_s = monotonic()
+        self._answered = threading.Event()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._live, name="prometheus", daemon=True)
         self._thread.start()
 
     def latest(self) -> Survey:
         """The latest answer; `SensorError` when there is none, or has been none for long."""
+        self._answered.wait(max(0.0, self._began_s + FIRST_S - self._monotonic()))
         silent_s = self._monotonic() - self._asked_s
         if silent_s > self._patience_s:
             raise SensorError(f"Prometheus has not answered for {silent_s:.0f} s")
@@ -53,6 +57,7 @@ class Watch:
             begin_s = self._monotonic()
             self._latest = self._answer()
             self._asked_s = begin_s
+            self._answered.set()
             wait_s = max(0.0, begin_s + self._interval_s - self._monotonic())
 
     def _answer(self) -> Survey | SensorError:
