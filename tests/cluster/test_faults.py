@@ -13,8 +13,10 @@ from tests.cluster.fake.faults import WRITES, Refusal, Silence, Trouble
 from tests.cluster.fake.server import Seen
 from tests.cluster.fixtures import Cluster
 from tests.cluster.objects import definition, route
+from tests.cluster.test_daemon import Daemon
 from tests.cluster.world import SIGHT_S, ClusterWorld
 
+from trimtab_controller.kubernetes.faults import Fault
 from trimtab_controller.memory import Outcome
 from trimtab_controller.protocols import WRITER
 from trimtab_guard.modes import Mode
@@ -198,3 +200,37 @@ def test_nothing_goes_down_that_is_not_seen(
 
 def ours(seen: Seen) -> bool:
     return seen.call.agent.startswith(WRITER)
+
+
+TROUBLES: tuple[Trouble, ...] = (
+    *(Refusal(code) for code in (401, 403, 404, 409, 410, 422, 500, 504)),
+    Refusal(429, retry_after_s=1),
+    *Silence,
+)
+
+
+def test_the_daemon_outlives_them_all(fake: Cluster, tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path, fake, rate_rps=300.0)
+    assert fake.fake
+    with fake.alive(), daemon.running("guarded"):
+        fake.client.until(lambda: sum(daemon.floors()) > 5)
+        before = daemon.floors()
+        for trouble in TROUBLES:
+            with fake.fake.fault(trouble, agent=WRITER):
+                fake.fake.compact()
+                fake.fake.cut_watches()
+                daemon.ticks(2)
+        fake.fake.stop()
+        daemon.ticks(2)
+        fake.fake.start()
+        assert all(now >= then for now, then in zip(daemon.floors(), before, strict=True))
+        daemon.rate_rps = 600.0
+        fake.client.until(lambda: sum(daemon.floors()) > sum(before) + 2)
+        assert daemon.process
+        assert daemon.process.poll() is None
+
+
+def test_the_docs_say_what_each_code_means() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "KUBERNETES.md").read_text()
+    table = page.partition("## When the API server fails")[2].partition("\n## ")[0]
+    assert {fault for fault in Fault if f"`{fault}`" in table} == set(Fault)

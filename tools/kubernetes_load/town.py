@@ -114,6 +114,7 @@ def _service(number: int) -> Object:
         "name": name,
         "kubernetes": {"namespace": namespace, "route": name},
         "sensor": "prometheus",
+        "ceiling": "guarded",
         "slo": {"latency_s": 0.3, "share": 0.99},
         "miss_price": 50,
         "timeout_s": 10,
