@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 from tests.cluster.fake.cluster import FakeCluster
-from tests.cluster.fake.faults import READS, Refusal
+from tests.cluster.fake.faults import Refusal, Silence, Trouble
 from tests.cluster.fixtures import Cluster
 from tests.cluster.objects import autoscaler, custom, definition, deployment
 
@@ -87,18 +88,39 @@ def test_a_watch_that_hangs_is_found_out(sight: Sight, fake: Cluster) -> None:
     assert watch.fault is None
 
 
-def test_everybody_waits_when_the_server_asks_one_to(sight: Sight, fake: Cluster) -> None:
-    watch = sight.watch(kinds.AUTOSCALERS, fake.namespace)
-    assert sight.start(PATIENCE_S)
-    with of(fake).fault(Refusal(429, retry_after_s=2), READS, "horizontalpodautoscalers", times=1):
-        until(lambda: bool(watch.fault and watch.fault.fault is Fault.THROTTLED))
-        sent = len(of(fake).seen)
-        with pytest.raises(
-            ApiError, match=r"TooManyRequests: .* not sent, the server asked to wait"
-        ):
-            sight.call(sight.api.get("/api/v1/namespaces"), PATIENCE_S)
-        assert len(of(fake).seen) == sent
-    until(lambda: watch.fault is None)
+QUIET: dict[str, tuple[Trouble, Fault, str]] = {
+    "asked to wait": (
+        Refusal(429, retry_after_s=2),
+        Fault.THROTTLED,
+        "TooManyRequests: GET /api/v1/namespaces: not sent, the server asked to wait: ",
+    ),
+    "left waiting": (
+        Silence.HUNG,
+        Fault.TIMEOUT,
+        "Timeout: GET /api/v1/namespaces: not sent, the server does not answer: ",
+    ),
+}
+
+
+@pytest.mark.parametrize(("trouble", "fault", "words"), QUIET.values(), ids=QUIET)
+def test_when_one_must_wait_the_others_do_not_even_ask(
+    sight: Sight, fake: Cluster, trouble: Trouble, fault: Fault, words: str
+) -> None:
+    with of(fake).fault(trouble, plural="nodes"), pytest.raises(ApiError) as first:
+        sight.call(sight.api.get("/api/v1/nodes"), PATIENCE_S)
+    assert first.value.fault is fault
+    sent = len(of(fake).seen)
+    with pytest.raises(ApiError, match=words) as second:
+        sight.call(sight.api.get("/api/v1/namespaces"), PATIENCE_S)
+    assert second.value.certain
+    assert len(of(fake).seen) == sent
+
+    def answered() -> bool:
+        with suppress(ApiError):
+            return bool(sight.call(sight.api.get("/api/v1/namespaces"), PATIENCE_S))
+        return False
+
+    until(answered)
 
 
 def test_a_kind_that_is_not_installed_has_no_objects_until_it_is(

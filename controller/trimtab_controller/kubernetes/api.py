@@ -52,7 +52,7 @@ class Api:
         self._context = context
         self._client: ApiClient | None = None
         self._renewed_s = 0.0
-        self._quiet_until_s = 0.0
+        self._quiet_until_s, self._quiet_fault, self._quiet_why = 0.0, Fault.THROTTLED, ""
 
     async def connect(self) -> None:
         """Find server and credentials; `ConfigError` says where they were looked for."""
@@ -122,6 +122,9 @@ class Api:
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise ApiError(Fault.UNREACHABLE, f"{call}: {error}") from error
         except TimeoutError as error:
+            if within_s == ANSWER_S:
+                # Many services may have something to write: not each shall wait for as long.
+                self._be_quiet(Fault.TIMEOUT, "the server does not answer", CALL_S)
             message = f"{call}: no answer within {within_s:g} s"
             raise ApiError(Fault.TIMEOUT, message, certain=False) from error
         except (aiohttp.ClientError, OSError, ValueError, LookupError, TypeError) as error:
@@ -156,16 +159,21 @@ class Api:
             await self._renew()
         wait_s = retry_after_seconds(error)
         if wait_s and answer.status in (429, 503):
-            self._quiet_until_s = max(self._quiet_until_s, time.monotonic() + wait_s)
+            self._be_quiet(Fault.THROTTLED, "the server asked to wait", wait_s)
         return error
 
     def _respect_quiet(self, call: str) -> None:
-        """The server asked everybody to wait: so do the calls that were not refused themselves."""
+        """The server asked somebody to wait, or left them waiting: the others wait, too."""
         wait_s = self._quiet_until_s - time.monotonic()
         if wait_s > 0:
-            message = f"{call}: not sent, the server asked to wait {wait_s:.1f} s more"
+            message = f"{call}: not sent, {self._quiet_why}: {wait_s:.1f} s more"
             headers = {"Retry-After": str(ceil(wait_s))}
-            raise ApiError(Fault.THROTTLED, message, status=429, headers=headers)
+            raise ApiError(self._quiet_fault, message, headers=headers)
+
+    def _be_quiet(self, fault: Fault, why: str, for_s: float) -> None:
+        until_s = time.monotonic() + for_s
+        if until_s > self._quiet_until_s:
+            self._quiet_until_s, self._quiet_fault, self._quiet_why = until_s, fault, why
 
     async def _renew(self) -> None:
         """Credentials end and are replaced: look for new ones, now and then."""

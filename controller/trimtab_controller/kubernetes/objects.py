@@ -320,14 +320,19 @@ def budget(raw: Json) -> Budget:
 
 
 def route(raw: Json) -> Route:
-    """An HTTPRoute: the Services of its own namespace in its rules."""
+    """An HTTPRoute: what its rules send to what."""
     return Route(meta(raw), tuple(_weights(raw)), (*writers(raw, "f:spec", "f:rules"),))
 
 
 def _weights(raw: Json) -> Iterator[Weight]:
+    here = raw["metadata"].get("namespace", "")
     for number, rule in enumerate(raw["spec"].get("rules") or ()):
         for place, ref in enumerate(rule.get("backendRefs") or ()):
-            yield Weight(number, place, ref["name"], ref.get("weight", 1))
+            kind, namespace = ref.get("kind", "Service"), ref.get("namespace", here)
+            ours = (kind, namespace) == ("Service", here)
+            # What is no Service of this namespace has a name that none of them can have.
+            name = ref["name"] if ours else f"{kind} {namespace}/{ref['name']}"
+            yield Weight(number, place, name, ref.get("weight", 1))
 
 
 def writers(raw: Json, *path: str) -> Iterator[Writer]:

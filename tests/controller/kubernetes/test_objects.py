@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from trimtab_controller.kubernetes import objects
-from trimtab_controller.kubernetes.objects import Phase, Reference, Selector, Writer
+from trimtab_controller.kubernetes.objects import Phase, Reference, Selector, Weight, Writer
 from trimtab_guard.authority import NO_EPOCH, Epoch
 
 Raw = dict[str, Any]
@@ -154,6 +154,21 @@ def test_what_an_autoscaler_scales(ref: Raw, expected: Reference) -> None:
 def test_a_vertical_autoscaler_that_only_recommends_is_no_owner(policy: Raw, idle: bool) -> None:
     spec = {"targetRef": {"kind": "Deployment", "name": "x"}, "updatePolicy": policy}
     assert objects.vertical_autoscaler(raw(spec)).idle is idle
+
+
+@pytest.mark.parametrize(
+    ("ref", "service"),
+    [
+        ({"name": "web"}, "web"),
+        ({"name": "web", "kind": "Service", "namespace": "shop", "group": ""}, "web"),
+        ({"name": "web", "namespace": "other"}, "Service other/web"),
+        ({"name": "web", "kind": "Function"}, "Function shop/web"),
+    ],
+)
+def test_only_services_of_its_namespace_are_backends(ref: Raw, service: str) -> None:
+    rules = [{"matches": []}, {"backendRefs": [{"name": "a", "weight": 3}, ref]}]
+    found = objects.route(raw({"rules": rules}, namespace="shop"))
+    assert found.weights == (Weight(1, 0, "a", 3), Weight(1, 1, service, 1))
 
 
 @pytest.mark.parametrize(("least", "expected"), [(3, 3), ("50%", 0), (None, 0)])
