@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from tests.cluster.client import Client, Object, Refused
 from tests.cluster.fake.writing import timestamp
+from tests.cluster.objects import NODES
 
 # A node that says nothing for 40 s is taken for dead.
 HEARTBEAT_S = 10.0
@@ -28,7 +29,8 @@ class Kubelet:
         self._beaten_s = 0.0
         self._placed_s: dict[str, float] = {}
         for name in self.nodes:
-            client.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}})
+            metadata = {"name": name, "labels": NODES}
+            client.create({"apiVersion": "v1", "kind": "Node", "metadata": metadata})
 
     def step(self) -> None:
         """Beat the nodes' hearts, start what was placed, end what was deleted."""

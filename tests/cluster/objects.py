@@ -7,8 +7,11 @@ from typing import Any
 
 Object = dict[str, Any]
 
+# A real cluster may have nodes of its own: pods of tests go to those of `Kubelet`.
+NODES = {"trimtab.dev/tests": "yes"}
+
 # A container image is only named: nothing here ever runs one.
-_IMAGE = "registry.k8s.io/pause:3.10"
+_IMAGE = "pause:3.10"
 
 
 def deployment(name: str, replicas: int = 1, **more: Any) -> Object:
@@ -27,7 +30,11 @@ def pod(name: str, labels: Mapping[str, str], node: str = "") -> Object:
 def pod_spec() -> Object:
     requests = {"cpu": "10m", "memory": "10Mi"}
     container = {"name": "main", "image": _IMAGE, "resources": {"requests": requests}}
-    return {"containers": [container], "terminationGracePeriodSeconds": 1}
+    return {
+        "containers": [container],
+        "nodeSelector": NODES,
+        "terminationGracePeriodSeconds": 1,
+    }
 
 
 def autoscaler(name: str, least: int = 1, most: int = 20, target: str = "") -> Object:

@@ -19,10 +19,11 @@ WARM_TICKS = 2
 
 @click.command()
 @click.option("--services", default=1000, show_default=True)
+@click.option("--at-once", default=10, show_default=True, help="May change within a minute.")
 @click.option("--ticks", default=12, show_default=True, help="How many are measured.")
 @click.option("--tick-s", default=15.0, show_default=True)
 @click.option("--keep", type=click.Path(path_type=Path), help="Folder for the files of the run.")
-def main(services: int, ticks: int, tick_s: float, keep: Path | None) -> None:
+def main(services: int, at_once: int, ticks: int, tick_s: float, keep: Path | None) -> None:
     """Measure a daemon with so many services against the fake API server."""
     with TemporaryDirectory() as temporary:
         folder = keep or Path(temporary)
@@ -32,7 +33,7 @@ def main(services: int, ticks: int, tick_s: float, keep: Path | None) -> None:
         server, autoscalers = prometheus(services), Autoscalers(fake)
         autoscalers.start()
         metrics, url = f"127.0.0.1:{_free_port()}", f"http://127.0.0.1:{server.server_port}"
-        (folder / "trimtab.yaml").write_text(configuration(services, url, metrics, tick_s))
+        (folder / "trimtab.yaml").write_text(configuration(services, at_once, url, metrics, tick_s))
         daemon = Daemon(folder, fake.kubeconfig(folder / "kubeconfig"), metrics)
         try:
             measure(daemon, fake, ticks, tick_s)

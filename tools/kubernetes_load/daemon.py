@@ -17,7 +17,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 COMMAND = (sys.executable, "-m", "trimtab_controller.daemon")
 OPTIONS = "--config trimtab.yaml --journal j.db --mode guarded --listen unix:d.sock"
-START_S, LOOK_S = 180.0, 0.2
+# It is looked at as seldom as Prometheus would: making that page takes its time, too.
+START_S, LOOK_S = 180.0, 15.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,8 +88,8 @@ def _pod(key: tuple[str, str], number: int) -> tuple[str, str]:
     return key[0], f"{key[1]}-{number}"
 
 
-def configuration(services: int, prometheus: str, metrics: str, tick_s: float) -> str:
-    """The daemon's trimtab.yaml."""
+def configuration(services: int, at_once: int, prometheus: str, metrics: str, tick_s: float) -> str:
+    """The daemon's trimtab.yaml; ``at_once``: how many services may change within a minute."""
     queries = ("rate_rps", "in_flight", "error_share", "answers_rps", "failed_rps", "latency")
     return yaml.safe_dump(
         {
@@ -101,7 +101,7 @@ def configuration(services: int, prometheus: str, metrics: str, tick_s: float) -
                 "bucket_unit_s": 1.0,
             },
             "metrics": {"listen": metrics},
-            "cluster": {"services_at_once": services, "change_window_s": 60},
+            "cluster": {"services_at_once": at_once},
             "services": [_service(number) for number in range(services)],
         },
         sort_keys=False,
