@@ -52,7 +52,7 @@ from trimtab_controller.server import Server
 from trimtab_controller.service import Service
 from trimtab_controller.signals import Inbox
 from trimtab_controller.stages import start as acting
-from trimtab_controller.standby import wait_for_journal
+from trimtab_controller.standby import Standby
 from trimtab_controller.telemetry.logs import LogFormat, configure
 from trimtab_controller.telemetry.start import start as telemetry
 from trimtab_controller.worst_case import described
@@ -100,7 +100,7 @@ def serve(options: Options, inbox: Inbox) -> None:
         stages = acting.start(config, options.stage_socket, parts)
         bundle, subjects = load_bundle(options.policy), configured(config)
         candidate = stand(config.lease, config.kubernetes.context, parts)
-        journal = _journal(options, config, inbox, candidate, health)
+        journal = _journal(options, config, bundle, inbox, candidate, health)
         if journal is None:
             return
         parts.callback(journal.close)
@@ -180,7 +180,12 @@ def _ended(inbox: Inbox, due_s: float, reload: Callable[[], None]) -> bool:
 
 
 def _journal(
-    options: Options, config: Config, inbox: Inbox, candidate: Candidate | None, health: Health
+    options: Options,
+    config: Config,
+    bundle: PpoPolicy,
+    inbox: Inbox,
+    candidate: Candidate | None,
+    health: Health,
 ) -> Journal | None:
     """The journal to write; ``None`` when a signal ended the wait for it."""
     if not (options.standby or candidate):
@@ -190,7 +195,8 @@ def _journal(
         health.beat()
         return _ended(inbox, due_s, lambda: None)
 
-    return wait_for_journal(options.journal, config, options.listen, ended, candidate)
+    standby = Standby(options.journal, config, options.listen, _stop_file(options), bundle)
+    return standby.wait(ended, candidate)
 
 
 def _board(

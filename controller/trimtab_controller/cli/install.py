@@ -43,7 +43,7 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
     help="Percent of the requested CPU above which a new autoscaler adds replicas.",
 )
 def install(config: Path, dry_run: bool, yes: bool, utilization: int) -> None:
-    """Give every target an autoscaler to stay underneath, and remember what is.
+    """Give targets an autoscaler underneath, and note what is.
 
     A target without a HorizontalPodAutoscaler gets one that begins with as many replicas as there
     are. Present floors, weights and replicas are written down on the objects themselves, for
@@ -58,10 +58,10 @@ def install(config: Path, dry_run: bool, yes: bool, utilization: int) -> None:
 @click.command()
 @_options
 def uninstall(config: Path, dry_run: bool, yes: bool) -> None:
-    """Put back what was before `trimtab install`, and delete what that has made.
+    """Put back what was before `trimtab install`.
 
-    Floors and weights become what they were; replicas stay, or are raised to what they were.
-    `trimtab stop` first, or end the daemon. Called again, it does what is missing.
+    Floors and weights become what they were; replicas stay, or are raised to what they were; an
+    autoscaler that install made is deleted. `trimtab stop` first, or end the daemon. Called again, it does what is missing.
     """
     from trimtab_controller.kubernetes.install.run import removal
 
