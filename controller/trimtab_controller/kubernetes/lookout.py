@@ -74,9 +74,7 @@ class Lookout:
     def written(self, kept: Kept) -> None:
         """Keep what a write of ours made of an object: the watch tells it later."""
         for watch in self._vital():
-            known = watch.objects.get(kept.meta.name)
-            if known and known.meta.uid == kept.meta.uid:
-                watch.put(kept)
+            watch.written(kept)
 
     async def refreshed(self) -> Scene:
         """What is, asked of the server itself for all that trimtab owns; raises `ApiError`."""

@@ -73,6 +73,8 @@ class Watch(Generic[K]):
         self._clock = clock
         self._path = ""
         self._version = ""
+        # Our writes since the last list.
+        self._written: dict[str, K] = {}
         # How often something changed, and what the index was made of.
         self._changes, self._indexed = 0, -1
         self._index: Mapping[object, Sequence[K]] = {}
@@ -111,6 +113,13 @@ class Watch(Generic[K]):
         if kept and name in self.objects:
             self.put(kept)
 
+    def written(self, kept: K) -> None:
+        """Keep what a write of ours made of an object, unless that has gone meanwhile."""
+        known = self.objects.get(kept.meta.name)
+        if known and known.meta.uid == kept.meta.uid:
+            self._written[kept.meta.name] = kept
+            self.put(kept)
+
     def put(self, kept: K) -> None:
         """Keep a newer state of an object."""
         known = self.objects.get(kept.meta.name)
@@ -139,7 +148,8 @@ class Watch(Generic[K]):
             if error.fault is Fault.NOT_FOUND and self.kind.optional:
                 await self._none()
                 return
-            if error.fault is Fault.EXPIRED:
+            if error.status and error.fault is not Fault.THROTTLED:
+                # Gone by, or from before the server was restored: in doubt all is listed anew.
                 self._version = ""
             raise
 
@@ -152,16 +162,17 @@ class Watch(Generic[K]):
 
     async def _list(self) -> None:
         found, version = {}, ""
+        self._written.clear()
         async for page in self._pages():
             for raw in page["items"]:
                 if kept := await self._made(raw):
                     found[kept.meta.name] = kept
             version = page["metadata"]["resourceVersion"]
-        before, self.objects = self.objects, found
-        # What was written after the list began is in none of its pages.
-        for name in found.keys() & before.keys():
-            self.put(before[name])
+        self.objects = found
         self._changes += 1
+        # What was written after the list began may be in none of its pages.
+        for kept in [*self._written.values()]:
+            self.written(kept)
         self._version = version
         self._alive()
 
