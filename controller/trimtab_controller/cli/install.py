@@ -61,7 +61,8 @@ def uninstall(config: Path, dry_run: bool, yes: bool) -> None:
     """Put back what was before `trimtab install`.
 
     Floors and weights become what they were; replicas stay, or are raised to what they were; an
-    autoscaler that install made is deleted. `trimtab stop` first, or end the daemon. Called again, it does what is missing.
+    autoscaler that install made is deleted. `trimtab stop` first, or end the daemon. Called again,
+    it does what is missing.
     """
     from trimtab_controller.kubernetes.install.run import removal
 
