@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from tests.cluster.fixtures import cluster, fake
+
+# The clusters that tests of any folder may ask for.
+__all__ = ["cluster", "fake"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

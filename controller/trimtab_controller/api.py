@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing
-from itertools import islice
 from typing import Any
 
 import grpc
@@ -14,7 +12,6 @@ import grpc
 from trimtab_controller import messages
 from trimtab_controller.approvals import Answer
 from trimtab_controller.board import Board
-from trimtab_controller.broadcast import Broadcast
 from trimtab_controller.canary import messages as canary
 from trimtab_controller.evidence import messages as evidence
 from trimtab_controller.evidence.ladder import ladder
@@ -22,21 +19,17 @@ from trimtab_controller.evidence.office import Office
 from trimtab_controller.explain.changes import Changes
 from trimtab_controller.explain.explanation import Explainer
 from trimtab_controller.headroom import limits_reply
-from trimtab_controller.mandate import ABORT_S, OURSELVES, Refusal, UnknownError
+from trimtab_controller.mandate import ABORT_S, OURSELVES, Refusal
 from trimtab_controller.protocols import Clock
-from trimtab_controller.recommend.recommenders import NAMES_SHOWN, Recommenders
-from trimtab_controller.refusals import FullError, InvalidRequest
+from trimtab_controller.reader import Reader
+from trimtab_controller.recommend.recommenders import Recommenders
+from trimtab_controller.refusals import InvalidRequest
 from trimtab_controller.security.callers import calling
-from trimtab_controller.security.roles import Role
 from trimtab_controller.sensors.pushed import PushedSensor, event_time_s, measured
 from trimtab_proto.v1 import controller_pb2 as pb
-from trimtab_proto.v1 import controller_pb2_grpc
-
-# More at once are a mistake somewhere, and would keep the event loop from those who command.
-WATCHERS = 1000
 
 
-class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc]  # untyped stubs
+class Controller(Reader):
     """Answers from the board. A command that has returned is obeyed by every later write.
 
     Streams are coroutines of the server's event loop and must never wait there; all else runs in
@@ -54,14 +47,10 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
         clock: Clock,
     ) -> None:
         """``recommenders`` know the services of the configuration; some of them are ``pushed``."""
-        self._board = board
+        super().__init__(board, recommenders.subjects, explainer, changes, clock)
         self._pushed = pushed
         self._recommenders = recommenders
-        self._explainer = explainer
-        self._changes = changes
         self._office = office
-        self._clock = clock
-        self._broadcast = Broadcast(board)
 
     async def Recommend(
         self, request: pb.RecommendRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -87,18 +76,6 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
             time_s = event_time_s(report, self._clock())
             taken[self._pushed[service].push(values, time_s)] += 1
         return pb.ReportMetricsReply(taken=taken[True], ignored=taken[False])
-
-    async def WatchDecisions(
-        self, request: pb.WatchDecisionsRequest, context: grpc.aio.ServicerContext[Any, Any]
-    ) -> AsyncIterator[pb.ServiceStatus]:
-        """Stream the latest tick at once, and then every one."""
-        service = self._listed(request.service) if request.service else ""
-        if self._broadcast.watching >= WATCHERS:
-            raise FullError(f"{WATCHERS} watch already: end one of them")
-        async with aclosing(self._broadcast.statuses(service)) as ticks:
-            async for statuses in ticks:
-                for status in statuses:
-                    yield status
 
     def SetMode(self, request: pb.SetModeRequest, context: grpc.ServicerContext) -> pb.SetModeReply:
         """Set a service's mode, never above its ceiling."""
@@ -139,19 +116,6 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
             self._board.mandate.resume(_named(request.who), self._clock())
             return pb.ResumeReply()
 
-    def ListPending(
-        self,
-        request: pb.ListPendingRequest,
-        context: grpc.ServicerContext,
-    ) -> pb.ListPendingReply:
-        """List the envelopes that wait for a human, and those that were granted."""
-        with self._board.lock:
-            pending = self._board.approvals.pending(self._clock())
-            granted = self._board.approvals.standing(self._clock())
-        return pb.ListPendingReply(
-            pending=map(messages.envelope, pending), granted=map(messages.envelope, granted)
-        )
-
     def Approve(self, request: pb.ApproveRequest, context: grpc.ServicerContext) -> pb.ApproveReply:
         """Grant an envelope."""
         envelope = self._answer(request, Answer.GRANTED, context)
@@ -169,13 +133,6 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
             self._board.approvals.revoke(request.id, who, request.why, now_s)
             return pb.RevokeReply()
 
-    def WhoAmI(self, request: pb.WhoAmIRequest, context: grpc.ServicerContext) -> pb.WhoAmIReply:
-        """Say who calls; where nobody has to tell, anybody may do everything."""
-        caller = calling.get()
-        if caller is None:
-            return pb.WhoAmIReply(role=str(Role.ADMIN))
-        return pb.WhoAmIReply(name=caller.name, role=str(caller.role), services=caller.services)
-
     def GetLimits(
         self, request: pb.GetLimitsRequest, context: grpc.ServicerContext
     ) -> pb.GetLimitsReply:
@@ -183,18 +140,6 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
         names = [self._listed(request.service)] if request.service else self._board.configs
         with self._board.lock:
             return limits_reply(self._board, names, self._clock())
-
-    def Explain(self, request: pb.ExplainRequest, context: grpc.ServicerContext) -> pb.ExplainReply:
-        """Tell why one decision was made, and whether it was right."""
-        self._listed(request.service)
-        return self._explainer.explain(request)
-
-    def WhatChanged(
-        self, request: pb.WhatChangedRequest, context: grpc.ServicerContext
-    ) -> pb.WhatChangedReply:
-        """Tell what changed before misses rose, or that they have not."""
-        self._listed(request.service)
-        return self._changes.what_changed(request)
 
     def _answer(
         self,
@@ -253,25 +198,6 @@ class Controller(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc] 
         with self._board.lock:
             ended = self._board.canaries.end(service, who, request.why, self._clock())
         return canary.described(ended)
-
-    def ListCanaries(
-        self, request: pb.ListCanariesRequest, context: grpc.ServicerContext
-    ) -> pb.ListCanariesReply:
-        """Show the trials that run or hold a route."""
-        wanted = self._listed(request.service) if request.service else ""
-        with self._board.lock:
-            canaries = self._board.canaries
-            names = [name for name in canaries.trials if wanted in ("", name)]
-            return pb.ListCanariesReply(canaries=[canary.message(canaries, name) for name in names])
-
-    def _listed(self, service: str) -> str:
-        if not service:
-            raise InvalidRequest("service", "is missing")
-        known = self._recommenders.subjects
-        if service not in known:
-            names = ", ".join(islice(known, NAMES_SHOWN))
-            raise UnknownError("service", service, f"the configuration has {names}")
-        return service
 
 
 def _named(who: str) -> str:

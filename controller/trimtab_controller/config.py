@@ -6,13 +6,17 @@ later the custom resource's. `load` turns the file into what the loop works with
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
 
+from trimtab_controller.election.spec import LeaseSpec
+from trimtab_controller.kubernetes.spec import Acting, ApiSpec, KubernetesSpec, TargetSpec
 from trimtab_controller.security.spec import SecuritySpec
+from trimtab_controller.sensors.prometheus.spec import Key, PrometheusSpec
 from trimtab_controller.telemetry.spec import MetricsSpec, WebhookSpec
 from trimtab_guard.limits import BackendLimits, ClusterLimits, Limits
 from trimtab_guard.modes import Mode
@@ -36,11 +40,28 @@ from trimtab_sim.schema import (
 
 @dataclass(frozen=True, slots=True)
 class BackendSpec(profile_file.BackendSpec):
-    """One scalable group of replicas, within the guard's limits."""
+    """One scalable group of replicas, within the guard's limits.
+
+    ``labels`` are its series' own, where the pattern in `PrometheusSpec` does not fit. On
+    Kubernetes: its ``target``, how it is scaled (``act``), and the Service that the route knows it
+    by, which has the target's name unless ``service`` says otherwise.
+    """
+
+    target: TargetSpec | None = None
+    act: Acting = Acting.FLOOR
+    service: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # What the guard would refuse is refused here, where its line is known.
         _ = self.limits
+        if not self.target and (self.service or self.act is Acting.SCALE):
+            raise ValueError(f"backend {self.name!r}: 'act' and 'service' are for a 'target'")
+        if self.target and self.act is Acting.FLOOR and not self.min_replicas:
+            raise ValueError(
+                f"backend {self.name!r}: min_replicas is 0, but a HorizontalPodAutoscaler keeps "
+                "at least 1: write 1, or `act: scale`"
+            )
 
     @property
     def limits(self) -> BackendLimits:
@@ -105,9 +126,13 @@ class StageSpec:
 
 
 class Sensing(Enum):
-    """Where a service's signals come from: Envoy's counters, or whoever calls `ReportMetrics`."""
+    """Where a service's signals come from.
+
+    Envoy's own counters, Prometheus, or whoever calls `ReportMetrics`.
+    """
 
     ENVOY = "envoy"
+    PROMETHEUS = "prometheus"
     PUSHED = "pushed"
 
 
@@ -115,19 +140,66 @@ class Sensing(Enum):
 class ServiceSpec(Described):
     """One service as written in the file.
 
-    ``miss_price`` is lambda of the score; no mode above ``ceiling`` can be set; ``limits``
-    override the guard's defaults; without asking, trimtab acts only when ``schedule`` allows it.
-    ``fitted`` is a file of `trimtab fit`, which the evidence goes by.
+    It lives on the local ``stage`` or on ``kubernetes``. ``miss_price`` is lambda of the score; no
+    mode above ``ceiling`` can be set; ``limits`` override the guard's defaults; without asking,
+    trimtab acts only when ``schedule`` allows it. ``fitted`` is a file of `trimtab fit`, which the
+    evidence goes by.
     """
 
-    stage: StageSpec
     ceiling: Mode
     miss_price: Annotated[float, Range(least=1.0, most=1000.0)]
     backends: tuple[BackendSpec, ...]
+    stage: StageSpec | None = None
+    kubernetes: KubernetesSpec | None = None
     sensor: Sensing = Sensing.ENVOY
     schedule: Schedule = ALWAYS
     limits: Place | None = None
     fitted: str = ""
+
+    def __post_init__(self) -> None:
+        Described.__post_init__(self)
+        if (self.stage is None) == (self.kubernetes is None):
+            raise ValueError("exactly one of 'stage' and 'kubernetes' must be there")
+        if self.kubernetes:
+            self._check_kubernetes(self.kubernetes)
+        elif placed := [backend.name for backend in self.backends if backend.target]:
+            raise ValueError(f"backend {placed[0]!r}: a target is for 'kubernetes', not 'stage'")
+
+    def _check_kubernetes(self, kubernetes: KubernetesSpec) -> None:
+        for backend in self.backends:
+            if not backend.target:
+                raise ValueError(
+                    f"backend {backend.name!r}: 'target' is missing: add "
+                    "{kind: Deployment, name: …}"
+                )
+        if len(self.backends) > 1 and not kubernetes.route:
+            raise ValueError("kubernetes.route is missing: name the HTTPRoute of these backends")
+        if self.sensor is Sensing.ENVOY:
+            raise ValueError(
+                "sensor: envoy reads the local stage: write prometheus or pushed with 'kubernetes'"
+            )
+
+    def series(self, prometheus: PrometheusSpec) -> dict[str, Key]:
+        """How each backend's series are labelled; ``ValueError`` says what cannot be filled in."""
+        return {b.name: prometheus.key(self._called(b), b.labels) for b in self.backends}
+
+    def _called(self, backend: BackendSpec) -> dict[str, str]:
+        """What a backend is called, here and on Kubernetes."""
+        called = {"service": self.name, "backend": backend.name}
+        if self.kubernetes and backend.target:
+            called["namespace"] = self.kubernetes.namespace
+            called["target"] = backend.target.name
+            called["backend_service"] = backend.service or backend.target.name
+        return called
+
+    @property
+    def owned(self) -> tuple[str, ...]:
+        """What is this service's alone on Kubernetes, in words: its targets and its route."""
+        if not self.kubernetes:
+            return ()
+        route = (f"HTTPRoute {self.kubernetes.route}",) if self.kubernetes.route else ()
+        things = (*(str(backend.target) for backend in self.backends), *route)
+        return tuple(f"{thing} in namespace {self.kubernetes.namespace}" for thing in things)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +208,7 @@ class ConfigSpec:
 
     ``speed`` is for demonstrations: how much faster than life their trace runs. The policy sees
     its time so, and every window of the limits shrinks by it. ``cluster`` limits what all
-    services may do together.
+    services may do together; with a ``lease``, one of several daemons leads.
     """
 
     services: tuple[ServiceSpec, ...]
@@ -148,13 +220,37 @@ class ConfigSpec:
     security: SecuritySpec = field(default_factory=SecuritySpec)
     metrics: MetricsSpec | None = None
     webhook: WebhookSpec | None = None
+    prometheus: PrometheusSpec | None = None
     money: MoneySpec = MoneySpec()
     gates: GatesSpec = GatesSpec()
+    kubernetes: ApiSpec = field(default_factory=ApiSpec)
+    lease: LeaseSpec | None = None
 
     def __post_init__(self) -> None:
         names = [service.name for service in self.services]
         check_unique("service", names)
+        check_unique("object", [one for service in self.services for one in service.owned])
         self.security.check_services(names)
+        self._check_series()
+
+    def _check_series(self) -> None:
+        """``ValueError`` when it cannot be told which of Prometheus' series is whose."""
+        watched = [each for each in self.services if each.sensor is Sensing.PROMETHEUS]
+        if not watched:
+            return
+        if not self.prometheus:
+            raise ValueError(
+                f"{watched[0].name} has `sensor: prometheus`: add `prometheus: {{url: …}}`"
+            )
+        owners: dict[Key, str] = {}
+        for service in watched:
+            for backend, key in service.series(self.prometheus).items():
+                if other := owners.get(key):
+                    raise ValueError(
+                        f"{service.name}/{backend} and {other} have the same series in Prometheus, "
+                        f"{', '.join(key)}: set `labels` of one, or prometheus.labels"
+                    )
+                owners[key] = f"{service.name}/{backend}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,8 +292,11 @@ class Config:
     security: SecuritySpec
     metrics: MetricsSpec | None
     webhook: WebhookSpec | None
+    prometheus: PrometheusSpec | None = None
     money: MoneySpec = MoneySpec()
     gates: GatesSpec = GatesSpec()
+    kubernetes: ApiSpec = field(default_factory=ApiSpec)
+    lease: LeaseSpec | None = None
 
     @property
     def by_name(self) -> dict[str, ServiceConfig]:
@@ -229,8 +328,11 @@ def load(file: Path) -> Config:
         security=security,
         metrics=spec.metrics,
         webhook=spec.webhook.within(file.parent) if spec.webhook else None,
+        prometheus=spec.prometheus.within(file.parent) if spec.prometheus else None,
         money=spec.money,
         gates=spec.gates,
+        kubernetes=spec.kubernetes,
+        lease=spec.lease,
     )
 
 

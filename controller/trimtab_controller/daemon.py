@@ -24,12 +24,15 @@ from trimtab_controller.api import Controller
 from trimtab_controller.approvals import Approvals
 from trimtab_controller.board import Board
 from trimtab_controller.canary.canaries import Canaries
-from trimtab_controller.config import Config, Sensing, ServiceConfig
+from trimtab_controller.config import Config, ServiceConfig
 from trimtab_controller.config import load as load_config
 from trimtab_controller.decide import Budgeted
+from trimtab_controller.election.candidate import Candidate, LeadershipLostError
+from trimtab_controller.election.start import stand, while_leading
 from trimtab_controller.evidence.office import Office
 from trimtab_controller.explain.changes import Changes
 from trimtab_controller.explain.explanation import Explainer
+from trimtab_controller.health import Health
 from trimtab_controller.journal import Journal, JournalError, is_url
 from trimtab_controller.keda.scaler import ExternalScaler
 from trimtab_controller.loop import Loop
@@ -44,13 +47,13 @@ from trimtab_controller.retention import Keeper
 from trimtab_controller.security.addresses import AddressError
 from trimtab_controller.security.entrance import Entrance
 from trimtab_controller.sense import Eyes
-from trimtab_controller.sensors.envoy import EnvoySensor
+from trimtab_controller.sensors import start as sensing
 from trimtab_controller.sensors.pushed import PushedSensor
 from trimtab_controller.server import Server
 from trimtab_controller.service import Service
 from trimtab_controller.signals import Inbox
-from trimtab_controller.stages.local import LocalStage
-from trimtab_controller.standby import wait_for_journal
+from trimtab_controller.stages import start as acting
+from trimtab_controller.standby import Standby
 from trimtab_controller.telemetry.logs import LogFormat, configure
 from trimtab_controller.telemetry.start import start as telemetry
 from trimtab_controller.worst_case import described
@@ -68,7 +71,7 @@ COLLECTED_AFTER = 100_000, 20, 50
 # A tick has about half as many new ones for each service, until those of the last one go.
 TICK_OBJECTS = 100
 ENDINGS = (signal.SIGTERM, signal.SIGINT)
-REFUSALS = (ConfigError, BundleError, JournalError, AddressError)
+REFUSALS = (ConfigError, BundleError, JournalError, AddressError, LeadershipLostError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,7 @@ class Options:
     policy: Path | None
     stage_socket: str | None
     standby: bool
+    health: str | None
 
 
 def serve(options: Options, inbox: Inbox) -> None:
@@ -91,16 +95,20 @@ def serve(options: Options, inbox: Inbox) -> None:
     for line in described(config):
         log.info("%s", line)
     with ExitStack() as parts:
-        journal = _journal(options, config, inbox)
+        health = Health(options.health, config.tick_s)
+        parts.callback(health.close)
+        # Who stands by has all that at hand when it is called.
+        stages = acting.start(config, options.stage_socket, parts)
+        bundle, subjects = load_bundle(options.policy), configured(config)
+        candidate = stand(config.lease, config.kubernetes.context, parts)
+        journal = _journal(options, config, bundle, inbox, candidate, health)
         if journal is None:
             return
         parts.callback(journal.close)
         parts.callback(Keeper(journal, config.journal, time.time).close)
-        stages = {each.name: _stage(each, options, parts) for each in config.services}
-        board = _board(config, journal, options, newest_epoch(stages.values()))
+        board = _board(config, journal, options, newest_epoch(stages.values()), candidate)
         signal.signal(signal.SIGUSR1, lambda *_: board.mandate.halt())
         past = recall(journal, [service.name for service in config.services])
-        bundle, subjects = load_bundle(options.policy), configured(config)
         policy = _policy(bundle, [*subjects.values()], POLICY_SHARE * config.tick_s)
         _rewatch(policy, config, past)
         ledger = Ledger(journal, time.time)
@@ -108,7 +116,7 @@ def serve(options: Options, inbox: Inbox) -> None:
         recommenders = Recommenders(
             subjects, lambda subject: _policy(bundle, [subject], ANSWER_S), ledger, time.time
         )
-        sensors = {each.name: _sensor(each) for each in config.services}
+        sensors = sensing.start(config, parts)
         services = [
             _service(each, stages[each.name], sensors[each.name], past, journal, board)
             for each in config.services
@@ -135,6 +143,7 @@ def serve(options: Options, inbox: Inbox) -> None:
         )
         tick = telemetry(loop.tick, config, board, journal, policy.name, entrance, parts)
         collect_seldom(len(config.services))
+        tick = health.beating(while_leading(tick, candidate))
         beat(tick, config.tick_s, inbox, reloader.reload)
 
 
@@ -171,18 +180,29 @@ def _ended(inbox: Inbox, due_s: float, reload: Callable[[], None]) -> bool:
     return False
 
 
-def _journal(options: Options, config: Config, inbox: Inbox) -> Journal | None:
+def _journal(
+    options: Options,
+    config: Config,
+    bundle: PpoPolicy,
+    inbox: Inbox,
+    candidate: Candidate | None,
+    health: Health,
+) -> Journal | None:
     """The journal to write; ``None`` when a signal ended the wait for it."""
-    if not options.standby:
+    if not (options.standby or candidate):
         return Journal.open(options.journal)
 
     def ended(due_s: float) -> bool:
+        health.beat()
         return _ended(inbox, due_s, lambda: None)
 
-    return wait_for_journal(options.journal, config, options.listen, ended)
+    standby = Standby(options.journal, config, options.listen, _stop_file(options), bundle)
+    return standby.wait(ended, candidate)
 
 
-def _board(config: Config, journal: Journal, options: Options, newest: int) -> Board:
+def _board(
+    config: Config, journal: Journal, options: Options, newest: int, candidate: Candidate | None
+) -> Board:
     mandate = Mandate(
         journal,
         configs=config.by_name,
@@ -191,6 +211,7 @@ def _board(config: Config, journal: Journal, options: Options, newest: int) -> B
         now_s=time.time(),
         leader=f"trimtab on {socket.gethostname()}, process {os.getpid()}",
         newest_epoch=newest,
+        not_leading=candidate.barred if candidate else lambda: "",
     )
     approvals = Approvals(journal, config.approval.wait_s, config.approval.grant_s)
     return Board(mandate, approvals, Canaries(journal, time.time), config.cluster, time.time)
@@ -231,18 +252,6 @@ def _rewatch(policy: Policy, config: Config, past: Recollection) -> None:
         if seen == backends:
             with suppress(PolicyError):
                 policy.propose([tick[name] for name in backends])
-
-
-def _stage(config: ServiceConfig, options: Options, parts: ExitStack) -> LocalStage:
-    stage = LocalStage(config.name, options.stage_socket or config.spec.stage.socket)
-    parts.callback(stage.close)
-    return stage
-
-
-def _sensor(config: ServiceConfig) -> EnvoySensor | PushedSensor:
-    if config.spec.sensor is Sensing.PUSHED:
-        return PushedSensor(config.name)
-    return EnvoySensor(config.name, config.backends, config.profile.slo_latency_s, time.time)
 
 
 def _service(
@@ -297,6 +306,12 @@ def _service(
     is_flag=True,
     help="While another daemon writes the journal, wait for its end instead of refusing to start, "
     "and answer KEDA from its last decision.",
+)
+@click.option(
+    "--health",
+    metavar="HOST:PORT",
+    help="Where a kubelet's gRPC probe may ask whether the loop goes on, and nothing else: in the "
+    "clear, since probes know neither TLS nor tokens.",
 )
 @click.option(
     "--log-format",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -66,16 +66,19 @@ class Mandate:
         now_s: float,
         leader: str = OURSELVES,
         newest_epoch: int = 0,
+        not_leading: Callable[[], str] = lambda: "",
     ) -> None:
         """``start`` is the mode of services that the journal does not know yet.
 
         ``leader`` is who writes, in words that no other daemon has for itself; a new journal's
-        epochs begin after ``newest_epoch``.
+        epochs begin after ``newest_epoch``. ``not_leading`` tells why, of several daemons, this one
+        does not lead at the moment.
         """
         self.configs = configs
         self.epoch = Epoch(0, leader)
         # What each service's stage showed.
         self._newest_epochs: dict[str, Epoch] = {}
+        self._not_leading = not_leading
         self._journal = journal
         self._stop_file = stop_file
         self._modes: dict[str, Mode] = {}
@@ -263,6 +266,7 @@ class Mandate:
             newest_epoch=self._newest_epochs.get(service, NO_EPOCH),
             deadline_s=deadline_s,
             cooling_until_s=self.cooling_until_s(service),
+            not_leading=self._not_leading(),
         )
         return effective(mode, facts, self.configs[service].spec.schedule, now_s)
 

@@ -47,7 +47,7 @@ class TickRecord:
     """One service's tick. ``outcome`` is final unless there is an ``intent`` to write.
 
     ``baseline`` is what the plain rule wanted: with state, proposal, limits and memory it is all
-    that the verdict was made of.
+    that the verdict was made of. ``floors`` are those that the stage held, in its backends' order.
     """
 
     service: str
@@ -63,6 +63,7 @@ class TickRecord:
     decisions: int = 0
     actions: int = 0
     baseline: tuple[Want, ...] = ()
+    floors: tuple[int, ...] = ()
 
     @property
     def begins(self) -> tuple[Change, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from trimtab_controller.approvals import Envelope
 from trimtab_controller.board import Status
@@ -46,7 +46,7 @@ def status(status: Status) -> pb.ServiceStatus:
         config_error=status.config_error,
     )
     if tick.state:
-        message.backends.extend(_backends(tick.state))
+        message.backends.extend(_backends(tick.state, tick.floors))
         message.p50_ms = tick.state.p50_ms.value
         message.p95_ms = tick.state.p95_ms.value
         message.miss_share = tick.state.miss_share.value
@@ -80,8 +80,8 @@ def envelope(envelope: Envelope) -> pb.Envelope:
     )
 
 
-def _backends(state: State) -> Iterable[pb.BackendStatus]:
-    for backend in state.backends:
+def _backends(state: State, floors: Sequence[int]) -> Iterable[pb.BackendStatus]:
+    for backend, floor in zip(state.backends, floors, strict=True):
         yield pb.BackendStatus(
             name=backend.name,
             wanted=backend.wanted,
@@ -91,6 +91,7 @@ def _backends(state: State) -> Iterable[pb.BackendStatus]:
             weight=backend.weight,
             rate_rps=backend.rate_rps.value,
             in_flight=backend.in_flight.value,
+            floor=floor,
         )
 
 

@@ -46,7 +46,10 @@ class PolicyError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class BackendReport:
-    """One backend as the stage reports it. ``floor`` is the field that trimtab owns."""
+    """One backend as the stage reports it. ``floor`` is the field that trimtab owns.
+
+    ``disruption_min`` is the fewest replicas that somebody else needs it to keep.
+    """
 
     name: str
     wanted: int
@@ -55,6 +58,7 @@ class BackendReport:
     draining: int
     floor: int
     weight: float
+    disruption_min: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,8 @@ class StageReport:
     ``writer`` is who wrote last, empty when nobody has; ``metrics`` is where a sensor finds
     the data plane (for the local stage: the Unix socket of Envoy's admin endpoint); ``epoch``
     the highest that was written under; ``rollout``: somebody is replacing replicas right now.
+    ``barred`` is why nothing may be written, whoever decides, and ``warning`` what a human should
+    know: both in words, and empty when all is well.
     """
 
     time_s: float
@@ -73,6 +79,8 @@ class StageReport:
     metrics: str
     epoch: Epoch = NO_EPOCH
     rollout: bool = False
+    barred: str = ""
+    warning: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +102,7 @@ class Intent:
 
     ``before`` are the fields, of all backends, that it finds; ``undoes`` what was written before;
     a stage that saw a newer leader than ``epoch``'s refuses it. ``cost`` is the price of the
-    replicas that it adds.
+    replicas that it adds, and ``why`` the policy's reason, for whoever looks at what was written.
     """
 
     request_id: str
@@ -106,6 +114,7 @@ class Intent:
     undoes: bool = False
     epoch: Epoch = NO_EPOCH
     cost: float = 0.0
+    why: str = ""
 
     @property
     def changes(self) -> bool:

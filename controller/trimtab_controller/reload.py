@@ -103,7 +103,7 @@ def _fixed(config: Config) -> dict[str, Any]:
         "tick_s": config.tick_s, "speed": config.speed,
         "approval": config.approval, "journal": config.journal,
         "metrics": config.metrics, "webhook": config.webhook,
-        "money": config.money, "gates": config.gates,
+        "money": config.money, "gates": config.gates, "lease": config.lease,
         "security": replace(config.security, clients=()),
         "whether callers must say who they are": config.security.authenticates,
     }  # fmt: skip

@@ -64,7 +64,8 @@ class Eyes:
         except Exception as error:  # the loop must outlive whatever a stage raises
             return self._sight(None, {}, _told(error))
         try:
-            return self._sight(report, self._sensor.read(report))
+            told = report.barred or report.warning
+            return self._sight(report, self._sensor.read(report), told)
         except Exception as error:  # nor may a sensor end it
             return self._sight(report, {}, _told(error))
 
@@ -101,6 +102,7 @@ def join(service: str, time_s: float, report: StageReport, readings: Readings) -
             ready=b.ready,
             draining=b.draining,
             weight=b.weight,
+            disruption_min=b.disruption_min,
             rate_rps=reading("rate_rps", b.name),
             in_flight=reading("in_flight", b.name),
             error_share=reading("error_share", b.name),

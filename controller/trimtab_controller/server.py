@@ -21,8 +21,8 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from trimtab_controller.api import Controller
 from trimtab_controller.keda.scaler import ExternalScaler
+from trimtab_controller.reader import Reader
 from trimtab_controller.security.addresses import UNIX, AddressError, check_address
 from trimtab_controller.security.certificates import Certificates
 from trimtab_controller.security.entrance import Entrance
@@ -62,14 +62,11 @@ LIMITS = (
 
 
 class Server:
-    """Serves all at one address until it is closed: both APIs, health and reflection.
-
-    A standby has no ``controller``.
-    """
+    """Serves all at one address until it is closed: both APIs, health and reflection."""
 
     def __init__(
         self,
-        controller: Controller | None,
+        controller: Reader,
         scaler: ExternalScaler,
         address: str,
         entrance: Entrance,
@@ -100,7 +97,7 @@ class Server:
 
     async def _serve(
         self,
-        controller: Controller | None,
+        controller: Reader,
         scaler: ExternalScaler,
         address: str,
         entrance: Entrance,
@@ -109,12 +106,10 @@ class Server:
         most = ("grpc.max_allowed_incoming_connections", room_for(CONNECTIONS))
         self._server = grpc.aio.server(threads, interceptors=[gate], options=(*LIMITS, most))
         by_name: Any = ByName(self._server)
-        if controller:
-            controller_pb2_grpc.add_ControllerServicer_to_server(controller, by_name)
+        controller_pb2_grpc.add_ControllerServicer_to_server(controller, by_name)
         externalscaler_pb2_grpc.add_ExternalScalerServicer_to_server(scaler, by_name)
-        services = SERVICES if controller else (KEDA,)
-        health_pb2_grpc.add_HealthServicer_to_server(await _healthy(services), by_name)
-        names = (*services, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        health_pb2_grpc.add_HealthServicer_to_server(await _healthy(SERVICES), by_name)
+        names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)  # it must see that it is one
         bound = self._bind(address, entrance.certificates)
         await self._server.start()

@@ -129,6 +129,7 @@ class Service:
             outcome=Outcome.HELD,
             error=sight.error or failure or mandate.alarm(self.name),
             state=sight.state if sight.report else None,
+            floors=tuple(b.floor for b in sight.report.backends) if sight.report else (),
             intent=memory.intent,
             version=memory.version,
             decisions=memory.decisions,
@@ -195,7 +196,7 @@ class Service:
 
     def _undo(self, tick: TickRecord, sight: Sight, writes: Sequence[Intent]) -> TickRecord:
         """Undo these writes; the tick is held while that cannot be."""
-        if self.memory.intent or sight.report is None:
+        if self.memory.intent or sight.report is None or sight.report.barred:
             return tick
         before = undo.replaced(writes)
         if not before:
@@ -241,7 +242,8 @@ class Service:
         """What is to be written of the verdict, and what to call the tick."""
         if self.board.mandate.stopped:
             return None, Outcome.STOPPED
-        if not verdict.backends:
+        barred = report.barred and tick.mode is not Mode.SHADOW
+        if barred or not verdict.backends:
             return None, Outcome.HELD
         fresh = sight.fresh
         idle = Outcome.UNCHANGED if fresh else Outcome.HELD
@@ -253,7 +255,7 @@ class Service:
         epoch = self.board.mandate.epoch
         intent = act.intend(self.config.limits, tick.time_s, report, wants, epoch)
         if intent:
-            return intent, Outcome.APPLIED
+            return replace(intent, why=proposal.why), Outcome.APPLIED
         return None, idle if otherwise is Outcome.UNCHANGED else otherwise
 
     def _permit(

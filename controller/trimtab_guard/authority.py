@@ -50,8 +50,9 @@ class Facts:
 
     ``foreign_writer`` is who else changed a field of ours and was not answered yet; ``epoch``
     is the leadership that we write under and ``newest_epoch`` the newest that the stage saw;
-    nothing may be sent after ``deadline_s``; a rollback cools down until ``cooling_until_s``.
-    The defaults change nothing; the lease has none.
+    nothing may be sent after ``deadline_s``; a rollback cools down until ``cooling_until_s``;
+    ``not_leading`` is why, of several daemons, this one does not lead now. The defaults change
+    nothing; the lease has none.
     """
 
     lease: Lease
@@ -61,6 +62,7 @@ class Facts:
     newest_epoch: Epoch = NO_EPOCH
     deadline_s: float = math.inf
     cooling_until_s: float = -math.inf
+    not_leading: str = ""
 
 
 class Ceiling(NamedTuple):
@@ -105,6 +107,8 @@ def _ceilings(facts: Facts, schedule: Schedule, now_s: float) -> Iterator[Ceilin
         (number, leader), ours = facts.newest_epoch, facts.epoch.number
         why = f"{leader} leads under epoch {number}, ours is {ours}"
         yield Ceiling(Code.DEPOSED, Mode.SHADOW, why)
+    if facts.not_leading:
+        yield Ceiling(Code.NOT_LEADING, Mode.SHADOW, facts.not_leading)
     if not now_s <= facts.deadline_s:
         why = f"{now_s - facts.deadline_s:.1f} s after the decision's deadline"
         yield Ceiling(Code.LATE, Mode.SHADOW, why)

@@ -207,11 +207,12 @@ def _stats(profile: Profile) -> dict[str, Any]:
     1 ms below, because Envoy counts a bin (10 ms wide here) into every edge that it touches.
     """
     slo_ms = profile.slo_latency_s * 1e3
+    buckets_ms = sorted({*BUCKETS_MS, slo_ms - 1} - {slo_ms})
     kept = ["http.admin.downstream_rq_total", f"http.{profile.name}.downstream_rq_"]
     kept += [f"cluster.{backend.name}.upstream_rq_" for backend in profile.backends]
     return {
         "stats_matcher": {"inclusion_list": {"patterns": [{"prefix": name} for name in kept]}},
         "histogram_bucket_settings": [
-            {"match": {"prefix": "http."}, "buckets": sorted({*BUCKETS_MS, slo_ms - 1})}
+            {"match": {"prefix": prefix}, "buckets": buckets_ms} for prefix in ("http.", "cluster.")
         ],
     }

@@ -89,7 +89,8 @@ def parse(text: str, file: Path, kind: type[T]) -> T:
 def read(place: Place, kind: Any) -> Any:
     """Read one node as ``kind``.
 
-    That is a dataclass, an enum, a tuple, a scalar, ``X | None``, or `Place`: not read yet.
+    That is a dataclass, an enum, a tuple, a scalar, ``X | None``, texts by names that the writer
+    chooses (``Mapping[str, str]``), or `Place`: not read yet.
     """
     if Place in (kind, *get_args(kind)):
         return place
@@ -99,6 +100,8 @@ def read(place: Place, kind: Any) -> Any:
         return read(place, get_args(kind)[0])
     if get_origin(kind) is tuple:
         return _read_sequence(place, get_args(kind)[0])
+    if get_origin(kind) is Mapping:
+        return {name: read(child, str) for name, child in _children(place, None).items()}
     if dataclasses.is_dataclass(kind):
         return read_mapping(place, kind, {})
     if issubclass(kind, enum.Enum):
@@ -126,14 +129,16 @@ def _required(fields: Iterable[dataclasses.Field[Any]]) -> list[str]:
     return [f.name for f in fields if f.default is f.default_factory is missing]
 
 
-def _children(place: Place, known: list[str]) -> dict[str, Place]:
+def _children(place: Place, known: list[str] | None) -> dict[str, Place]:
+    """The places below this one by their keys, of which only ``known`` ones may be there."""
     if not isinstance(place.node, yaml.MappingNode):
-        raise place.error(f"must be a mapping with the keys {', '.join(known)}")
+        keys = f" with the keys {', '.join(known)}" if known else ", NAME: text"
+        raise place.error(f"must be a mapping{keys}")
     children: dict[str, Place] = {}
     for key_node, value_node in place.node.value:
         key = str(key_node.value)
         at_key = place.child(key_node, key)
-        if key not in known:
+        if known is not None and key not in known:
             near = get_close_matches(key, known, n=1)
             fix = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
             raise at_key.error(f"unknown key: {fix}")
@@ -163,7 +168,7 @@ def _read_checked(place: Place, kind: Any, bounds: Any) -> Any:
 
 
 def _read_choice(place: Place, kind: type[enum.Enum]) -> enum.Enum:
-    choices = {member.name.lower(): member for member in kind}
+    choices = {member.name.lower().replace("_", "-"): member for member in kind}
     if place.node.value not in choices:
         raise place.error(f"{place.node.value!r} must be one of {', '.join(choices)}")
     return choices[place.node.value]

@@ -204,6 +204,7 @@ class World:
         self.clock = beside.clock if beside else Clock()
         self.stages: dict[str, MemoryStage] = beside.stages if beside else {}
         self.lives = 0
+        self.not_leading = ""
         self.sensor = MemorySensor(self.clock)
         self.policy = FixedPolicy()
         self.boot()
@@ -232,6 +233,7 @@ class World:
             now_s=self.clock(),
             leader=f"{self.folder.name}, life {self.lives}",
             newest_epoch=newest_epoch(self.stages.values()),
+            not_leading=lambda: self.not_leading,
         )
         self.approvals = Approvals(self.journal, wait_s=900.0, grant_s=3600.0)
         self.canaries = Canaries(self.journal, self.clock)

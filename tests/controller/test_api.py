@@ -19,7 +19,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 )
 from grpc_status import rpc_status
 
-from trimtab_controller import api
+from trimtab_controller import reader
 from trimtab_controller.security.addresses import AddressError, check_address
 from trimtab_controller.security.spec import SecuritySpec
 from trimtab_controller.server import SERVICE
@@ -312,9 +312,9 @@ def test_what_is_shown_is_what_holds_now(client: Client) -> None:
 def test_too_many_watchers_and_an_unknown_service(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api, "WATCHERS", 20)
+    monkeypatch.setattr(reader, "WATCHERS", 20)
     watch = client.stub.WatchDecisions
-    streams = [watch(pb.WatchDecisionsRequest(), timeout=5.0) for _ in range(api.WATCHERS)]
+    streams = [watch(pb.WatchDecisionsRequest(), timeout=5.0) for _ in range(reader.WATCHERS)]
     assert all(next(stream).service == "web" for stream in streams)
     for request, code in (
         (pb.WatchDecisionsRequest(), Code.RESOURCE_EXHAUSTED),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from trimtab_controller.config import load
+from trimtab_controller.kubernetes.spec import Acting, KubernetesSpec, TargetSpec
 from trimtab_guard.limits import BackendLimits, ClusterLimits, Limits
 from trimtab_guard.modes import Mode
 from trimtab_sim.schema import ConfigError
@@ -34,6 +35,34 @@ services:
         max_replicas: 12
     limits:
       hold_s: 600
+"""
+
+
+CLUSTER = """\
+services:
+  - name: web
+    kubernetes: {namespace: shop, route: web}
+    sensor: pushed
+    ceiling: assist
+    slo: {latency_s: 0.3, share: 0.99}
+    miss_price: 50
+    backends:
+      - name: on-demand
+        target: {kind: Deployment, name: web-on-demand}
+        concurrency: 4
+        service_time_s: 0.05
+        startup_mean_s: 20
+        min_replicas: 2
+        max_replicas: 12
+      - name: spot
+        target: {kind: Scale, name: web, api_version: example.org/v1}
+        act: scale
+        service: web-spot
+        concurrency: 4
+        service_time_s: 0.05
+        startup_mean_s: 40
+        min_replicas: 0
+        max_replicas: 12
 """
 
 
@@ -80,7 +109,7 @@ def test_the_demonstration_describes_its_stage() -> None:
         ("tick_s: 15", "tick_s: [1", 2, "not YAML"),
         ("0.99", "1.5", 9, "services[0].slo.share: 1.5 must be from 0 to 1"),
         ("0.99", "{}", 9, "services[0].slo.share: 'this' must be a number"),
-        ("assist", "assist\n    sensor: ssh", 7, "sensor: 'ssh' must be one of envoy, pushed"),
+        ("assist", "assist\n    sensor: ssh", 7, "'ssh' must be one of envoy, prometheus, pushed"),
         ("assist", "auto", 6, "ceiling: 'auto' must be one of shadow, approve, assist, guarded"),
         ("tick_s: 15", "cluster: {budget: -1}", 1, "cluster.budget: -1 must be from 0 to 1e+09"),
         ("tick_s: 15", "cluster: {budgets: 1}", 1, "cluster.budgets: unknown key: did you mean"),
@@ -139,6 +168,52 @@ def test_mistakes(tmp_path: Path, old: str, new: str, line: int, message: str) -
     assert str(refused.value).startswith(f"{file}:{line}: ")
 
 
+def test_a_service_on_kubernetes(tmp_path: Path) -> None:
+    (service,) = load(write(tmp_path, CLUSTER)).services
+    on_demand, spot = service.spec.backends
+    assert service.spec.kubernetes == KubernetesSpec("shop", "web")
+    assert on_demand.target == TargetSpec("Deployment", "web-on-demand", "apps/v1")
+    assert (on_demand.act, on_demand.service) == (Acting.FLOOR, "")
+    assert spot.target == TargetSpec("Scale", "web", "example.org/v1")
+    assert (spot.act, spot.service) == (Acting.SCALE, "web-spot")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "message"),
+    [
+        (", route: web", "", 2, "kubernetes.route is missing: name the HTTPRoute"),
+        ("shop", "''", 3, "services[0].kubernetes: namespace is empty"),
+        ("namespace", "namespaces", 3, "namespaces: unknown key: did you mean 'namespace'?"),
+        ("    sensor: pushed\n", "", 2, "sensor: envoy reads the local stage"),
+        ("    sensor", "    stage: {socket: s}\n    sensor", 2, "exactly one of 'stage' and"),
+        ("    kubernetes: {namespace: shop, route: web}\n", "", 2, "exactly one of 'stage' and"),
+        (
+            "kubernetes: {namespace: shop, route: web}",
+            "stage: {socket: s}",
+            2,
+            "'on-demand': a tar",
+        ),
+        ("        target: {kind: Deployment, name: web-on-demand}\n", "", 2, "'target' is missing"),
+        ("name: web-on-demand", "Name: web", 10, "target.Name: unknown key: did you mean 'name'?"),
+        ("name: web-on-demand", "name: ''", 10, "target: kind and name must not be empty"),
+        ("name: web,", "name: web, apiVersion: v1, ", 17, "apiVersion: unknown key: did you mean"),
+        ("example.org/v1", "example.org/v1/x", 17, "api_version is 'example.org/v1/x': write"),
+        ("act: scale", "act: replicas", 18, "act: 'replicas' must be one of floor, scale"),
+        ("act: scale", "act: floor", 16, "'spot': min_replicas is 0, but a Horizontal"),
+        ("target: {kind: Scale, name: web", "#", 16, "'act' and 'service' are for a 'target'"),
+        ("Scale, name: web,", "Deployment, name: web-on-demand,", 1, "object 'Deployment web-on-d"),
+    ],
+)
+def test_mistakes_on_kubernetes(
+    tmp_path: Path, old: str, new: str, line: int, message: str
+) -> None:
+    assert old in CLUSTER
+    file = write(tmp_path, CLUSTER.replace(old, new, 1))
+    with pytest.raises(ConfigError, match=re.escape(message)) as refused:
+        load(file)
+    assert str(refused.value).startswith(f"{file}:{line}: ")
+
+
 def test_names_are_unique(tmp_path: Path) -> None:
     service = GOOD[GOOD.index("  - name: web") :]
     with pytest.raises(ConfigError, match="service 'web' is listed twice: rename or remove one"):
@@ -157,3 +232,11 @@ def test_unreadable_files(tmp_path: Path, content: bytes | None, message: str) -
         file.write_bytes(content)
     with pytest.raises(ConfigError, match=message):
         load(file)
+
+
+def test_the_example_for_kubernetes_is_complete(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "KUBERNETES.md").read_text()
+    example = page.partition("```yaml\n")[2].partition("```")[0]
+    (service,) = load(write(tmp_path, example)).services
+    assert service.backends == ("on-demand", "spot")
+    assert service.spec.ceiling is Mode.SHADOW

@@ -12,6 +12,7 @@ from trimtab_controller.journal import read
 from trimtab_controller.memory import Outcome
 from trimtab_guard.authority import Epoch
 from trimtab_guard.modes import Mode
+from trimtab_guard.reasons import Code
 from trimtab_stage.spec import Ask
 
 World = Any  # the class in conftest.py, which cannot be imported from here
@@ -132,6 +133,30 @@ def test_who_only_looks_on_deposes_nobody_and_is_not_deposed(world: World, besid
     seen = raise_to(onlooker, 5)
     assert (seen.outcome, seen.error) == (Outcome.SHADOW, "")
     assert raise_to(world, 3).outcome is Outcome.APPLIED
+
+
+def test_who_does_not_lead_for_a_while_writes_nothing_and_goes_on_where_it_was(
+    world: World,
+) -> None:
+    raise_to(world, 3)
+    world.not_leading = "the Lease could not be renewed"
+    idle = raise_to(world, 5)
+    assert (idle.mode, idle.outcome, world.floors[0]) == (Mode.SHADOW, Outcome.SHADOW, 3)
+    assert world.tick().standing.reasons[0].code is Code.NOT_LEADING
+    world.not_leading = ""
+    assert (raise_to(world, 5).outcome, world.floors[0]) == (Outcome.APPLIED, 5)
+
+
+def test_a_decision_is_not_sent_once_the_lead_is_gone(world: World) -> None:
+    def lose() -> None:
+        world.not_leading = "b holds the Lease"
+
+    raise_to(world, 3)
+    world.journal.listeners.append(lambda kind, *_: kind == "tick" and lose())
+    lost = raise_to(world, 5)
+    assert (lost.outcome, lost.error, world.floors[0]) == (
+        Outcome.FAILED, "b holds the Lease", 3,
+    )  # fmt: skip
 
 
 def test_a_writer_without_an_epoch_is_a_foreign_one(world: World) -> None:

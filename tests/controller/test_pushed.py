@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ import grpc
 import pytest
 
 from trimtab_controller.config import load
-from trimtab_controller.daemon import _sensor
 from trimtab_controller.memory import Outcome
 from trimtab_controller.protocols import SensorError, Signal, StageReport
+from trimtab_controller.sensors import start as sensing
 from trimtab_controller.sensors.pushed import PushedSensor
 from trimtab_guard.model import Reading
 from trimtab_guard.modes import Mode
@@ -217,6 +218,8 @@ def test_the_configuration_says_who_is_pushed(world: World) -> None:
     (world.folder / "trimtab.yaml").write_text(
         text.replace("ceiling: guarded", "sensor: pushed\n    ceiling: guarded")
     )
-    (web,) = load(world.folder / "trimtab.yaml").services
-    assert isinstance(_sensor(web), PushedSensor)
-    assert not isinstance(_sensor(world.config.services[0]), PushedSensor)
+    with ExitStack() as parts:
+        pushed = sensing.start(load(world.folder / "trimtab.yaml"), parts)
+        by_default = sensing.start(world.config, parts)
+    assert isinstance(pushed["web"], PushedSensor)
+    assert not isinstance(by_default["web"], PushedSensor)

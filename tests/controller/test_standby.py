@@ -11,7 +11,10 @@ from typing import Any
 import grpc
 import pytest
 
-from trimtab_controller.keda.decisions import Follower
+from trimtab_controller import messages
+from trimtab_controller.board import Board
+from trimtab_controller.following import Follower
+from trimtab_controller.journal import JournalError, read
 from trimtab_guard.modes import Mode
 from trimtab_proto.v1 import controller_pb2, controller_pb2_grpc, externalscaler_pb2_grpc
 from trimtab_proto.v1 import externalscaler_pb2 as pb
@@ -31,7 +34,7 @@ def world(new_world: Callable[..., World]) -> World:
 
 @pytest.fixture
 def follower(world: World) -> Iterator[Follower]:
-    follower = Follower(world.folder / "journal.db", world.config.by_name, EVERY_S)
+    follower = follow(world, world.folder / "journal.db")
     yield follower
     follower.close()
 
@@ -48,21 +51,46 @@ def test_it_follows_every_tick_and_every_stop(world: World, follower: Follower) 
         world.want(a=wanted)
         verdict = world.tick().tick.verdict
         assert soon(lambda verdict=verdict: verdict_of(follower) == verdict)
-    assert follower.tick("api") is None
-    assert not follower.stopped
+    assert follower.board.tick("api") is None
+    assert not follower.board.stopped
     for command, stopped in ((world.mandate.stop, True), (world.mandate.resume, False)):
         command("ann", *(("enough",) if stopped else ()), world.clock())
-        assert soon(lambda stopped=stopped: follower.stopped is stopped)
+        assert soon(lambda stopped=stopped: follower.board.stopped is stopped)
 
 
-def test_without_a_journal_nothing_is_known(world: World, tmp_path: Path) -> None:
-    follower = Follower(tmp_path / "no.db", world.config.by_name, EVERY_S)
+def test_it_shows_what_the_leader_shows(new_world: Callable[..., World]) -> None:
+    world = new_world(Mode.APPROVE)
+    follower = follow(world, world.folder / "journal.db")
+    world.want(a=5)
+    world.tick()
+    shown = statuses(world.board)
+    assert shown[0].pending == 1
+    assert soon(lambda: str(statuses(follower.board)) == str(shown))
+    world.mandate.set_mode("web", Mode.GUARDED, "ann", world.clock())
+    assert soon(lambda: follower.board.latest()[1][0].standing.mode is Mode.GUARDED)
+    assert [e.body["epoch"] for e in read(world.folder / "journal.db", ("epoch",))] == [1]
     follower.close()
-    assert (follower.tick("web"), follower.stopped) == (None, True)
+
+
+def test_without_a_journal_there_is_nobody_to_follow(world: World, tmp_path: Path) -> None:
+    with pytest.raises(JournalError, match="no journal here"):
+        follow(world, tmp_path / "no.db")
+
+
+def statuses(board: Board) -> list[Any]:
+    """As humans see them, but for the counts, which the journal has from before the tick."""
+    shown = [messages.status(status) for status in board.latest()[1]]
+    for each in shown:
+        each.ClearField("decisions")
+    return shown
+
+
+def follow(world: World, journal: Path) -> Follower:
+    return Follower(journal, world.config, world.folder / "stop", EVERY_S, world.clock)
 
 
 def verdict_of(follower: Follower) -> Any:
-    tick = follower.tick("web")
+    tick = follower.board.tick("web")
     return tick and tick.verdict
 
 
@@ -79,10 +107,14 @@ def test_a_standby_answers_keda_and_takes_over(processes: Processes) -> None:
         metric = pb.GetMetricsRequest(scaledObjectRef=ref, metricName="trimtab-replicas")
         keda.GetMetricSpec(ref, timeout=PATIENCE_S, wait_for_ready=True)
         assert soon(lambda: code_of(keda.GetMetrics, metric) is Code.OK)
-        pending = controller_pb2.ListPendingRequest()
-        assert code_of(controller.ListPending, pending) is Code.UNIMPLEMENTED
+        renewal = controller_pb2.RenewRequest(service=decided.service, who="ann")
+        assert code_of(controller.Renew, renewal) is Code.UNAVAILABLE
+        seen = processes.status(lambda status: bool(status.decision), of="d2.sock")
+        assert (seen.mode, seen.policy) == (decided.mode, decided.policy)
+        why = controller_pb2.ExplainRequest(service=decided.service)
+        assert code_of(controller.Explain, why) is Code.OK
         leader.send_signal(signal.SIGKILL)
-        assert soon(lambda: code_of(controller.ListPending, pending) is Code.OK)
+        assert soon(lambda: code_of(controller.Renew, renewal) is Code.OK)
         assert soon(lambda: code_of(keda.GetMetrics, metric) is Code.OK)
     status = processes.status(lambda status: bool(status.decision), of="d2.sock")
     assert status.decisions > decided.decisions

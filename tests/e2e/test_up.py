@@ -204,7 +204,7 @@ def test_the_stage_ends_and_so_does_the_run(tmp_path: Path) -> None:
 
 def test_a_human_takes_and_gives_authority(tmp_path: Path) -> None:
     with demonstration(tmp_path / "run", "--mode=approve") as shown:
-        assert "web: approve" in shown.cli("status")
+        assert "web: approve" in shown.cli("status", "web")
         until(lambda: "nothing is pending" not in shown.cli("pending"), 20.0, "it asks")
         envelope = shown.cli("pending").split()[0]
         assert "granted: web/" in shown.cli("approve", envelope, "--who=ada", "--why=seen")
@@ -212,4 +212,4 @@ def test_a_human_takes_and_gives_authority(tmp_path: Path) -> None:
         assert "stopped" in shown.cli("stop", "--why=drill")
         until(lambda: "STOPPED" in shown.cli("status"), 5.0, "the next tick says so")
         assert "nothing is stopped now" in shown.cli("resume")
-        until(lambda: "web: shadow" in shown.cli("status"), 5.0, "the next tick says so")
+        until(lambda: "web: shadow" in shown.cli("status", "web"), 5.0, "the next tick says so")

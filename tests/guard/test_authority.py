@@ -80,6 +80,12 @@ def test_what_is_in_order_lowers_nothing() -> None:
         ({"deadline_s": NOW_S}, None, Mode.GUARDED, ""),
         ({"deadline_s": math.nan}, "LATE", Mode.SHADOW, "nan s after the decision's deadline"),
         (
+            {"not_leading": "the Lease was not renewed"},
+            "NOT_LEADING",
+            Mode.SHADOW,
+            "the Lease was not renewed",
+        ),
+        (
             {"lease": NO_LEASE},
             "LEASE",
             Mode.APPROVE,
@@ -167,12 +173,14 @@ def test_all_that_lowers_is_told() -> None:
         newest_epoch=Epoch(1),
         deadline_s=0.0,
         cooling_until_s=NOW_S + 1,
+        not_leading="no Lease",
     )
     both = replace(FROZEN, windows=NEVER_NOW.windows)
     standing = effective(Mode.GUARDED, facts, both, NOW_S)
     assert standing.mode is Mode.SHADOW
     assert names(standing) == [
-        "STOPPED", "FOREIGN_WRITER", "DEPOSED", "LATE", "LEASE", "COOLING", "FREEZE", "CLOSED",
+        "STOPPED", "FOREIGN_WRITER", "DEPOSED", "NOT_LEADING", "LATE", "LEASE", "COOLING", "FREEZE",
+        "CLOSED",
     ]  # fmt: skip
 
 
@@ -185,6 +193,7 @@ facts = st.builds(
     st.builds(Epoch, st.integers(0, 2), st.sampled_from("ab")),
     st.floats(),
     st.floats(),
+    st.sampled_from(["", "no Lease"]),
 )
 
 

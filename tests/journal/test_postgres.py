@@ -82,6 +82,23 @@ def test_who_lost_the_lock_to_another_writes_nothing_any_more(postgres_url: str)
     assert verify(postgres_url).ok
 
 
+def test_who_has_won_an_election_does_not_wait_for_a_writer_that_hangs(postgres_url: str) -> None:
+    with Journal.open(postgres_url) as old:
+        old.append("tick", {"n": 1}, 1.0)
+        with Journal.open(postgres_url, evict=True) as new:
+            new.append("tick", {"n": 2}, 2.0)
+            for message in ("terminating connection", "writes this journal"):
+                with pytest.raises(JournalError, match=message):
+                    old.append("tick", {"n": 3}, 3.0)
+    assert [entry.body["n"] for entry in read(postgres_url)] == [1, 2]
+    assert verify(postgres_url).ok
+
+
+def test_a_file_is_not_taken_from_its_writer(path: Path) -> None:
+    with Journal.open(path), pytest.raises(JournalBusyError):
+        Journal.open(path, evict=True)
+
+
 def test_even_with_its_session_a_writer_only_follows_its_own_record(postgres_url: str) -> None:
     with Journal.open(postgres_url) as journal:
         journal.append("tick", {"n": 1}, 1.0)

@@ -82,11 +82,14 @@ _PRUNE = """
 _FIRST = "SELECT seq, hash FROM trimtab.entries ORDER BY seq LIMIT 1"
 _END = "SELECT seq, hash FROM trimtab.entries ORDER BY seq DESC LIMIT 1"
 _HEAD = "SELECT seq, hash FROM trimtab.head"
-_HOLDER = """
-    SELECT application_name FROM pg_stat_activity JOIN pg_locks USING (pid)
+_HOLDS = """
+    FROM pg_stat_activity JOIN pg_locks USING (pid)
     WHERE locktype = 'advisory' AND objid = %s AND granted
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
+_HOLDER = f"SELECT application_name {_HOLDS}"
+# A user may end sessions of its own; what that one wrote stays, and what it was writing goes.
+_EVICT = f"SELECT pg_terminate_backend(pid) {_HOLDS}"
 # A server may be set to sync less; one that is set to wait for its standbys may go on doing so.
 _SYNC = """
     SELECT set_config('synchronous_commit', 'on', false)
@@ -109,17 +112,17 @@ Connection = psycopg.Connection[Any]
 class PostgresStore:
     """Open for writing; a lost connection is made anew, if no other writer has come."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, evict: bool) -> None:
         self.name = _named(url)
         self._url = url
         with _explained(self.name):
-            self._connection = _writable(url, self.name)
+            self._connection = _writable(url, self.name, evict=evict)
 
     def ends(self) -> tuple[Link, Link]:
         """The last record, and what the head says that it is."""
         with _explained(self.name):
             if self._connection.closed:
-                self._connection = _writable(self._url, self.name)
+                self._connection = _writable(self._url, self.name, evict=False)
             last = self._connection.execute(_END).fetchone()
             return Link(*last) if last else GENESIS, _head(self._connection)
 
@@ -199,14 +202,14 @@ def _connect(url: str) -> Connection:
     return psycopg.connect(**given, autocommit=True)
 
 
-def _writable(url: str, name: str) -> Connection:
+def _writable(url: str, name: str, *, evict: bool) -> Connection:
     """A connection that alone may write; the first one ever makes the tables."""
     connection = _connect(url)
     try:
         connection.execute(_MANNERS)
         connection.execute(_SYNC)
         _refuse_if_unsafe(connection, name)
-        _hold(connection, name)
+        _hold(connection, name, evict=evict)
         if not _check_schema(connection, name):
             with connection.transaction():
                 connection.execute(_TABLES)
@@ -222,8 +225,10 @@ def _refuse_if_unsafe(connection: Connection, name: str) -> None:
         raise JournalError(f"{name}: the server runs with fsync = off; switch it on first")
 
 
-def _hold(connection: Connection, name: str) -> None:
+def _hold(connection: Connection, name: str, *, evict: bool) -> None:
     """An exclusive lock, which ends with this session however it ends."""
+    if evict:
+        connection.execute(_EVICT, (_LOCK,))
     try:
         connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
     except psycopg.errors.LockNotAvailable:

@@ -27,13 +27,14 @@ def is_url(location: Location) -> bool:
     return str(location).startswith(_SCHEMES)
 
 
-def writable(location: Location) -> Store:
+def writable(location: Location, *, evict: bool) -> Store:
     """Open for writing and create what is missing.
 
-    `JournalBusyError` when somebody else writes; `JournalError` when it is something else.
+    `JournalBusyError` when somebody else writes whom we do not, or cannot, ``evict``;
+    `JournalError` when it is something else.
     """
     if is_url(location):
-        opened: Store = _postgres().PostgresStore(str(location))
+        opened: Store = _postgres().PostgresStore(str(location), evict=evict)
         return opened
     return file.FileStore(Path(location))
 

@@ -40,13 +40,14 @@ class Journal:
         self._doubtful: Link | None = None
 
     @classmethod
-    def open(cls, location: Location) -> Journal:
+    def open(cls, location: Location, *, evict: bool = False) -> Journal:
         """Open a file, or ``postgresql://…``, for writing and create what is missing.
 
-        `JournalBusyError` when somebody else writes; `JournalError` when it is damaged, is
-        something else, or lacks its last records.
+        `JournalBusyError` when somebody else writes; ``evict`` ends that one's session, which only
+        PostgreSQL can. `JournalError` when it is damaged, is something else, or lacks its last
+        records.
         """
-        store = writable(location)
+        store = writable(location, evict=evict)
         try:
             return cls(location, store)
         except BaseException:

@@ -195,7 +195,7 @@ def fetch_stats(path: str, pattern: str, deadline_s: float = 1.0) -> Stats:
     # Not `usedonly`: a counter at zero must differ from one that does not exist.
     query = f"/stats?format=json&histogram_buckets=detailed&filter={quote(pattern)}"
     try:
-        stats = json.loads(_get(path, query, deadline_s))
+        stats = json.loads(fetch(path, query, deadline_s))
         if not isinstance(stats, dict) or not isinstance(stats.get("stats"), list):
             raise ValueError("no statistics in the answer")
     except (OSError, HTTPException, ValueError) as error:
@@ -203,7 +203,8 @@ def fetch_stats(path: str, pattern: str, deadline_s: float = 1.0) -> Stats:
     return Stats.parse(stats["stats"])
 
 
-def _get(path: str, query: str, deadline_s: float) -> bytes:
+def fetch(path: str, query: str, deadline_s: float = 1.0) -> bytes:
+    """What Envoy's admin socket at ``path`` answers; ``OSError`` or `HTTPException`."""
     connection = _UnixConnection(path, deadline_s)
     try:
         connection.request("GET", query)

@@ -49,6 +49,7 @@ WORDS: dict[str, str] = {
     Code.STOPPED: "trimtab is stopped",
     Code.FOREIGN_WRITER: "somebody else changed what trimtab steers",
     Code.DEPOSED: "another trimtab leads",
+    Code.NOT_LEADING: "not the leader now",
     Code.LATE: "too late after the decision",
     Code.LEASE: "the autonomy lease does not hold",
     Code.COOLING: "cooling down after a rollback",

@@ -221,13 +221,15 @@ class ReportMetricsReply(_message.Message):
     def __init__(self, taken: _Optional[int] = ..., ignored: _Optional[int] = ...) -> None: ...
 
 class WatchDecisionsRequest(_message.Message):
-    __slots__ = ("service",)
+    __slots__ = ("service", "once")
     SERVICE_FIELD_NUMBER: _ClassVar[int]
+    ONCE_FIELD_NUMBER: _ClassVar[int]
     service: str
-    def __init__(self, service: _Optional[str] = ...) -> None: ...
+    once: bool
+    def __init__(self, service: _Optional[str] = ..., once: _Optional[bool] = ...) -> None: ...
 
 class BackendStatus(_message.Message):
-    __slots__ = ("name", "wanted", "starting", "ready", "draining", "weight", "rate_rps", "in_flight")
+    __slots__ = ("name", "wanted", "starting", "ready", "draining", "weight", "rate_rps", "in_flight", "floor")
     NAME_FIELD_NUMBER: _ClassVar[int]
     WANTED_FIELD_NUMBER: _ClassVar[int]
     STARTING_FIELD_NUMBER: _ClassVar[int]
@@ -236,6 +238,7 @@ class BackendStatus(_message.Message):
     WEIGHT_FIELD_NUMBER: _ClassVar[int]
     RATE_RPS_FIELD_NUMBER: _ClassVar[int]
     IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
+    FLOOR_FIELD_NUMBER: _ClassVar[int]
     name: str
     wanted: int
     starting: int
@@ -244,7 +247,8 @@ class BackendStatus(_message.Message):
     weight: float
     rate_rps: float
     in_flight: float
-    def __init__(self, name: _Optional[str] = ..., wanted: _Optional[int] = ..., starting: _Optional[int] = ..., ready: _Optional[int] = ..., draining: _Optional[int] = ..., weight: _Optional[float] = ..., rate_rps: _Optional[float] = ..., in_flight: _Optional[float] = ...) -> None: ...
+    floor: int
+    def __init__(self, name: _Optional[str] = ..., wanted: _Optional[int] = ..., starting: _Optional[int] = ..., ready: _Optional[int] = ..., draining: _Optional[int] = ..., weight: _Optional[float] = ..., rate_rps: _Optional[float] = ..., in_flight: _Optional[float] = ..., floor: _Optional[int] = ...) -> None: ...
 
 class ServiceStatus(_message.Message):
     __slots__ = ("service", "time_s", "mode", "stopped", "backends", "p50_ms", "p95_ms", "miss_share", "proposal", "decision", "reasons", "why", "outcome", "error", "decisions", "actions", "policy", "pending", "lowered", "lease_until_s", "config_error")
