@@ -44,8 +44,8 @@ def check(board: Board, plan: Plan, now_s: float) -> None:
         )
     if board.configs[service].spec.sensor is not Sensing.ENVOY:
         raise Refusal(
-            f"{service}: a trial needs the latencies of each backend, which are read from the local "
-            "stage's Envoy only, with `sensor: envoy` in trimtab.yaml"
+            f"{service}: a trial needs the latencies of each backend, and only the local stage's "
+            "Envoy tells them, with `sensor: envoy` in trimtab.yaml"
         )
 
 
