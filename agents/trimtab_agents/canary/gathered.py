@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from trimtab_agents.canary.reading import Side
 
 # Mean latencies of the old side that make a look.
-LATENCIES = 4.0
+LATENCIES = 2.0
 
 
 @dataclass(frozen=True, slots=True)

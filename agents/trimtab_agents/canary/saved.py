@@ -30,20 +30,14 @@ def plain(value: Any) -> Any:
 
 
 def gathered(data: Mapping[str, Any]) -> Gathered:
-    """As it was."""
-    old, new = (
-        Side(
-            **{
-                **data[side],
-                "latency": Histogram(
-                    tuple(map(float, data[side]["latency"]["edges_s"])),
-                    tuple(data[side]["latency"]["counts"]),
-                ),
-            }
-        )
-        for side in ("old", "new")
-    )
-    return Gathered(data["since_s"], data["ticks"], old, new)
+    """As they were."""
+    return Gathered(data["since_s"], data["ticks"], _side(data["old"]), _side(data["new"]))
+
+
+def _side(data: Mapping[str, Any]) -> Side:
+    latency = data["latency"]
+    edges_s = tuple(float(edge) for edge in latency["edges_s"])
+    return Side(**{**data, "latency": Histogram(edges_s, tuple(latency["counts"]))})
 
 
 def trust(data: Mapping[str, Any]) -> Trust:
