@@ -1,9 +1,10 @@
 """Is the new version worse? A comparison of two sides under one load that may be asked any time.
 
-Read `reading.py` (what one look brings), `rules.py` (what would matter, and how sure to be),
-`tables.py` (the evidence in one look), `clumps.py` (requests that queue together count as fewer),
-`past.py` (what one expects of the next look), `trust.py` (which looks are evidence at all),
-`comparison.py`, which brings them together, and `verdict.py` (what it says).
+Read `reading.py` (what one tick brings), `rules.py` (what would matter, and how sure to be),
+`gathered.py` (how many ticks make a look), `trust.py` (which of them are evidence at all),
+`tables.py` (the evidence in one look), `bets.py` (of all metrics), `clumps.py` (requests that queue
+together count as fewer), `past.py` (what one expects of the next look), `comparison.py`, which
+brings them together, and `verdict.py` (what it says).
 """
 
 from trimtab_agents.canary.comparison import Comparison

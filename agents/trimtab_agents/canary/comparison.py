@@ -21,6 +21,7 @@ import numpy as np
 from trimtab_agents.canary import saved
 from trimtab_agents.canary.bets import BETS, Look
 from trimtab_agents.canary.clumps import Clumps
+from trimtab_agents.canary.gathered import Gathered
 from trimtab_agents.canary.past import Past
 from trimtab_agents.canary.reading import Side
 from trimtab_agents.canary.rules import EQUAL, FINE, WORSE, Rules
@@ -37,7 +38,8 @@ class Comparison:
     """Everything that is known after some looks.
 
     log_capital: ``[2, K, R, G]``, by claim, metric, difference and bet; score: ``[K, R]``;
-    answers: of the old side and the new one, in looks that were evidence.
+    answers: of the old side and the new one, in ``looks`` that were evidence; gathered: ticks that
+    are not yet a look.
     """
 
     rules: Rules
@@ -49,6 +51,7 @@ class Comparison:
     looks: int = 0
     answers: tuple[int, int] = (0, 0)
     is_bad: bool = False
+    gathered: Gathered | None = None
 
     @classmethod
     def begin(cls, rules: Rules) -> Comparison:
@@ -64,32 +67,37 @@ class Comparison:
         )
 
     def after(self, old: Side | None, new: Side | None) -> Comparison:
-        """One look later; ``None`` for a side that could not be measured.
+        """One tick later; ``None`` for a side that could not be measured.
 
-        A flawed look is evidence for nobody, the first one only shows where to look, and none is
-        enough for a verdict.
+        A flawed tick is evidence for nobody.
         """
         trust = self.trust.after(old, new)
+        later = replace(self, trust=trust)
         if old is None or new is None or trust.flaw:
-            return replace(self, trust=trust)
+            return later
+        if self.gathered:
+            gathered = self.gathered.and_(old, new)
+        else:
+            gathered = Gathered(self.trust.since_s(old), 1, old, new)
+        if gathered.is_look(self.past.latency_s):
+            return later._looked(gathered.old, gathered.new)
+        return replace(later, gathered=gathered)
+
+    def _looked(self, old: Side, new: Side) -> Comparison:
+        """One look later. The first one only shows where to look; none is enough for a verdict."""
         seen = Look.of(old, new, self.past, self.rules)
         gains = np.minimum(seen.log_capital / self.clumps.size[:, None, None], MOST_GAINED)
         later = replace(
             self,
-            trust=trust,
             past=self.past.after(old),
             clumps=self.clumps.after(seen.score[:, EQUAL], seen.variance),
             log_capital=self.log_capital + gains,
             score=self.score + seen.score,
             looks=self.looks + 1,
             answers=(self.answers[0] + old.answers, self.answers[1] + new.answers),
+            gathered=None,
         )
         return replace(later, is_bad=self.is_bad or later.bad >= self.needed)
-
-    def afresh(self) -> Comparison:
-        """Nothing is proved yet, but where to look and how requests queue together is known."""
-        none = Comparison.begin(self.rules)
-        return replace(none, trust=self.trust, past=self.past, clumps=self.clumps)
 
     def as_json(self) -> dict[str, Any]:
         """Everything, as plain dicts, lists, numbers and strings."""
@@ -114,6 +122,7 @@ class Comparison:
                 data["looks"],
                 (data["answers"][0], data["answers"][1]),
                 data["is_bad"],
+                data["gathered"] and saved.gathered(data["gathered"]),
             )
         except (KeyError, TypeError, IndexError, AttributeError) as error:
             raise ValueError(f"not a saved comparison: {error!r}: begin a new one") from error

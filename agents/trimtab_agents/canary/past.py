@@ -54,6 +54,13 @@ class Past:
         return (self.errors + FIRST_ERRORS) / (self.answers + FIRST_ANSWERS)
 
     @property
+    def latency_s(self) -> float:
+        """Mean latency, of answers whose bin has an end; 0 at first."""
+        ended = {edge: weight for edge, weight in self.latency.items() if isfinite(edge)}
+        seconds = sum(edge * weight for edge, weight in ended.items())
+        return seconds / sum(ended.values()) if ended else 0.0
+
+    @property
     def saturation(self) -> float:
         """How many requests were inside a replica; NaN at first."""
         return self.inside / self.looks if self.looks else np.nan

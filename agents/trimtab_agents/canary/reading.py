@@ -42,6 +42,15 @@ class Histogram:
         counts = {lower: count for (lower, _), count in bins.items()}
         return cls(tuple(edges), tuple(counts.get(edge, 0) for edge in edges[:-1]))
 
+    def and_(self, other: Histogram) -> Histogram:
+        """Both together; bins of the one may lack in the other, but not lie across its edges."""
+        counts: dict[float, int] = {}
+        for one in (self, other):
+            for edge_s, count in zip(one.edges_s[:-1], one.counts, strict=True):
+                counts[edge_s] = counts.get(edge_s, 0) + count
+        edges = sorted({*self.edges_s, *other.edges_s})
+        return Histogram(tuple(edges), tuple(counts.get(edge, 0) for edge in edges[:-1]))
+
     @property
     def total(self) -> int:
         """All answers."""

@@ -48,6 +48,10 @@ class Trust:
     old: Seen | None = None
     new: Seen | None = None
 
+    def since_s(self, old: Side) -> float:
+        """When what this side brings began, as far as one knows."""
+        return min(self.old.time_s if self.old else old.time_s, old.time_s)
+
     @property
     def flaw(self) -> Reason | None:
         """What was wrong with the last look."""

@@ -1,12 +1,14 @@
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from math import inf
 
 import numpy as np
 import pytest
 from tests.agents.canary.conftest import Look, histogram
 
 from trimtab_agents.canary import Call, Comparison, Histogram, Reason, Rules, Side, Verdict
+from trimtab_agents.canary.gathered import Gathered
 
 RULES = Rules()
 Pair = tuple[Side | None, Side | None]
@@ -141,8 +143,10 @@ def test_intervals_hold_the_truth_and_shrink(look: Look) -> None:
 
 def test_it_goes_on_after_a_restart_as_if_it_had_never_stopped(look: Look) -> None:
     steady = restarted = Comparison.begin(RULES)
-    for t in range(12):
-        old, new = (look(t), look(t, slower=1.2)) if t % 5 else (look(t), None)
+    endless = Histogram((10.0, inf), (1,))
+    for t in np.arange(0.0, 3.0, 0.05):
+        old, new = look(t), look(t, slower=1.2) if t % 0.4 else None
+        old = replace(old, latency=old.latency.and_(endless))
         steady = steady.after(old, new)
         text = json.dumps(restarted.as_json(), allow_nan=False)
         restarted = Comparison.from_json(json.loads(text), RULES).after(old, new)
@@ -165,3 +169,26 @@ def test_what_was_saved_otherwise_is_not_gone_on_with(
     data = Comparison.begin(RULES).as_json() | change
     with pytest.raises(ValueError, match="begin a new one"):
         Comparison.from_json(data, rules)
+
+
+def test_short_ticks_of_a_slow_service_are_put_together(look: Look) -> None:
+    """Answers take 0.07 s: about five ticks of 0.03 s, two latencies, make a look."""
+    ticks = [(look(0.03 * t, answers=20), look(0.03 * t, answers=20)) for t in range(41)]
+    comparison, looks = Comparison.begin(RULES), []
+    for old, new in ticks:
+        comparison = comparison.after(old, new)
+        looks.append(comparison.looks)
+    assert looks[0] == 1
+    assert 7 <= looks[-1] <= 10
+    held = comparison.gathered.ticks if comparison.gathered else 0
+    assert comparison.answers[0] == 20 * (len(ticks) - held)
+
+
+def test_ticks_that_are_put_together_lose_nothing() -> None:
+    one = Side(Histogram((0.1, 0.2), (4,)), 4, 1, 6.0, 3, 1.0)
+    other = Side(Histogram((0.2, 0.4, inf), (5, 2)), 7, 0, 8.0, 2, 2.0)
+    both = Gathered(0.0, 1, one, one).and_(other, other)
+    assert both.old == both.new
+    assert both.old.latency == Histogram((0.1, 0.2, 0.4, inf), (4, 5, 2))
+    assert (both.old.answers, both.old.errors, both.old.time_s) == (11, 1, 2.0)
+    assert both.old.saturation == pytest.approx((2.0 + 4.0) / 2.0)
