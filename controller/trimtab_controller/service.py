@@ -106,7 +106,7 @@ class Service:
         if proposal is None or self.memory.intent:
             return tick
         if trial:
-            proposal = steered(trial, proposal, sight.state)
+            proposal = steered(trial, proposal)
         rule = baseline(sight.known, self.config.profile)
         verdict = self._judge(sight, proposal, rule, purse)
         intent, outcome = self._decided(tick, sight, sight.report, proposal, verdict)

@@ -73,6 +73,12 @@ def described(trial: Trial) -> pb.Canary:
             pb.CanaryEffect(metric=e.metric, worse=e.value, low=e.low, high=e.high)
             for e in verdict.effects
         ],
+        worse_share=_part(verdict.bad, verdict.needed),
+        no_worse_share=_part(verdict.good, verdict.needed),
         began_s=trial.began_s,
         who=plan.who,
     )
+
+
+def _part(evidence: float, needed: float) -> float:
+    return min(max(evidence / needed, 0.0), 1.0)

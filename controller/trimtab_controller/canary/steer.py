@@ -10,38 +10,20 @@ from trimtab_guard.model import Proposal, State, Want
 from trimtab_guard.modes import SAME_SHARE
 
 
-def steered(trial: Trial, proposal: Proposal, state: State) -> Proposal:
+def steered(trial: Trial, proposal: Proposal) -> Proposal:
     """``proposal`` with the trial's shares of what it gives both versions together.
 
-    Each has the replicas that it wants for both, in proportion to its share. While the trial runs,
-    the new one has no more to do per replica than the old one that is there, and with equal shares
-    as many: a version that is short of replicas would lose for that. A proposal that lacks one of
-    the two is left to the guard.
+    Each gets its part of the replicas as well: a version that is short of them would lose for
+    that. A proposal that lacks one of the two is left to the guard.
     """
     wants = {want.name: want for want in proposal.backends}
     old, new = wants.get(trial.plan.old), wants.get(trial.plan.new)
     if old is None or new is None:
         return proposal
-    weight, share = old.weight + new.weight, trial.share
-    least = _least(old.replicas + new.replicas, trial, state)
-    wants |= {
-        old.name: Want(old.name, least[0], weight * (1.0 - share)),
-        new.name: Want(new.name, least[1], weight * share),
-    }
+    weight, replicas = old.weight + new.weight, old.replicas + new.replicas
+    for name, share in ((old.name, 1.0 - trial.share), (new.name, trial.share)):
+        wants[name] = Want(name, math.ceil(replicas * share), weight * share)
     return replace(proposal, backends=tuple(wants.values()), why=f"{trial}; {proposal.why}")
-
-
-def _least(replicas: int, trial: Trial, state: State) -> tuple[int, int]:
-    """Of the old and the new version, for so many together."""
-    share = trial.share
-    old, new = math.ceil(replicas * (1.0 - share)), math.ceil(replicas * share)
-    if trial.runs:
-        ready = {backend.name: backend.ready for backend in state.backends}
-        odds = share / (1.0 - share)
-        new = max(new, math.ceil(ready[trial.plan.old] * odds))
-        if trial.is_last:
-            old = max(old, math.ceil(ready[trial.plan.new] / odds))
-    return old, new
 
 
 def given_back(trial: Trial, state: State) -> tuple[Want, ...]:

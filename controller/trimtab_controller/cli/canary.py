@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from time import sleep
+from time import monotonic, sleep
 
 import click
 
@@ -20,6 +21,7 @@ from trimtab_proto.v1 import controller_pb2 as pb
 from trimtab_proto.v1 import controller_pb2_grpc
 
 POLL_S = 1.0
+TELL_S = 10.0
 TRIAL, ADOPTED = "trial", "adopted"
 
 
@@ -137,14 +139,16 @@ def _watch(stub: controller_pb2_grpc.ControllerStub, service: str, last: pb.Cana
 def _news(
     stub: controller_pb2_grpc.ControllerStub, service: str, last: pb.Canary | None
 ) -> Iterator[pb.Canary]:
-    told = ""
+    """A line now and then, and one whenever something has happened."""
+    told, told_s = "", -math.inf
     while last is None or last.phase == TRIAL:
         request = pb.ListCanariesRequest(service=service)
         found = stub.ListCanaries(request, timeout=DEADLINE_S).canaries
         if not found:
             return
         last = found[0]
-        if told != (told := f"{last.phase} {last.share} {last.why}"):
+        if told != (told := f"{last.phase} {last.share}") or monotonic() > told_s + TELL_S:
+            told_s = monotonic()
             yield last
         sleep(POLL_S)
 
@@ -158,8 +162,11 @@ def described(one: pb.Canary) -> Iterator[str]:
 
 
 def _line(one: pb.Canary) -> str:
-    answers = f"{one.old_answers} and {one.new_answers} answers"
-    return f"  {one.phase}, {one.share:.0%}, {answers}: {one.why}"
+    if one.phase != TRIAL:
+        return f"  {one.phase}: {one.why}"
+    evidence = f"worse {one.worse_share:4.0%}, no worse {one.no_worse_share:4.0%}"
+    answers = f"{one.old_answers:6} and {one.new_answers:6} answers"
+    return f"  {one.share:4.0%} of the route  {answers}  evidence: {evidence}  {one.why}"
 
 
 def _shares(text: str) -> list[float]:

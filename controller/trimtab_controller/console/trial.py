@@ -32,7 +32,10 @@ class Trial:
             return
         share = f"{trial.share:.0%} of the route of both"
         self._what.say(f"{trial.new} beside {trial.old}: {trial.phase}, {share}.")
-        self._why.say(f"{trial.why}.")
+        self._why.say(
+            f"Evidence: {trial.worse_share:.0%} of what worse takes, {trial.no_worse_share:.0%} of "
+            f"what no worse takes; {trial.why}."
+        )
         self._found.say("; ".join(map(effect_words, trial.effects)))
         self._end.draw()
         request = pb.EndCanaryRequest(service=self._name)

@@ -819,7 +819,7 @@ class CanaryEffect(_message.Message):
     def __init__(self, metric: _Optional[str] = ..., worse: _Optional[float] = ..., low: _Optional[float] = ..., high: _Optional[float] = ...) -> None: ...
 
 class Canary(_message.Message):
-    __slots__ = ("service", "old", "new", "phase", "share", "why", "old_answers", "new_answers", "effects", "began_s", "who")
+    __slots__ = ("service", "old", "new", "phase", "share", "why", "old_answers", "new_answers", "effects", "began_s", "who", "worse_share", "no_worse_share")
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     OLD_FIELD_NUMBER: _ClassVar[int]
     NEW_FIELD_NUMBER: _ClassVar[int]
@@ -831,6 +831,8 @@ class Canary(_message.Message):
     EFFECTS_FIELD_NUMBER: _ClassVar[int]
     BEGAN_S_FIELD_NUMBER: _ClassVar[int]
     WHO_FIELD_NUMBER: _ClassVar[int]
+    WORSE_SHARE_FIELD_NUMBER: _ClassVar[int]
+    NO_WORSE_SHARE_FIELD_NUMBER: _ClassVar[int]
     service: str
     old: str
     new: str
@@ -842,4 +844,6 @@ class Canary(_message.Message):
     effects: _containers.RepeatedCompositeFieldContainer[CanaryEffect]
     began_s: float
     who: str
-    def __init__(self, service: _Optional[str] = ..., old: _Optional[str] = ..., new: _Optional[str] = ..., phase: _Optional[str] = ..., share: _Optional[float] = ..., why: _Optional[str] = ..., old_answers: _Optional[int] = ..., new_answers: _Optional[int] = ..., effects: _Optional[_Iterable[_Union[CanaryEffect, _Mapping]]] = ..., began_s: _Optional[float] = ..., who: _Optional[str] = ...) -> None: ...
+    worse_share: float
+    no_worse_share: float
+    def __init__(self, service: _Optional[str] = ..., old: _Optional[str] = ..., new: _Optional[str] = ..., phase: _Optional[str] = ..., share: _Optional[float] = ..., why: _Optional[str] = ..., old_answers: _Optional[int] = ..., new_answers: _Optional[int] = ..., effects: _Optional[_Iterable[_Union[CanaryEffect, _Mapping]]] = ..., began_s: _Optional[float] = ..., who: _Optional[str] = ..., worse_share: _Optional[float] = ..., no_worse_share: _Optional[float] = ...) -> None: ...
