@@ -120,6 +120,7 @@ def report(pairs: Sequence[Pair]) -> dict[str, Any]:
         "caught_20pct": float(caught.mean()),
         "caught_20pct_95": interval(int(caught.sum()), len(caught)),
         "requests_to_verdict": _finite(np.median(_until_bad(bad))),
+        "requests_to_verdict_95": _finite(np.quantile(_until_bad(bad), POWER, method="higher")),
         "adopted_equal": float(np.mean([one.good < np.inf for one in equal])),
         "adopted_worse": float(np.mean([one.good < one.bad for one in bad])),
         "requests_to_adopt": _finite(np.median([one.good for one in equal])),

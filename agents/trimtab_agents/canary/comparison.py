@@ -99,6 +99,11 @@ class Comparison:
         )
         return replace(later, is_bad=self.is_bad or later.bad >= self.needed)
 
+    def afresh(self) -> Comparison:
+        """Nothing is proved yet, but where to look and how requests queue together is known."""
+        none = Comparison.begin(self.rules)
+        return replace(none, trust=self.trust, past=self.past, clumps=self.clumps)
+
     def as_json(self) -> dict[str, Any]:
         """Everything, as plain dicts, lists, numbers and strings."""
         data: dict[str, Any] = saved.plain(asdict(self))

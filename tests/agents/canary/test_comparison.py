@@ -154,6 +154,18 @@ def test_it_goes_on_after_a_restart_as_if_it_had_never_stopped(look: Look) -> No
     assert restarted.as_json() == steady.as_json()
 
 
+def test_begun_afresh_it_has_proved_nothing_and_knows_where_to_look(look: Look) -> None:
+    comparison = Comparison.begin(RULES)
+    for t in range(20):
+        comparison = comparison.after(look(t), look(t, slower=1.1))
+    afresh = comparison.afresh()
+    assert (afresh.bad, afresh.good, afresh.looks, afresh.answers) == (0.0, 0.0, 0, (0, 0))
+    assert (afresh.past, afresh.clumps) == (comparison.past, comparison.clumps)
+    # Its first look is a bet already, and a frozen one is known.
+    assert afresh.after(look(20), look(20)).log_capital.any()
+    assert afresh.after(look(19), look(20)).verdict().reason is Reason.FROZEN
+
+
 @pytest.mark.parametrize(
     ("change", "rules"),
     [
