@@ -161,7 +161,7 @@ def _ranks(played: Sequence[Played]) -> Floats:
 
 
 def _first(rejected: Bools) -> int | None:
-    """The first horizon, by place, from which on the test has its power."""
+    """The first horizon, by place, at which the test has its power."""
     powerful = np.flatnonzero(rejected.mean(0) >= POWER)
     return int(powerful[0]) if len(powerful) else None
 

@@ -26,7 +26,7 @@ FIRST_ERRORS, FIRST_ANSWERS = 0.1, 100.0
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """Fading sums: answers by the upper edge of their bin, errors, replicas, what was inside."""
+    """Fading sums: answers by the upper edge of their bin, all, errors; looks, inside a replica."""
 
     latency: Mapping[float, float] = field(default_factory=dict)
     answers: float = 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,7 @@ class Rules:
     for, since to show that there are none takes more requests than most canaries get.
     ``alpha``: how often an equal version may be called bad, however often one looks; the same for
     one that is worse than ``fine`` and called good. ``least_answers``: of each side, for GOOD.
+    `ValueError` unless what does not matter is 0 or more, and below what is fine.
     """
 
     worse: Tolerance = Tolerance(latency=0.05, errors=0.001, saturation=0.10)
@@ -47,6 +48,15 @@ class Rules:
     shown: float = 0.95
     alpha: float = 0.01
     least_answers: int = 200
+
+    def __post_init__(self) -> None:
+        for field in fields(Tolerance):
+            worse, fine = (getattr(of, field.name) for of in (self.worse, self.fine))
+            if not 0.0 <= worse < fine:
+                raise ValueError(
+                    f"{field.name}: {worse:g} more does not matter and {fine:g} more is fine: "
+                    "the first must be 0 or more and below the second"
+                )
 
     @property
     def metrics(self) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ from trimtab_agents.outputs import OutputFile
 def experiments(
     ctx: click.Context, runs: int, seed: int, slots: tuple[int, ...], json_path: Path | None
 ) -> None:
-    """Try the canary's verdict on versions that are equal, and on such that are worse.
+    """Try the canary's verdict on versions that are equal, and on ones that are worse.
 
     Every service is played request by request, twice: with the same version on both sides, and
     with one whose p95 is a fifth higher at the same load. A Mann-Whitney test at a fixed horizon
