@@ -17,9 +17,13 @@ from urllib.request import urlopen
 import pytest
 import yaml
 
+
+def installed() -> bool:
+    return bool(shutil.which("prometheus") and shutil.which("promtool"))
+
+
 needs_prometheus = pytest.mark.skipif(
-    not (shutil.which("prometheus") and shutil.which("promtool")),
-    reason="needs Prometheus: apt-get install prometheus",
+    not installed(), reason="needs Prometheus: apt-get install prometheus"
 )
 
 
