@@ -32,6 +32,8 @@ MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 
+CUT = aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, ConnectionError
+
 # One watch per kind and namespace, and calls beside them.
 CONNECTIONS = 10_000
 CONNECT_S = 3.0
@@ -127,6 +129,9 @@ class Api:
                 self._be_quiet(Fault.TIMEOUT, "the server does not answer", CALL_S)
             message = f"{call}: no answer within {within_s:g} s"
             raise ApiError(Fault.TIMEOUT, message, certain=False) from error
+        except CUT as error:
+            message = f"{call}: the connection was cut"
+            raise ApiError(Fault.UNREACHABLE, message, certain=False) from error
         except (aiohttp.ClientError, OSError, ValueError, LookupError, TypeError) as error:
             raise ApiError(Fault.UNREACHABLE, f"{call}: {error!r}", certain=False) from error
 
@@ -189,7 +194,7 @@ async def _load(found: Configuration, context: str) -> None:
         config.load_incluster_config(found)  # type: ignore[no-untyped-call]
         return
     # Read now: the library's own default is what the environment was at its import.
-    files = os.environ.get("KUBECONFIG", KUBE_CONFIG)
+    files = os.environ.get("KUBECONFIG") or KUBE_CONFIG
     if not any(Path(file).expanduser().is_file() for file in files.split(os.pathsep)):
         raise FileNotFoundError(f"there is no file {files}")
     await config.load_kube_config(  # type: ignore[no-untyped-call]
