@@ -264,3 +264,60 @@ def test_a_namespace_takes_with_it_what_is_in_it(cluster: Cluster) -> None:
     cluster.client.until(lambda: gone(lambda: cluster.client.get("Namespace", name)))
     assert inside.list("Deployment") == []
     inside.close()
+
+
+SELECTED = {
+    "all": ({}, "abc"),
+    "equal": ({"labelSelector": "tier=front"}, "a"),
+    "not equal": ({"labelSelector": "tier!=front"}, "bc"),
+    "one of": ({"labelSelector": "tier in (front, back)"}, "ab"),
+    "none of": ({"labelSelector": "tier notin (front)"}, "bc"),
+    "there": ({"labelSelector": "tier"}, "ab"),
+    "not there": ({"labelSelector": "!tier"}, "c"),
+    "both": ({"labelSelector": "tier,tier!=front"}, "b"),
+    "named": ({"fieldSelector": "metadata.name=c"}, "c"),
+}
+
+
+@pytest.mark.parametrize(("query", "names"), SELECTED.values(), ids=SELECTED)
+def test_a_list_is_what_is_selected(cluster: Cluster, query: dict[str, str], names: str) -> None:
+    for name, labels in {"a": {"tier": "front"}, "b": {"tier": "back"}, "c": {}}.items():
+        made = lease(name, "x")
+        cluster.client.create({**made, "metadata": {"name": name, "labels": labels}})
+    found = cluster.client.list("Lease", **query)
+    assert "".join(each["metadata"]["name"] for each in found) == names
+
+
+def test_a_strategic_patch_goes_into_lists_by_their_keys(cluster: Cluster) -> None:
+    cluster.client.create(deployment("web"))
+    containers = [
+        {"name": "main", "env": [{"name": "A", "value": "1"}]},
+        {"name": "side", "image": "x"},
+    ]
+    patch = {"spec": {"template": {"spec": {"containers": containers}}}}
+    path = f"/apis/apps/v1/namespaces/{cluster.namespace}/deployments/web"
+    media = "application/strategic-merge-patch+json"
+    made = cluster.client.call("PATCH", path, patch, media)
+    kept = {each["name"]: each for each in made["spec"]["template"]["spec"]["containers"]}
+    assert kept["main"]["image"]
+    assert kept["main"]["env"] == containers[0]["env"]
+    assert set(kept) == {"main", "side"}
+
+
+@pytest.mark.parametrize(
+    ("path", "resource"),
+    [
+        ("/api/v1", "pods"),
+        ("/apis/apps/v1", "deployments/scale"),
+        ("/apis/autoscaling/v2", "horizontalpodautoscalers"),
+        ("/apis/gateway.networking.k8s.io/v1", "httproutes"),
+    ],
+)
+def test_what_is_served_is_told(cluster: Cluster, path: str, resource: str) -> None:
+    served = cluster.client.call("GET", path)["resources"]
+    assert resource in {each["name"] for each in served}
+    if path != "/api/v1":
+        _, _, group, version = path.split("/")
+        groups = cluster.client.call("GET", "/apis")["groups"]
+        found = next(each for each in groups if each["name"] == group)
+        assert f"{group}/{version}" in {each["groupVersion"] for each in found["versions"]}
