@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,7 @@ services:
       - {{name: b, concurrency: 4, service_time_s: 0.05, startup_mean_s: 5,
          min_replicas: 1, max_replicas: 12, target: {{kind: Deployment, name: web-b}}}}
 """
+DEMO = str(files("trimtab_controller") / "demo.yaml")
 HPA = "HorizontalPodAutoscaler"
 PATIENCE_S = 20.0
 
@@ -243,9 +245,15 @@ def test_what_changes_in_between_is_not_overwritten(
     assert '{"minReplicas": 4}' in str(cluster.client.get(HPA, "web-b")["metadata"]["annotations"])
 
 
-def test_only_services_on_kubernetes_are_meant(tmp_path: Path) -> None:
-    missing = CliRunner().invoke(main, ["install", "--config", str(tmp_path / "no.yaml")])
-    assert (missing.exit_code, "no.yaml" in missing.output) == (1, True)
+@pytest.mark.parametrize(
+    ("file", "problem"),
+    [("/nowhere/no.yaml", "no.yaml: No such file"), (DEMO, "no service in it lives on Kubernetes")],
+)
+def test_without_a_service_on_kubernetes_there_is_nothing_to_install(
+    file: str, problem: str
+) -> None:
+    told = CliRunner().invoke(main, ["install", "--config", file])
+    assert (told.exit_code, problem in told.output) == (1, True)
 
 
 def test_an_autoscaler_that_was_made_anew_is_not_deleted(
