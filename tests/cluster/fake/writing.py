@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from tests.cluster.fake.admission import check, defaulted
 from tests.cluster.fake.errors import Object, bad_request, conflict, forbidden, invalid, not_found
-from tests.cluster.fake.kinds import BUILT_IN, Kind
+from tests.cluster.fake.kinds import NAMED, Kind
 from tests.cluster.fake.ownership import Owners, without_history
 from tests.cluster.fake.paths import fields
 from tests.cluster.fake.registry import Registry
@@ -18,7 +18,7 @@ from tests.cluster.fake.store import Key, Store
 if TYPE_CHECKING:
     from tests.cluster.fake.api import Call
 
-NAMESPACE, CRD = BUILT_IN[0], BUILT_IN[-1]
+NAMESPACE, CRD = NAMED["Namespace"], NAMED["CustomResourceDefinition"]
 _KEPT = ("name", "namespace", "uid", "creationTimestamp", "generation")
 _DELETION = ("deletionTimestamp", "deletionGracePeriodSeconds")
 
