@@ -121,8 +121,11 @@ class Api:
                 if answer.status >= 400:
                     raise await self._refused(answer, call)
                 yield answer
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+        except aiohttp.ClientSSLError as error:
             raise ApiError(Fault.UNREACHABLE, f"{call}: {error}") from error
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            message = f"{call}: no connection to {self.host}"
+            raise ApiError(Fault.UNREACHABLE, message) from error
         except TimeoutError as error:
             if within_s == ANSWER_S:
                 # Many services may have something to write: not each shall wait for as long.
