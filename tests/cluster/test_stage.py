@@ -180,12 +180,13 @@ def test_anything_that_scales_is_a_target(begin: Start, cluster: Cluster) -> Non
     group = f"{cluster.namespace}.example.com"
     cluster.client.define(definition(group, "Rollout", scale=True))
     made = cluster.client.create(custom(f"{group}/v1", "Rollout", "web-b", {"replicas": 3}))
-    made["status"] = {"selector": "app=web-b,tier in (spot,cheap)", "replicas": 3}
-    cluster.client.replace(made, "status")
     own = f"{{kind: Rollout, name: web-b, api_version: {group}/v1}}, act: scale"
     stage = begin("{kind: Deployment, name: web-b}", own)
-    report = stage.status()
-    assert report.backends[1].wanted == 3
+    with pytest.raises(StageError, match="Rollout web-b: its scale does not say which pods"):
+        stage.status()
+    made["status"] = {"selector": "app=web-b,tier in (spot,cheap)", "replicas": 3}
+    cluster.client.replace(made, "status")
+    report = eventually(stage, lambda report: report.backends[1].wanted == 3)
     stage.apply(intended(report, Ask("b", 3, 4, None)))
     path = f"/apis/{group}/v1/namespaces/{cluster.namespace}/rollouts/web-b"
     after = cluster.client.call("GET", path)
