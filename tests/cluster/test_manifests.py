@@ -190,7 +190,7 @@ def test_the_roles_of_guarded_let_the_daemon_act(world: ClusterWorld, cluster: C
     with ExitStack() as parts:
         candidate = stand(LeaseSpec(cluster.namespace), "", parts)
         assert candidate
-        assert candidate.barred() == ""
+        cluster.client.until(lambda: candidate.barred() == "")
 
 
 @pytest.mark.parametrize("bound", ["shadow"], indirect=True)
