@@ -304,7 +304,7 @@ def _service(
     "--standby",
     is_flag=True,
     help="While another daemon writes the journal, wait for its end instead of refusing to start, "
-    "show what that one does, and answer KEDA from its last decision. With `lease` it is always so.",
+    "show what that one does, and answer KEDA from its last decision. With `lease`, always.",
 )
 @click.option(
     "--health",
