@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import lru_cache
-from math import isfinite
+from math import isnan
 from typing import NamedTuple
 
 # A load that changes by less than this share stays as it is.
@@ -22,43 +22,41 @@ class Outlook(NamedTuple):
     load_rps: float
     demand_rps: float
     due_s: float
-    ready: float
-    ready_rps: float
-    wanted: float
-    replicas: float
-    replicas_rps: float
+    ready: int
+    ready_rps: int
+    wanted: int
+    replicas: int
+    replicas_rps: int
 
     def sentence(self) -> str:
         """Where the load goes, what is there for it, and what is wanted."""
-        return (
-            f"{self._load()}, {self.ready:.0f} ready {_replicas(self.ready)} "
-            f"{self.ready_rps:.0f}; {self._wish()}"
-        )
+        # One look at the fields: thousands of services have a sentence every tick.
+        load_rps, demand_rps, due_s, ready, ready_rps, wanted, replicas, replicas_rps = self
+        carries = "replica carries" if ready == 1 else "replicas carry"
+        if replicas == wanted:
+            wish = f"keep {replicas}"
+        else:
+            wish = f"{_change(replicas - wanted)}: {replicas} carry {replicas_rps}"
+        outlook = _outlook(load_rps, demand_rps, _clock(int(due_s)))
+        return f"{outlook}, {ready} ready {carries} {ready_rps}; {wish}"
 
-    def _load(self) -> str:
-        due = _clock(int(self.due_s))
-        # A load that was not measured is not a load of zero.
-        if not isfinite(self.load_rps):
-            return f"load not measured, sized for {self.demand_rps:.0f} rps until {due}"
-        if self.demand_rps > (1.0 + ALIKE) * self.load_rps:
-            return f"load {self.load_rps:.0f} rps may rise to {self.demand_rps:.0f} by {due}"
-        if self.demand_rps < (1.0 - ALIKE) * self.load_rps:
-            return f"load {self.load_rps:.0f} rps falls to {self.demand_rps:.0f} by {due}"
-        return f"load stays near {self.load_rps:.0f} rps until {due}"
 
-    def _wish(self) -> str:
-        more = self.replicas - self.wanted
-        if not more:
-            return f"keep {self.replicas:.0f}"
-        change = f"{more:.0f} more" if more > 0 else f"{-more:.0f} fewer"
-        return f"{change}: {self.replicas:.0f} carry {self.replicas_rps:.0f}"
+def _outlook(load_rps: float, demand_rps: float, due: str) -> str:
+    if demand_rps > (1.0 + ALIKE) * load_rps:
+        return f"load {load_rps:.0f} rps may rise to {demand_rps:.0f} by {due}"
+    if demand_rps < (1.0 - ALIKE) * load_rps:
+        return f"load {load_rps:.0f} rps falls to {demand_rps:.0f} by {due}"
+    # A load that was not measured is not a load of zero.
+    if isnan(load_rps):
+        return f"load not measured, sized for {demand_rps:.0f} rps until {due}"
+    return f"load stays near {load_rps:.0f} rps until {due}"
+
+
+def _change(more: int) -> str:
+    return f"{more} more" if more > 0 else f"{-more} fewer"
 
 
 @lru_cache(64)
 def _clock(time_s: int) -> str:
     """Time of day: made once for the thousands of services that share it."""
     return f"{datetime.fromtimestamp(time_s):%H:%M:%S}"
-
-
-def _replicas(count: float) -> str:
-    return "replica carries" if count == 1.0 else "replicas carry"

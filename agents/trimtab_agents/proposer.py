@@ -78,8 +78,10 @@ class Proposer:
         outlook: Outlook,
         stray: Stray | None,
     ) -> Proposal:
-        names = [backend.name for backend in state.backends]
-        wants = tuple(map(Want, names, map(int, replicas), weight))  # without the padding
+        wants = tuple(
+            Want(backend.name, int(count), share)
+            for backend, count, share in zip(state.backends, replicas, weight, strict=False)
+        )
         why = outlook.sentence()
         return Proposal(
             state.service,
@@ -95,15 +97,13 @@ class Proposer:
     def _outlooks(self, sensed: Sensed, wanted: Wanted) -> Iterator[Outlook]:
         """Each service's numbers, summed for all at once: they may be many."""
         replica_rps = self._profiles.replica_rps
+        ready, replicas = sensed.ready, wanted.replicas
+        counts = (ready, ready * replica_rps, sensed.wanted, replicas, replicas * replica_rps)
         columns = (
             sensed.rate_rps.sum(1),
             wanted.demand_rps.sum(1),
             sensed.time_s + self._reach_s,
-            sensed.ready.sum(1),
-            (sensed.ready * replica_rps).sum(1),
-            sensed.wanted.sum(1),
-            wanted.replicas.sum(1),
-            (wanted.replicas * replica_rps).sum(1),
+            *(count.sum(1).round().astype(np.int64) for count in counts),
         )
         return map(Outlook, *(column.tolist() for column in columns))
 

@@ -221,15 +221,17 @@ class Service:
         if barred or not verdict.backends:
             return None, Outcome.HELD
         fresh = sight.fresh
+        idle = Outcome.UNCHANGED if fresh else Outcome.HELD
         wished = act.targets(report, verdict, proposal, fresh=fresh)
+        if wished == act.fields(report):
+            return None, idle
         asked = explained(proposal, verdict)
         wants, otherwise = self._permit(tick, report, asked, wished)
         epoch = self.board.mandate.epoch
         intent = act.intend(self.config.limits, tick.time_s, report, wants, epoch)
         if intent:
             return replace(intent, why=proposal.why), Outcome.APPLIED
-        blind = otherwise is Outcome.UNCHANGED and not fresh
-        return None, Outcome.HELD if blind else otherwise
+        return None, idle if otherwise is Outcome.UNCHANGED else otherwise
 
     def _permit(
         self, tick: TickRecord, report: StageReport, proposal: Proposal, wished: tuple[Want, ...]

@@ -92,6 +92,8 @@ def effective(mode: Mode, facts: Facts, schedule: Schedule, now_s: float) -> Sta
         for ceiling in _ceilings(facts, schedule, now_s)
         if lower(mode, ceiling.mode) is not mode
     )
+    if not lowering:
+        return Standing(mode)
     return Standing(lower(mode, *(ceiling.mode for ceiling in lowering)), lowering)
 
 

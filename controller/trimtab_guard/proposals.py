@@ -43,6 +43,8 @@ def _bad_numbers(want: Want) -> Iterator[Reason]:
 def miscounted(given: Iterable[str], due: Iterable[str]) -> Iterator[tuple[str, int, int]]:
     """(name, times given, times due) of every name that is missing, unknown or repeated."""
     found, expected = list(given), list(due)
+    if found == expected:
+        return
     for name in sorted({*found, *expected}):
         counts = found.count(name), expected.count(name)
         if counts[0] != counts[1]:

@@ -88,6 +88,9 @@ def waiting(verdict: Verdict, must: Verdict, crowd: Reason) -> Verdict:
 
 def paid(verdict: Verdict, state: State, limits: Limits, purse: Purse) -> Verdict:
     """The verdict without the new replicas that the purse cannot pay. All else is free."""
+    pairs = zip(verdict.backends, state.backends, strict=True)
+    if all(want.replicas <= now.wanted for want, now in pairs):
+        return verdict
     left, wants, reasons = purse.left, [], []
     prices = {backend.name: backend.price for backend in limits.backends}
     for want, now in zip(verdict.backends, state.backends, strict=True):

@@ -101,11 +101,15 @@ class Schedule:
 
     def is_open(self, now_s: float) -> bool:
         """Whether an allowed window is open; freezes aside."""
+        if not self.windows:
+            return True
         local = datetime.fromtimestamp(now_s, ZoneInfo(self.zone))
-        return not self.windows or any(window.is_open(local) for window in self.windows)
+        return any(window.is_open(local) for window in self.windows)
 
     def freeze(self, now_s: float) -> Freeze | None:
         """The freeze that ``now_s`` is in, if any."""
+        if not self.freezes:
+            return None
         zone = ZoneInfo(self.zone)
         return next((freeze for freeze in self.freezes if freeze.covers(now_s, zone)), None)
 

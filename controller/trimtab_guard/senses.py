@@ -42,6 +42,10 @@ class Known(NamedTuple):
     equal: int
 
 
+UNKNOWN = Known(math.nan, 0.0, 0.0, 0)
+"""Of a signal that was never believable."""
+
+
 class Doubt(NamedTuple):
     """Why a signal is not trusted: INVALID, FROZEN, STALE or BLIND, and its age in seconds."""
 
@@ -85,17 +89,19 @@ def learn(known: Mapping[str, Known], state: State) -> dict[str, Known]:
     than the longest window is forgotten.
     """
     now_s = state.time_s
-    learned = {
-        name: Known(old.value, min(old.time_s, now_s), min(old.moved_s, now_s), old.equal)
-        for name, old in known.items()
-        if old.time_s >= now_s - LONGEST_WINDOW_S
-    }
-    for signal in signals(state):
-        value, time_s = signal.reading
-        old = learned.get(signal.name, Known(math.nan, 0.0, 0.0, 0))
-        if possible(value, signal.most) and old.time_s <= time_s <= now_s + SKEW_S:
-            learned[signal.name] = _after(old, value, min(time_s, now_s))
+    oldest_s = now_s - LONGEST_WINDOW_S
+    learned = {name: _by(old, now_s) for name, old in known.items() if old.time_s >= oldest_s}
+    for name, (value, time_s), most, _ in signals(state):
+        old = learned.get(name, UNKNOWN)
+        if possible(value, most) and old.time_s <= time_s <= now_s + SKEW_S:
+            learned[name] = _after(old, value, min(time_s, now_s))
     return learned
+
+
+def _by(old: Known, now_s: float) -> Known:
+    if old.time_s <= now_s:  # and so it moved no later
+        return old
+    return Known(old.value, now_s, min(old.moved_s, now_s), old.equal)
 
 
 def _after(old: Known, value: float, time_s: float) -> Known:
@@ -112,7 +118,7 @@ def frozen(name: str, known: Mapping[str, Known]) -> bool:
     against a rate of zero: a backend may be idle while others work. Requests in flight may
     rest (idle, or long streams) and are never accused.
     """
-    if name not in known or known[name].equal < FROZEN_READINGS:
+    if known.get(name, UNKNOWN).equal < FROZEN_READINGS:
         return False
     backend, _, kind = name.rpartition(".")
     if kind != "rate_rps":
@@ -125,9 +131,8 @@ def frozen(name: str, known: Mapping[str, Known]) -> bool:
 
 def believed_s(name: str, known: Mapping[str, Known]) -> float:
     """Event time up to which a signal can be believed; 0 when it never could."""
-    if name not in known:
-        return 0.0
-    return known[name].moved_s if frozen(name, known) else known[name].time_s
+    last = known.get(name, UNKNOWN)
+    return last.moved_s if frozen(name, known) else last.time_s
 
 
 def trusted_s(known: Mapping[str, Known], state: State) -> float:
@@ -140,16 +145,16 @@ def doubts(
 ) -> tuple[Doubt, ...]:
     """The signals of ``state`` that are not trusted, ``known`` having learned from it."""
     found = []
-    for signal in signals(state):
-        last, value = known.get(signal.name), signal.reading.value
-        believable = last is not None and last.value == value
-        if not signal.needed and (believable or math.isnan(value)):
+    for name, (value, _), _, needed in signals(state):
+        last = known.get(name, UNKNOWN)
+        believable = last.value == value
+        if not needed and (believable or math.isnan(value)):
             continue
-        age_s = now_s - believed_s(signal.name, known)
-        is_frozen = frozen(signal.name, known)
+        age_s = now_s - believed_s(name, known)
+        is_frozen = frozen(name, known)
         code = _doubt(age_s, limits, believable=believable, is_frozen=is_frozen)
         if code:
-            found.append(Doubt(code, signal.name, age_s))
+            found.append(Doubt(code, name, age_s))
     return tuple(found)
 
 

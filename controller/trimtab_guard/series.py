@@ -19,6 +19,8 @@ def _first(points: tuple[Point, ...], since_s: float) -> int:
 
 def _by(points: tuple[Point, ...], now_s: float) -> tuple[Point, ...]:
     """The points, of which those of a later clock happened by ``now_s``."""
+    if not points or points[-1][0] <= now_s:
+        return points
     later = _first(points, now_s)
     return (*points[:later], *((now_s, value) for _, value in points[later:]))
 
@@ -52,7 +54,8 @@ class Peaks:
 
     def between(self, oldest_s: float, now_s: float) -> Peaks:
         """Without points older than ``oldest_s``; those of a later clock happened by ``now_s``."""
-        return Peaks(_by(self.points[_first(self.points, oldest_s) :], now_s))
+        points = _by(self.points[_first(self.points, oldest_s) :], now_s)
+        return self if points is self.points else Peaks(points)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ class Band:
         """``level`` from ``time_s`` on; the one before it was in force until then."""
         time_s = max(time_s, self.last_s)
         highs, depths = self.highs, self.depths
-        for value in (self.level, level):
+        for value in (level,) if level == self.level else (self.level, level):
             highs, depths = highs.with_value(time_s, value), depths.with_value(time_s, -value)
         return Band(level, highs, depths)
 
@@ -123,7 +126,8 @@ class Steps:
 
     def between(self, oldest_s: float, now_s: float) -> Steps:
         """What was in force from ``oldest_s`` on; a later clock's moves happened by ``now_s``."""
-        return Steps(_by(self._in_force(oldest_s), now_s))
+        points = _by(self._in_force(oldest_s), now_s)
+        return self if points is self.points else Steps(points)
 
     def _in_force(self, since_s: float) -> tuple[Point, ...]:
         """The points at or after ``since_s``, and the one before them that still held then."""

@@ -43,16 +43,14 @@ BUGS = (
     Bug(
         "a reading that failed is no doubt",
         "senses",
-        "if not signal.needed and (believable or math.isnan(value)):",
-        "if math.isnan(value) or (believable and not signal.needed):",
+        "if not needed and (believable or math.isnan(value)):",
+        "if math.isnan(value) or (believable and not needed):",
     ),
     Bug(
         "a signal is as old as its arrival",
-        *(
-            "senses",
-            "age_s = now_s - believed_s(signal.name, known)",
-            "age_s = now_s - state.time_s",
-        ),
+        "senses",
+        "age_s = now_s - believed_s(name, known)",
+        "age_s = now_s - state.time_s",
     ),
     Bug(
         "rate windows start afresh instead of sliding",
