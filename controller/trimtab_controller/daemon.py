@@ -305,7 +305,7 @@ def _service(
     "--standby",
     is_flag=True,
     help="While another daemon writes the journal, wait for its end instead of refusing to start, "
-    "and answer KEDA from its last decision.",
+    "show what that one does, and answer KEDA from its last decision. With `lease`, always.",
 )
 @click.option(
     "--health",

@@ -1,7 +1,6 @@
 """What Prometheus remembers of a service, as a recording for `trimtab fit`.
 
-A range query is one GET that answers JSON; the client libraries bring pandas for it, so this
-is urllib. The queries are the user's, in YAML; ``$step`` in them stands for the step::
+The queries are the user's, in YAML; ``$step`` in them stands for the step::
 
     url: http://127.0.0.1:9090
     step_s: 60
@@ -18,28 +17,20 @@ The step should be four scrape intervals or more: ``increase`` needs two scrapes
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from http.client import HTTPException
-from math import inf, isfinite
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
-from typing import Any
-from urllib.error import HTTPError
-from urllib.parse import urlencode, urlsplit
-from urllib.request import urlopen
 
 import numpy as np
 
 from trimtab_agents.fit.recording import Recording
+from trimtab_controller.sensors.prometheus.client import Client, PrometheusError, Series
+from trimtab_controller.sensors.prometheus.spec import PrometheusSpec
 from trimtab_sim.schema import Positive, check_unique, read_file
 
 DEADLINE_S = 30.0
 GAUGES = ("wanted", "ready", "rate_rps", "in_flight")
-
-
-class PrometheusError(Exception):
-    """A query that gave nothing to work with; the message names it and says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +47,34 @@ class BackendQueries:
 
 @dataclass(frozen=True, slots=True)
 class Queries:
-    """The whole file."""
+    """The whole file.
+
+    ``token`` and ``ca`` are files, as in `PrometheusSpec`; 1 of an ``le`` is ``bucket_unit_s``
+    seconds.
+    """
 
     url: str
     backends: tuple[BackendQueries, ...]
     step_s: Positive = 60.0
+    token: str = ""
+    ca: str = ""
+    bucket_unit_s: Positive = 1.0
 
     def __post_init__(self) -> None:
-        if urlsplit(self.url).scheme not in ("http", "https"):
-            raise ValueError(f"url {self.url!r} must begin with http:// or https://")
+        _ = self.server
         check_unique("backend", [backend.name for backend in self.backends])
+
+    @property
+    def server(self) -> PrometheusSpec:
+        """Where to ask; ``ValueError`` when that cannot be."""
+        return PrometheusSpec(self.url, token=self.token, ca=self.ca, timeout_s=DEADLINE_S)
 
 
 def read_queries(file: Path) -> Queries:
     """Read and check ``file``; `ConfigError` names line and way out."""
-    return read_file(file, Queries)
+    queries = read_file(file, Queries)
+    server = queries.server.within(file.parent)
+    return replace(queries, token=server.token, ca=server.ca)
 
 
 def recordings(queries: Queries, start_s: float, end_s: float) -> list[Recording]:
@@ -78,7 +82,8 @@ def recordings(queries: Queries, start_s: float, end_s: float) -> list[Recording
 
     Moments at which a series has no value are left out.
     """
-    found = [_recording(queries, backend, start_s, end_s) for backend in queries.backends]
+    client = Client(queries.server)
+    found = [_recording(client, queries, each, start_s, end_s) for each in queries.backends]
     for one in found:
         if not np.array_equal(one.bounds_s, found[0].bounds_s):
             raise PrometheusError(
@@ -89,17 +94,22 @@ def recordings(queries: Queries, start_s: float, end_s: float) -> list[Recording
 
 
 def _recording(
-    queries: Queries, backend: BackendQueries, start_s: float, end_s: float
+    client: Client, queries: Queries, backend: BackendQueries, start_s: float, end_s: float
 ) -> Recording:
     place = f"{queries.url}: {backend.name}"
 
     def answer(name: str) -> list[Series]:
         query = getattr(backend, name).replace("$step", f"{round(queries.step_s * 1e3)}ms")
-        window = {"start": start_s, "end": end_s, "step": queries.step_s}
-        return _series(queries.url, f"{place}.{name}", {"query": query, **window})
+        found = client.range(f"{backend.name}.{name}", query, start_s, end_s, queries.step_s)
+        if not found:
+            raise PrometheusError(
+                f"{place}.{name}: the query gives nothing in this time: try it in Prometheus' "
+                "own page"
+            )
+        return found
 
     columns = [_single(f"{place}.{name}", answer(name)) for name in GAUGES]
-    buckets = _buckets(f"{place}.latency", answer("latency"))
+    buckets = _buckets(f"{place}.latency", answer("latency"), queries.bucket_unit_s)
     columns += buckets.values()
     moments = sorted(set.intersection(*map(set, columns)))
     if not moments:
@@ -116,52 +126,7 @@ def _recording(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Series:
-    """One series: its labels, and values by time, where they are numbers."""
-
-    labels: dict[str, str]
-    values: dict[float, float]
-
-
-def _series(url: str, place: str, parameters: dict[str, Any]) -> list[Series]:
-    """The series that a range query gives, one at least."""
-    try:
-        # The scheme was checked when the file was read.
-        address = f"{url.rstrip('/')}/api/v1/query_range?{urlencode(parameters)}"
-        with urlopen(address, timeout=DEADLINE_S) as response:  # noqa: S310 # http(s) only
-            found = [_parsed(place, one) for one in json.load(response)["data"]["result"]]
-    except HTTPError as error:
-        raise PrometheusError(f"{place}: {_reason(error)}") from error
-    except (OSError, HTTPException, ValueError, LookupError, TypeError) as error:
-        raise PrometheusError(
-            f"{place}: no answer of a Prometheus ({error}): correct `url`"
-        ) from error
-    if not found:
-        raise PrometheusError(
-            f"{place}: the query gives nothing in this time: try it in Prometheus' own page"
-        )
-    return found
-
-
-def _parsed(place: str, one: Mapping[str, Any]) -> Series:
-    if "histograms" in one:
-        raise PrometheusError(
-            f"{place}: the query gives native histograms: query classic buckets, …_bucket"
-        )
-    values = ((float(time_s), float(value)) for time_s, value in one["values"])
-    return Series(dict(one["metric"]), {t: value for t, value in values if isfinite(value)})
-
-
-def _reason(error: HTTPError) -> str:
-    """Prometheus' own words for what is wrong with a query."""
-    try:
-        return str(json.load(error)["error"])
-    except (OSError, HTTPException, ValueError, LookupError, TypeError):
-        return f"HTTP {error.code} {error.reason}"
-
-
-def _single(place: str, found: list[Series]) -> dict[float, float]:
+def _single(place: str, found: Sequence[Series]) -> Mapping[float, float]:
     if len(found) > 1:
         raise PrometheusError(
             f"{place}: the query gives {len(found)} series: make one of them, as with sum(…)"
@@ -169,9 +134,11 @@ def _single(place: str, found: list[Series]) -> dict[float, float]:
     return found[0].values
 
 
-def _buckets(place: str, found: list[Series]) -> dict[float, dict[float, float]]:
-    """Values by time for each bound, in order; the last bound is infinity."""
-    buckets = {_bound_s(place, series): series.values for series in found}
+def _buckets(
+    place: str, found: Sequence[Series], unit_s: float
+) -> dict[float, Mapping[float, float]]:
+    """Values by time for each bound in seconds, in order; the last bound is infinity."""
+    buckets = {_bound(place, series) * unit_s: series.values for series in found}
     if len(buckets) < len(found):
         raise PrometheusError(f"{place}: several series have one label le: sum by (le) (…)")
     if inf not in buckets:
@@ -179,7 +146,7 @@ def _buckets(place: str, found: list[Series]) -> dict[float, dict[float, float]]
     return dict(sorted(buckets.items()))
 
 
-def _bound_s(place: str, series: Series) -> float:
+def _bound(place: str, series: Series) -> float:
     try:
         return float(series.labels["le"])
     except (KeyError, ValueError):

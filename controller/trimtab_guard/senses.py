@@ -99,9 +99,9 @@ def learn(known: Mapping[str, Known], state: State) -> dict[str, Known]:
 
 
 def _by(old: Known, now_s: float) -> Known:
-    if old.time_s <= now_s and old.moved_s <= now_s:
+    if old.time_s <= now_s:  # and so it moved no later
         return old
-    return Known(old.value, min(old.time_s, now_s), min(old.moved_s, now_s), old.equal)
+    return Known(old.value, now_s, min(old.moved_s, now_s), old.equal)
 
 
 def _after(old: Known, value: float, time_s: float) -> Known:

@@ -94,10 +94,8 @@ class Band:
 
     def between(self, oldest_s: float, now_s: float) -> Band:
         """As `Peaks.between`."""
-        highs = self.highs.between(oldest_s, now_s)
-        depths = self.depths.between(oldest_s, now_s)
-        same = highs is self.highs and depths is self.depths
-        return self if same else Band(self.level, highs, depths)
+        highs, depths = self.highs, self.depths
+        return Band(self.level, highs.between(oldest_s, now_s), depths.between(oldest_s, now_s))
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,21 @@ class Client:
         ref = Ref(thing["kind"], api_version=thing["apiVersion"])
         return self.call("POST", ref.path(self.namespace), thing)
 
+    def define(self, thing: Object) -> None:
+        """Have a kind, by its CustomResourceDefinition.
+
+        It stays: were it somebody's, all their objects would go with it.
+        """
+        try:
+            self.create(thing)
+        except Refused as refused:
+            if refused.code != 409:
+                raise
+        spec = thing["spec"]
+        served = f"/apis/{spec['group']}/{spec['versions'][0]['name']}"
+        path = f"{served}/namespaces/{self.namespace}/{spec['names']['plural']}"
+        self.until(lambda: "items" in self.call("GET", path))
+
     def get(self, kind: str, name: str, subresource: str = "", api_version: str = "") -> Object:
         return self.call("GET", Ref(kind, name, api_version).path(self.namespace, subresource))
 

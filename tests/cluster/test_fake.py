@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
-from itertools import islice
 
 import pytest
 from tests.cluster.client import Client, Object, Refused
 from tests.cluster.fixtures import Cluster
 from tests.cluster.objects import (
     autoscaler,
-    custom,
-    definition,
     deployment,
     lease,
     route,
@@ -193,74 +189,17 @@ def test_the_status_is_written_apart(cluster: Cluster) -> None:
     assert now["metadata"]["generation"] == made["metadata"]["generation"]
 
 
-def test_a_watch_tells_what_was_since_and_what_comes(cluster: Cluster) -> None:
-    made = cluster.client.create(lease("one", "a"))
-    cluster.client.patch("Lease", "one", {"spec": {"holderIdentity": "b"}})
-    events = cluster.client.watch("Lease", version(made))
-    seen = [next(events)]
-    cluster.client.create(lease("two", "a"))
-    cluster.client.delete("Lease", "one")
-    seen += islice(events, 2)
-    assert [(e["type"], e["object"]["metadata"]["name"]) for e in seen] == [
-        ("MODIFIED", "one"),
-        ("ADDED", "two"),
-        ("DELETED", "one"),
+def test_a_strategic_patch_goes_into_lists_by_their_keys(cluster: Cluster) -> None:
+    cluster.client.create(deployment("web"))
+    containers = [
+        {"name": "main", "env": [{"name": "A", "value": "1"}]},
+        {"name": "side", "image": "x"},
     ]
-    versions = [int(version(event["object"])) for event in seen]
-    assert versions == sorted(set(versions))
-
-
-def test_a_selection_is_entered_and_left(cluster: Cluster) -> None:
-    made = cluster.client.create(lease("one", "a"))
-    events = cluster.client.watch("Lease", version(made), labelSelector="in=yes")
-    for label in ("no", "yes", "no"):
-        cluster.client.patch("Lease", "one", {"metadata": {"labels": {"in": label}}})
-    assert [event["type"] for event in islice(events, 2)] == ["ADDED", "DELETED"]
-
-
-def test_a_watch_ends_when_its_time_is_over(cluster: Cluster) -> None:
-    made = cluster.client.create(lease("one", "a"))
-    assert list(cluster.client.watch("Lease", version(made), for_s=1)) == []
-
-
-def test_a_list_is_read_in_pages_as_it_was(cluster: Cluster) -> None:
-    for name in "abc":
-        cluster.client.create(lease(name, "x"))
-    path = f"/apis/coordination.k8s.io/v1/namespaces/{cluster.namespace}/leases"
-    first = cluster.client.call("GET", path, limit="2")
-    cluster.client.delete("Lease", "c")
-    rest = cluster.client.call("GET", path, query={"continue": first["metadata"]["continue"]})
-    names = [each["metadata"]["name"] for each in first["items"] + rest["items"]]
-    assert names == ["a", "b", "c"]
-
-
-def test_a_kind_comes_and_goes_with_its_definition(cluster: Cluster) -> None:
-    group = f"{cluster.namespace}.example.com"
-    made = custom(f"{group}/v1", "Rollout", "web", {"replicas": 3})
-    path = f"/apis/{group}/v1/namespaces/{cluster.namespace}/rollouts"
-    with pytest.raises(Refused, match="404"):
-        cluster.client.create(made)
-    cluster.client.create(definition(group, "Rollout", scale=True))
-    cluster.client.until(lambda: cluster.client.create(made))
-    scale = cluster.client.call("GET", f"{path}/web/scale")
-    assert (scale["kind"], scale["spec"]["replicas"]) == ("Scale", 3)
-    cluster.client.delete("CustomResourceDefinition", f"rollouts.{group}")
-    cluster.client.until(lambda: gone(lambda: cluster.client.call("GET", path)))
-
-
-def gone(look: Callable[[], object]) -> bool:
-    with suppress(Refused):
-        look()
-        return False
-    return True
-
-
-def test_a_namespace_takes_with_it_what_is_in_it(cluster: Cluster) -> None:
-    name = f"{cluster.namespace}-other"
-    cluster.client.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-    inside = Client(cluster.kubeconfig, name)
-    inside.create(deployment("web"))
-    cluster.client.delete("Namespace", name)
-    cluster.client.until(lambda: gone(lambda: cluster.client.get("Namespace", name)))
-    assert inside.list("Deployment") == []
-    inside.close()
+    patch = {"spec": {"template": {"spec": {"containers": containers}}}}
+    path = f"/apis/apps/v1/namespaces/{cluster.namespace}/deployments/web"
+    media = "application/strategic-merge-patch+json"
+    made = cluster.client.call("PATCH", path, patch, media)
+    kept = {each["name"]: each for each in made["spec"]["template"]["spec"]["containers"]}
+    assert kept["main"]["image"]
+    assert kept["main"]["env"] == containers[0]["env"]
+    assert set(kept) == {"main", "side"}

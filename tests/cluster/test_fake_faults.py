@@ -136,3 +136,14 @@ def test_every_call_is_written_down(held: Cluster) -> None:
         holder(held)
     calls = [(seen.call.verb, seen.call.name, seen.code) for seen in held.fake.seen]
     assert calls == [("patch", "one", 200), ("get", "one", 200), ("get", "one", 500)]
+
+
+def test_the_rest_of_a_list_expires(held: Cluster) -> None:
+    assert held.fake
+    held.client.create(lease("two", "a"))
+    path = f"/apis/coordination.k8s.io/v1/namespaces/{held.namespace}/leases"
+    token = held.client.call("GET", path, limit="1")["metadata"]["continue"]
+    held.client.create(lease("three", "a"))
+    held.fake.compact()
+    with pytest.raises(Refused, match="410"):
+        held.client.call("GET", path, query={"continue": token})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,7 @@ services:
       - {{name: b, concurrency: 4, service_time_s: 0.05, startup_mean_s: 5,
          min_replicas: 1, max_replicas: 12, target: {{kind: Deployment, name: web-b}}}}
 """
+DEMO = str(files("trimtab_controller") / "demo.yaml")
 HPA = "HorizontalPodAutoscaler"
 PATIENCE_S = 20.0
 
@@ -144,10 +146,10 @@ def test_nothing_is_done_unasked(
 
 
 def test_what_another_owns_is_left_alone_and_the_rest_is_done(call: Call, cluster: Cluster) -> None:
-    cluster.client.create(definition("keda.sh", "ScaledObject", "v1alpha1"))
+    cluster.client.define(definition("keda.sh", "ScaledObject", "v1alpha1"))
     spec = {"scaleTargetRef": {"name": "web-a"}}
     owner = custom("keda.sh/v1alpha1", "ScaledObject", "web-a", spec)
-    cluster.client.until(lambda: cluster.client.create(owner))
+    cluster.client.create(owner)
     told = call("install", "--yes")
     assert told.exit_code == 1
     assert "cannot: ScaledObject web-a owns Deployment web-a: remove one of the two" in told.output
@@ -243,9 +245,15 @@ def test_what_changes_in_between_is_not_overwritten(
     assert '{"minReplicas": 4}' in str(cluster.client.get(HPA, "web-b")["metadata"]["annotations"])
 
 
-def test_only_services_on_kubernetes_are_meant(tmp_path: Path) -> None:
-    missing = CliRunner().invoke(main, ["install", "--config", str(tmp_path / "no.yaml")])
-    assert (missing.exit_code, "no.yaml" in missing.output) == (1, True)
+@pytest.mark.parametrize(
+    ("file", "problem"),
+    [("/nowhere/no.yaml", "no.yaml: No such file"), (DEMO, "no service in it lives on Kubernetes")],
+)
+def test_without_a_service_on_kubernetes_there_is_nothing_to_install(
+    file: str, problem: str
+) -> None:
+    told = CliRunner().invoke(main, ["install", "--config", file])
+    assert (told.exit_code, problem in told.output) == (1, True)
 
 
 def test_an_autoscaler_that_was_made_anew_is_not_deleted(

@@ -38,7 +38,7 @@ class ClusterWorld(World):
         # How long a tick waits for its sight of the cluster, in real seconds.
         self.sight_s = SIGHT_S
         for owner in OWNERS:
-            cluster.client.create(definition(*owner))
+            cluster.client.define(definition(*owner))
         self.settle()
         super().__init__(folder, mode)
 

@@ -17,14 +17,20 @@ from urllib.request import urlopen
 import pytest
 import yaml
 
+
+def installed() -> bool:
+    return bool(shutil.which("prometheus") and shutil.which("promtool"))
+
+
 needs_prometheus = pytest.mark.skipif(
-    not (shutil.which("prometheus") and shutil.which("promtool")),
-    reason="needs Prometheus: apt-get install prometheus",
+    not installed(), reason="needs Prometheus: apt-get install prometheus"
 )
 
 
 @contextmanager
-def prometheus(folder: Path, past: str = "", targets: Iterable[str] = ()) -> Iterator[str]:
+def prometheus(
+    folder: Path, past: str = "", targets: Iterable[str] = (), job: str = "envoy"
+) -> Iterator[str]:
     """Its URL. ``past`` is OpenMetrics text; ``targets``, HOST:PORT, are scraped every second."""
     folder.mkdir(exist_ok=True)
     discover(folder, targets)
@@ -32,8 +38,8 @@ def prometheus(folder: Path, past: str = "", targets: Iterable[str] = ()) -> Ite
         (folder / "past").write_text(past)
         build = ["promtool", "tsdb", "create-blocks-from", "openmetrics", "past", "data"]
         subprocess.run(build, cwd=folder, check=True, capture_output=True)
-    job = {"job_name": "envoy", "file_sd_configs": [{"files": ["targets.json"]}]}
-    config = {"global": {"scrape_interval": "1s"}, "scrape_configs": [job]}
+    scrape = {"job_name": job, "file_sd_configs": [{"files": ["targets.json"]}]}
+    config = {"global": {"scrape_interval": "1s"}, "scrape_configs": [scrape]}
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
     address = f"127.0.0.1:{free_port()}"
     command = ["prometheus", "--config.file=prometheus.yml", "--storage.tsdb.path=data"]

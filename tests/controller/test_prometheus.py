@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import re
-import shutil
-import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -19,10 +14,12 @@ from click.testing import CliRunner
 
 from trimtab_agents.fit.recording import read_recordings
 from trimtab_controller.cli.record import record
-from trimtab_controller.prometheus import PrometheusError, Queries, read_queries, recordings
+from trimtab_controller.prometheus import Queries, read_queries, recordings
+from trimtab_controller.sensors.prometheus.client import PrometheusError
 from trimtab_sim.schema import ConfigError
 
 from .answers import http, web_server
+from .prometheus_server import installed, open_metrics, prometheus
 
 SCRAPE_S, SCRAPES, STEP_S, RPS = 15, 120, 60, 20
 SHARES = {"0.05": 0.4, "0.1": 0.7, "0.25": 0.9, "0.5": 0.95, "+Inf": 1.0}
@@ -47,64 +44,23 @@ def start_s() -> int:
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory, start_s: int) -> Iterator[str]:
     """A server that has scraped two pods for half an hour."""
-    if not shutil.which("prometheus") or not shutil.which("promtool"):
+    if not installed():
         pytest.skip("needs Prometheus: apt-get install prometheus")
-    folder = tmp_path_factory.mktemp("prometheus")
-    (folder / "metrics").write_text(open_metrics(start_s))
-    (folder / "prometheus.yml").write_text("")
-    build = ["promtool", "tsdb", "create-blocks-from", "openmetrics", "metrics", "data"]
-    subprocess.run(build, cwd=folder, check=True, capture_output=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    command = ["prometheus", "--config.file=prometheus.yml", "--storage.tsdb.path=data"]
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(
-            [*command, f"--web.listen-address={address}"], cwd=folder, stderr=log, stdout=log
-        )
-        try:
-            wait_for(f"http://{address}/-/ready")
-            yield f"http://{address}"
-        finally:
-            server.terminate()
-            server.wait(10)
+    with prometheus(tmp_path_factory.mktemp("prometheus"), open_metrics(past(start_s))) as url:
+        yield url
 
 
-def wait_for(page: str) -> None:
-    for _ in range(200):
-        try:
-            with urlopen(page, timeout=1):  # noqa: S310 # our own server
-                return
-        except (URLError, OSError):
-            time.sleep(0.1)
-    raise TimeoutError(page)
-
-
-def open_metrics(start_s: int) -> str:
-    lines: dict[str, list[str]] = {}
+def past(start_s: int) -> Iterator[tuple[str, float, float]]:
+    """Series, value and time."""
     for scrape in range(SCRAPES + 1):
-        now_s, ready = start_s + scrape * SCRAPE_S, 2 + scrape // 60
-        lines.setdefault("wanted", []).append(f"wanted 3 {now_s}")
+        now_s, total = start_s + scrape * SCRAPE_S, RPS * scrape * SCRAPE_S
+        yield "wanted", 3, now_s
         for pod in "ab":
-            lines.setdefault("ready", []).append(f'ready{{pod="{pod}"}} {ready} {now_s}')
-            lines.setdefault("inside", []).append(f'inside{{pod="{pod}"}} 1.5 {now_s}')
-            total = RPS * scrape * SCRAPE_S
-            counts = [
-                f'answers_bucket{{pod="{pod}",le="{le}"}} {share * total:.0f} {now_s}'
-                for le, share in SHARES.items()
-            ]
-            counts.append(f'answers_count{{pod="{pod}"}} {total} {now_s}')
-            lines.setdefault("answers", []).extend(counts)
-    kinds = {"wanted": "gauge", "ready": "gauge", "inside": "gauge", "answers": "histogram"}
-    text = "".join(
-        f"# TYPE {name} {kind}\n" + "".join(f"{line}\n" for line in sorted_by_series(lines[name]))
-        for name, kind in kinds.items()
-    )
-    return text + "# EOF\n"
-
-
-def sorted_by_series(lines: list[str]) -> list[str]:
-    return sorted(lines, key=lambda line: line.split(" ")[0])
+            yield f'ready{{pod="{pod}"}}', 2 + scrape // 60, now_s
+            yield f'inside{{pod="{pod}"}}', 1.5, now_s
+            yield f'answers_count{{pod="{pod}"}}', total, now_s
+            for le, share in SHARES.items():
+                yield f'answers_bucket{{pod="{pod}",le="{le}"}}', round(share * total), now_s
 
 
 def write(folder: Path, text: str) -> Path:
@@ -166,26 +122,20 @@ def test_queries_that_give_nothing(
 )
 def test_nobody_there(tmp_path: Path, url: str) -> None:
     queries = read_queries(write(tmp_path, GOOD.replace("URL", url)))
-    with pytest.raises(PrometheusError, match=r"no answer of a Prometheus .*: correct `url`"):
+    with pytest.raises(PrometheusError, match=rf"^Prometheus at {url}: web\.wanted: Failed to "):
         recordings(queries, 0.0, 60.0)
 
 
 def series(*found: Any) -> bytes:
-    return http({"data": {"result": found}})
+    return http({"status": "success", "data": {"resultType": "matrix", "result": found}})
 
 
-NO_ANSWER = "no answer of a Prometheus"
+NO_ANSWER = "not the answer of a Prometheus"
 
 
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (b"nonsense\r\n\r\n", NO_ANSWER),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}", NO_ANSWER),
-        (b"HTTP/1.1 200 OK\r\n\r\n<html>", NO_ANSWER),
-        (b"HTTP/1.1 503 No\r\n\r\n[1]", "HTTP 503 No"),
-        (b"HTTP/1.1 503 No\r\nContent-Length: 9\r\n\r\n{}", "HTTP 503 No"),
-        (http({"data": {"result": 7}}), NO_ANSWER),
         (series(5), NO_ANSWER),
         (series("values"), NO_ANSWER),
         (series({"metric": [], "values": 5}), NO_ANSWER),
@@ -193,10 +143,7 @@ NO_ANSWER = "no answer of a Prometheus"
         (series({"metric": {}, "values": [["abc", "1"]]}), NO_ANSWER),
         (series({"metric": {}, "histograms": [[60, {}]]}), "native histograms: query classic"),
     ],
-    ids=[
-        "not http", "cut off", "not json", "busy", "busy and cut off", "no list", "no series",
-        "text", "no pairs", "no number", "no time", "native histograms",
-    ],
+    ids=["no series", "text", "no pairs", "no number", "no time", "native histograms"],
 )  # fmt: skip
 def test_an_answer_that_is_none(tmp_path: Path, answer: bytes, message: str) -> None:
     with web_server(answer) as url:
@@ -229,7 +176,7 @@ def test_a_long_step_is_a_duration_that_prometheus_reads(url: str, tmp_path: Pat
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("URL", "file:///etc/passwd", "must begin with http"),
+        ("URL", "file:///etc/passwd", "write http://HOST:PORT or https://HOST"),
         ("backends:\n", "backends:\n" + GOOD.partition("backends:\n")[2], "'web' is listed twice"),
     ],
     ids=["url", "twice"],

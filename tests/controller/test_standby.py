@@ -10,9 +10,11 @@ from typing import Any
 
 import grpc
 import pytest
+from click.testing import CliRunner
 
 from trimtab_controller import messages
 from trimtab_controller.board import Board
+from trimtab_controller.cli import main
 from trimtab_controller.following import Follower
 from trimtab_controller.journal import JournalError, read
 from trimtab_guard.modes import Mode
@@ -109,6 +111,10 @@ def test_a_standby_answers_keda_and_takes_over(processes: Processes) -> None:
         assert soon(lambda: code_of(keda.GetMetrics, metric) is Code.OK)
         renewal = controller_pb2.RenewRequest(service=decided.service, who="ann")
         assert code_of(controller.Renew, renewal) is Code.UNAVAILABLE
+        address = f"unix:{processes.folder}/d2.sock"
+        told = CliRunner().invoke(main, ["renew", decided.service, "--address", address])
+        assert "Error: this daemon stands by: " in told.output
+        assert "writes this journal" in told.output
         seen = processes.status(lambda status: bool(status.decision), of="d2.sock")
         assert (seen.mode, seen.policy) == (decided.mode, decided.policy)
         why = controller_pb2.ExplainRequest(service=decided.service)

@@ -19,6 +19,8 @@ from trimtab_controller.up.folder import default_path, running_address
 from trimtab_proto.v1 import controller_pb2_grpc
 
 DEADLINE_S = 5.0
+# Where a refusal carries its reason.
+DETAILS = "grpc-status-details-bin"
 # Not an option: every user of a machine can read every command line (`ps`).
 TOKEN = "TRIMTAB_TOKEN"  # noqa: S105  # the name of a variable, not a secret
 
@@ -162,8 +164,15 @@ def _content(file: Path) -> bytes:
         raise click.ClickException(f"{file}: {error.strerror}") from error
 
 
+def _by_daemon(error: grpc.RpcError) -> bool:
+    """Whether the daemon itself refused, such as a standby that names the leader."""
+    return any(each.key == DETAILS for each in error.trailing_metadata() or ())
+
+
 def _explain(error: grpc.RpcError, address: str) -> str:
     code, details = error.code(), error.details() or ""
+    if code is Code.UNAVAILABLE and _by_daemon(error):
+        return details
     if code is Code.UNAVAILABLE and "handshake" in details.lower():
         return (
             f"{address} and this command do not trust each other: is --ca the daemon's CA, does "

@@ -78,6 +78,8 @@ def _carry_out(config: Path, planner: Planner, dry_run: bool, yes: bool) -> None
     try:
         loaded = load(config)
         services = [each.spec for each in loaded.services if each.spec.kubernetes]
+        if not services:
+            raise ConfigError(f"{config}: no service in it lives on Kubernetes")
         plan = asyncio.run(_session(loaded.kubernetes.context, services, planner, dry_run, yes))
     except ConfigError as error:
         raise click.ClickException(str(error)) from error

@@ -17,10 +17,11 @@ from trimtab_controller.cli.number import Number
 from trimtab_controller.cli.stage import connected, running_socket, socket_option
 
 if TYPE_CHECKING:  # NumPy loads only when it is needed
+    from trimtab_controller.prometheus import Queries
     from trimtab_controller.recorder import Look
 
-# Options that say nothing of the other source.
-OF_STAGE, OF_PROMETHEUS = {"seconds", "step_s", "socket"}, {"since"}
+# Options that say nothing of the other sources.
+OF_STAGE, OF_PROMETHEUS, OF_CONFIG = {"seconds", "step_s", "socket"}, {"since"}, {"service"}
 
 
 @click.command()
@@ -36,8 +37,13 @@ OF_STAGE, OF_PROMETHEUS = {"seconds", "step_s", "socket"}, {"since"}
     help="Take it from Prometheus instead, by the queries in this YAML file.",
 )  # fmt: skip
 @click.option(
+    "--config", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Or by those that this trimtab.yaml sees by (`prometheus`), of a service on Kubernetes.",
+)  # fmt: skip
+@click.option("--service", default="", help="With --config: of which service.")
+@click.option(
     "--since", metavar="TIME", callback=moment, default="6h", show_default=True,
-    help="With --queries: from then until now; 2027-01-15T08:00, or 90m, 24h or 7d ago.",
+    help="From Prometheus: from then until now; 2027-01-15T08:00, or 90m, 24h or 7d ago.",
 )  # fmt: skip
 @click.pass_context
 def record(
@@ -47,12 +53,14 @@ def record(
     step_s: float,
     socket: Path | None,
     queries: Path | None,
+    config: Path | None,
+    service: str,
     since: float,
 ) -> None:
     """Write a service's metrics to OUTPUT, for `trimtab fit`.
 
     Of the demonstration that runs here, as they come: whatever was written until Ctrl-C counts.
-    Or, with --queries, what Prometheus remembers:
+    Or what Prometheus remembers, with --config or with --queries:
 
     \b
       url: http://127.0.0.1:9090
@@ -65,12 +73,12 @@ def record(
           in_flight: sum(avg_over_time(http_requests_in_flight{app="web"}[$step]))
           latency: sum by (le) (increase(http_duration_seconds_bucket{app="web"}[$step]))
     """
-    _check_options(ctx, OF_STAGE if queries else OF_PROMETHEUS)
+    _check_options(ctx, queries, config)
     if output.exists():
         raise click.ClickException(f"{output}: is there already: give another name")
     try:
-        if queries:
-            told = _from_prometheus(output, queries, since)
+        if asked := _asked(queries, config, service):
+            told = _from_prometheus(output, asked, since)
         else:
             told = _from_stage(output, socket or running_socket(), seconds, step_s)
     except OSError as error:
@@ -78,13 +86,18 @@ def record(
     click.echo(f"{output}: {told}")
 
 
-def _check_options(ctx: click.Context, foreign: set[str]) -> None:
-    """Refuse options of the source that was not asked for."""
+def _check_options(ctx: click.Context, queries: Path | None, config: Path | None) -> None:
+    """Refuse options of a source that was not asked for."""
+    if queries and config:
+        raise click.UsageError("--queries and --config both say what to ask: give one")
+    foreign = OF_STAGE if queries or config else OF_PROMETHEUS
     for option in ctx.command.params:
         given = ctx.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
         if given and option.name in foreign:
             fit = "with" if foreign is OF_PROMETHEUS else "without"
-            raise click.UsageError(f"{option.opts[0]} goes only {fit} --queries")
+            raise click.UsageError(f"{option.opts[0]} goes only {fit} --queries or --config")
+        if given and option.name in OF_CONFIG and not config:
+            raise click.UsageError(f"{option.opts[0]} goes only with --config")
 
 
 def _from_stage(output: Path, socket: Path, seconds: float | None, step_s: float) -> str:
@@ -122,14 +135,29 @@ def _looks(socket: Path, seconds: float | None, step_s: float) -> Iterator[Look]
             due_s += step_s * max(1, ceil((time.monotonic() - due_s) / step_s))
 
 
-def _from_prometheus(output: Path, queries: Path, since_s: float) -> str:
-    from trimtab_agents.fit.recording import write_recordings
-    from trimtab_controller.prometheus import PrometheusError, read_queries, recordings
+def _asked(queries: Path | None, config: Path | None, service: str) -> Queries | None:
+    """What Prometheus is to be asked; nothing when it is not the source."""
+    from trimtab_controller.config import load
+    from trimtab_controller.prometheus import read_queries
+    from trimtab_controller.sensors.prometheus import past
     from trimtab_sim.schema import ConfigError
 
     try:
-        found = recordings(read_queries(queries), since_s, time.time())
-    except (ConfigError, PrometheusError) as error:
+        if config:
+            return past.queries(load(config), service)
+        return read_queries(queries) if queries else None
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _from_prometheus(output: Path, asked: Queries, since_s: float) -> str:
+    from trimtab_agents.fit.recording import write_recordings
+    from trimtab_controller.prometheus import recordings
+    from trimtab_controller.sensors.prometheus.client import PrometheusError
+
+    try:
+        found = recordings(asked, since_s, time.time())
+    except PrometheusError as error:
         raise click.ClickException(str(error)) from error
     write_recordings(output, found)
     return ", ".join(f"{len(one.time_s)} rows of {one.backend}" for one in found)

@@ -32,6 +32,8 @@ MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 
+CUT = aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, ConnectionError
+
 # One watch per kind and namespace, and calls beside them.
 CONNECTIONS = 10_000
 CONNECT_S = 3.0
@@ -119,14 +121,20 @@ class Api:
                 if answer.status >= 400:
                     raise await self._refused(answer, call)
                 yield answer
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+        except aiohttp.ClientSSLError as error:
             raise ApiError(Fault.UNREACHABLE, f"{call}: {error}") from error
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            message = f"{call}: no connection to {self.host}"
+            raise ApiError(Fault.UNREACHABLE, message) from error
         except TimeoutError as error:
             if within_s == ANSWER_S:
                 # Many services may have something to write: not each shall wait for as long.
                 self._be_quiet(Fault.TIMEOUT, "the server does not answer", CALL_S)
             message = f"{call}: no answer within {within_s:g} s"
             raise ApiError(Fault.TIMEOUT, message, certain=False) from error
+        except CUT as error:
+            message = f"{call}: the connection was cut"
+            raise ApiError(Fault.UNREACHABLE, message, certain=False) from error
         except (aiohttp.ClientError, OSError, ValueError, LookupError, TypeError) as error:
             raise ApiError(Fault.UNREACHABLE, f"{call}: {error!r}", certain=False) from error
 
@@ -189,7 +197,7 @@ async def _load(found: Configuration, context: str) -> None:
         config.load_incluster_config(found)  # type: ignore[no-untyped-call]
         return
     # Read now: the library's own default is what the environment was at its import.
-    files = os.environ.get("KUBECONFIG", KUBE_CONFIG)
+    files = os.environ.get("KUBECONFIG") or KUBE_CONFIG
     if not any(Path(file).expanduser().is_file() for file in files.split(os.pathsep)):
         raise FileNotFoundError(f"there is no file {files}")
     await config.load_kube_config(  # type: ignore[no-untyped-call]

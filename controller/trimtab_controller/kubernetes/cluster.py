@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Coroutine
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -73,7 +72,7 @@ class Cluster:
         running = self._submit(coroutine)
         try:
             return running.result(deadline_s)
-        except FutureTimeoutError:
+        except TimeoutError:
             running.cancel()
             message = f"not done within {deadline_s:g} s"
             raise ApiError(Fault.TIMEOUT, message, certain=False) from None
@@ -110,11 +109,12 @@ class Cluster:
 
     def close(self) -> None:
         """End all watches and connections."""
-        with suppress(FutureTimeoutError):
+        with suppress(TimeoutError):
             self._submit(self._end()).result(CLOSE_S)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(CLOSE_S)
-        self._loop.close()
+        if not self._thread.is_alive():
+            self._loop.close()
 
     async def _end(self) -> None:
         others = asyncio.all_tasks() - {asyncio.current_task()}

@@ -49,6 +49,9 @@ class Kind(Generic[K]):
     optional: bool = False
     vital: bool = True
 
+    def __str__(self) -> str:
+        return self.resource.plural
+
     async def locate(self, api: Api) -> Resource:  # noqa: ARG002  # as `Scaled`
         """Where its objects are."""
         return self.resource
@@ -67,6 +70,9 @@ class Scaled:
     names: set[str] = field(default_factory=set, compare=False)
     optional: bool = False
     vital: bool = True
+
+    def __str__(self) -> str:
+        return self.kind
 
     def keys(self, kept: Workload) -> Iterable[object]:
         """What one is looked for by."""

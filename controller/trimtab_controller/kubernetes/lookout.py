@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
-from trimtab_controller.config import ServiceSpec
+from trimtab_controller.config import BackendSpec, ServiceSpec
 from trimtab_controller.kubernetes import kinds
 from trimtab_controller.kubernetes.cluster import Cluster
 from trimtab_controller.kubernetes.faults import Fault
@@ -49,25 +49,13 @@ class Lookout:
         """What is, as old as the oldest part; `StageError` while something is not known at all."""
         watches = (*self._vital(), self._budgets, *self._owners)
         self._check_seen(watches)
-        groups: list[Group] = []
-        barred: list[str] = []
-        for backend, (target, workloads) in zip(self._backends, self.targets.items(), strict=True):
-            workload = _named(workloads, target.name, str(target))
-            scalers = self.autoscalers.at(pointed(target))
-            only = scalers[0] if len(scalers) == 1 else None
-            pods = self._picked(workload.selector)
-            assert workloads.resource  # noqa: S101  # for mypy: it was seen
-            groups.append(Group(backend, target, workloads.resource, workload, pods, only))
-            owners = (owner for watch in self._owners for owner in watch.at(pointed(target)))
-            barred += rivals(backend, target, scalers, owners)
+        groups = [self._group(*each) for each in zip(self._backends, self.targets, strict=True)]
         return Scene(
             self.namespace,
             time_s=min(watch.seen_s for watch in self._vital()),
             groups=tuple(protected(groups, self._covering(groups))),
-            route=_named(self.routes, self._route, f"HTTPRoute {self._route}")
-            if self.routes
-            else None,
-            barred="; ".join(barred),
+            route=_named(self.routes, self._route, "HTTPRoute") if self.routes else None,
+            barred="; ".join(why for group in groups for why in self._rivals(group)),
             fault=next(filter(None, map(self._trouble, watches)), ""),
         )
 
@@ -87,6 +75,24 @@ class Lookout:
             named.append((self.routes, self._route))
         await asyncio.gather(*(watch.refresh(name) for watch, name in named))
         return self.look()
+
+    def _group(self, backend: BackendSpec, target: TargetSpec) -> Group:
+        """A backend's objects; the autoscaler only if there is just one."""
+        watch = self.targets[target]
+        workload = _named(watch, target.name, target.kind)
+        if not workload.selector.chooses:
+            raise StageError(f"{Fault.INVALID}: {target}: its scale does not say which pods it has")
+        assert watch.resource  # noqa: S101  # for mypy: it was seen
+        scalers = self.autoscalers.at(pointed(target))
+        only = scalers[0] if len(scalers) == 1 else None
+        pods = self._picked(workload.selector)
+        return Group(backend, target, watch.resource, workload, pods, only)
+
+    def _rivals(self, group: Group) -> Iterator[str]:
+        """Why trimtab must not write to a backend."""
+        at = pointed(group.target)
+        owners = (owner for watch in self._owners for owner in watch.at(at))
+        return rivals(group.spec, group.target, self.autoscalers.at(at), owners)
 
     def _picked(self, selector: Selector) -> list[Pod]:
         """The pods that ``selector`` picks."""
@@ -125,11 +131,8 @@ def _targets(spec: ServiceSpec) -> Iterator[TargetSpec]:
         yield backend.target
 
 
-def _named(watch: Watch[K], name: str, thing: str) -> K:
+def _named(watch: Watch[K], name: str, kind: str) -> K:
     """The object of that name; `StageError` when there is none."""
-    try:
-        return watch.objects[name]
-    except KeyError:
-        raise StageError(
-            f"{Fault.NOT_FOUND}: {thing} is not in namespace {watch.namespace}"
-        ) from None
+    if found := watch.objects.get(name):
+        return found
+    raise StageError(f"{Fault.NOT_FOUND}: {kind} {name} is not in namespace {watch.namespace}")

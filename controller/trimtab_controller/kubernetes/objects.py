@@ -70,6 +70,11 @@ class Selector:
     terms: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
 
     @property
+    def chooses(self) -> bool:
+        """Whether it says anything at all: to say nothing would be to pick everything."""
+        return bool(self.equal or self.terms)
+
+    @property
     def key(self) -> tuple[str, str] | None:
         """A label that all it selects must have; ``None`` when it asks for none in particular."""
         return next(iter(self.equal.items()), None)

@@ -123,7 +123,8 @@ class Group:
     @property
     def stuck(self) -> str:
         """How many pods no node takes, and why; empty when there are none."""
-        why = [pod.unschedulable for pod in self.pods if pod.unschedulable]
+        waiting = (pod for pod in self.pods if pod.phase is Phase.STARTING)
+        why = [pod.unschedulable for pod in waiting if pod.unschedulable]
         if not why:
             return ""
         return f"Unschedulable: {self.spec.name}: {len(why)} pods wait for a node: {why[0]}"
@@ -180,6 +181,9 @@ class Scene:
     @property
     def writer(self) -> str:
         """Who wrote an owned field last; trimtab only where nobody else can have."""
+        for group in self.groups:
+            if group.spec.act is Acting.FLOOR and not group.autoscaler:
+                return f"whoever changed the autoscalers of {group.target}"
         last = [
             (writer.time, writer.name != WRITER, writer.name, owned.thing)
             for owned in self.owned

@@ -80,7 +80,7 @@ class Watch(Generic[K]):
         self._index: Mapping[object, Sequence[K]] = {}
 
     def __str__(self) -> str:
-        return f"{self._path or self.kind} in {self.namespace}"
+        return self._path or f"{self.kind} in {self.namespace}"
 
     def all(self) -> list[K]:
         """What is kept now. One step of the interpreter: the watch may change it meanwhile."""

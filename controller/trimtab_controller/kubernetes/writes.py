@@ -122,9 +122,11 @@ class ScaleWrite:
     async def send(self, api: Api, intent: Intent) -> Kept:
         """Write it, and return what the object is then; raises `ApiError`."""
         thing = self.thing
-        patch: dict[str, Any] = {"resourceVersion": thing.meta.version}
-        patch["annotations"] = notes(intent, self.words)
-        marked = await api.write("PATCH", thing.path(), {"metadata": patch}, MERGE_PATCH)
+        mark = {
+            "resourceVersion": thing.meta.version,
+            "annotations": notes(intent, self.words),
+        }
+        marked = await api.write("PATCH", thing.path(), {"metadata": mark}, MERGE_PATCH)
         scale = {
             "apiVersion": "autoscaling/v1",
             "kind": "Scale",
@@ -136,8 +138,13 @@ class ScaleWrite:
             "spec": {"replicas": self.replicas},
         }
         scaled = await api.write("PUT", thing.path("scale"), scale, JSON)
-        meta = replace(thing.meta, version=scaled["metadata"]["resourceVersion"], annotated=True)
-        meta = replace(meta, epoch=intent.epoch, request_id=intent.request_id)
+        meta = replace(
+            thing.meta,
+            version=scaled["metadata"]["resourceVersion"],
+            epoch=intent.epoch,
+            request_id=intent.request_id,
+            annotated=True,
+        )
         ours = (Writer(WRITER, written_at(intent)),)
         return replace(self.workload, meta=meta, replicas=self.replicas, writers=ours)
 

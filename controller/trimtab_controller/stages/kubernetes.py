@@ -35,6 +35,8 @@ class KubernetesStage:
     def __init__(self, spec: ServiceSpec, cluster: Cluster) -> None:
         self._cluster = cluster
         self._lookout = Lookout(spec, cluster)
+        # What the last event said of pods that wait for a node.
+        self._told = ""
 
     def status(self) -> StageReport:
         """What is kept of it, as old as its oldest part; raises `StageError`. No call is made."""
@@ -93,8 +95,10 @@ class KubernetesStage:
         """Events on what was written; that some cannot be written is nobody's trouble."""
         now = datetime.fromtimestamp(self._cluster.clock(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         events = [event(write.thing, write.reason, explained(write.words, intent), now)]
-        stuck = (group.stuck for group in scene.groups if group.stuck)
-        events += [event(write.thing, "Unschedulable", each, now, warns=True) for each in stuck]
+        stuck = "; ".join(group.stuck for group in scene.groups if group.stuck)
+        if stuck not in ("", self._told):
+            events.append(event(write.thing, "Unschedulable", stuck, now, warns=True))
+        self._told = stuck
         path = EVENTS.path(scene.namespace)
         for each in events:
             self._cluster.spare(self._cluster.api.write("POST", path, each, JSON))

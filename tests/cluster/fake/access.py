@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from tests.cluster.fake.errors import ApiError, Object, forbidden, unauthorized
-from tests.cluster.fake.kinds import BUILT_IN
+from tests.cluster.fake.kinds import NAMED
 from tests.cluster.fake.store import Store
 
 if TYPE_CHECKING:
     from tests.cluster.fake.api import Call
 
-_KINDS = {kind.name: kind for kind in BUILT_IN}
 ADMIN = "admin"
 
 
@@ -33,7 +32,7 @@ class Access:
 
     def token(self, namespace: str, account: str) -> Object:
         """What a TokenRequest for a ServiceAccount is answered."""
-        self._store.get(_KINDS["ServiceAccount"], (namespace, account))
+        self._store.get(NAMED["ServiceAccount"], (namespace, account))
         token = uuid4().hex
         self.users[token] = f"system:serviceaccount:{namespace}:{account}"
         kind = {"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1"}
@@ -45,8 +44,8 @@ class Access:
             raise _denied(user, call)
 
     def _rules(self, user: str, call: Call) -> Iterator[Object]:
-        wide = self._store.objects(_KINDS["ClusterRoleBinding"])
-        near = self._store.objects(_KINDS["RoleBinding"], call.namespace) if call.namespace else []
+        wide = self._store.objects(NAMED["ClusterRoleBinding"])
+        near = self._store.objects(NAMED["RoleBinding"], call.namespace) if call.namespace else []
         for binding in (*wide, *near):
             if any(_named(subject) == user for subject in binding.get("subjects", ())):
                 yield from self._role(binding).get("rules") or ()
@@ -54,7 +53,7 @@ class Access:
     def _role(self, binding: Object) -> Object:
         kind, name = binding["roleRef"]["kind"], binding["roleRef"]["name"]
         namespace = binding["metadata"].get("namespace", "") if kind == "Role" else ""
-        return self._store.find(_KINDS[kind], (namespace, name)) or {}
+        return self._store.find(NAMED[kind], (namespace, name)) or {}
 
 
 def _named(subject: Object) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -65,8 +63,8 @@ class Api:
         self.registry = registry
         self._clock = clock
         self._writing = Writing(store, registry, clock)
-        # Lists that are read page by page, as they were when the first page was.
-        self._pages: dict[str, tuple[int, list[Object]]] = {}
+        # What is left of lists that are read page by page, as they were at a revision.
+        self._rests: dict[str, tuple[int, list[Object]]] = {}
 
     def answer(self, call: Call) -> tuple[int, Object]:
         """The HTTP status and the body."""
@@ -90,16 +88,14 @@ class Api:
         return 200, self._shown(call, thing)
 
     def _list(self, call: Call) -> tuple[int, Object]:
-        revision, found, start = self._page(call)
+        revision, found = self._found(call)
         limit = int(call.query.get("limit") or 0) or len(found)
-        items, rest = found[start : start + limit], len(found) - start - limit
+        items, rest = found[:limit], found[limit:]
         metadata: Object = {"resourceVersion": str(revision)}
-        if rest > 0:
-            self._pages[str(revision)] = revision, found
-            metadata |= {
-                "continue": _token(revision, start + limit),
-                "remainingItemCount": rest,
-            }
+        if rest:
+            token = str(len(self._rests))
+            self._rests[token] = revision, rest
+            metadata |= {"continue": token, "remainingItemCount": len(rest)}
         return 200, {
             "kind": f"{call.kind.name}List",
             "apiVersion": call.kind.api_version,
@@ -107,16 +103,19 @@ class Api:
             "items": items,
         }
 
-    def _page(self, call: Call) -> tuple[int, list[Object], int]:
-        """The revision of a list, all of it, and where the page begins."""
-        if token := call.query.get("continue"):
-            revision, start = json.loads(base64.b64decode(token))
-            if revision < self.store.compacted:
-                raise expired(revision, self.store.compacted)
-            return (*self._pages[str(revision)], start)
+    def _found(self, call: Call) -> tuple[int, list[Object]]:
+        """A new list with its revision, or what is left of an old one; that may have expired."""
+        token = call.query.get("continue")
+        if not token:
+            return self.store.revision, self._selected(call)
+        revision, rest = self._rests[token]
+        if revision < self.store.compacted:
+            raise expired(revision, self.store.compacted)
+        return revision, rest
+
+    def _selected(self, call: Call) -> list[Object]:
         selects = call.selector
-        found = [thing for thing in self.store.objects(call.kind, call.namespace) if selects(thing)]
-        return self.store.revision, found, 0
+        return [thing for thing in self.store.objects(call.kind, call.namespace) if selects(thing)]
 
     def _create(self, call: Call) -> tuple[int, Object]:
         thing = self._parsed(call)
@@ -186,11 +185,7 @@ class Api:
         return 200, self._writing.delete(call, call.name, call.body or {})
 
     def _delete_collection(self, call: Call) -> tuple[int, Object]:
-        selects = call.selector
-        chosen = [
-            thing for thing in self.store.objects(call.kind, call.namespace) if selects(thing)
-        ]
-        for thing in chosen:
+        for thing in self._selected(call):
             self._writing.delete(call, thing["metadata"]["name"], call.body or {})
         return self._list(call)
 
@@ -204,12 +199,10 @@ class Api:
             raise bad_request(
                 f"{kind[0]} in version {kind[1]} cannot be handled as a {call.kind.name}"
             )
+        if call.body["metadata"].get("namespace") not in (None, "", call.namespace):
+            raise bad_request("the namespace of the object does not match that of the request")
         named = {"kind": call.kind.name, "apiVersion": call.kind.api_version}
         return deepcopy(call.body) if expected else {**deepcopy(call.body), **named}
 
     def _shown(self, call: Call, thing: Object) -> Object:
         return scale.shown(call.kind, thing) if call.subresource == "scale" else thing
-
-
-def _token(revision: int, start: int) -> str:
-    return base64.b64encode(json.dumps([revision, start]).encode()).decode()

@@ -141,6 +141,7 @@ BUILT_IN: tuple[Kind, ...] = (
         **_STATUS,
     ),
 )
+NAMED = {kind.name: kind for kind in BUILT_IN}
 
 
 def definition(group: str, name: str, *short: str) -> Object:

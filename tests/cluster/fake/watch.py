@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 # How long a watch lasts that names no end.
 LONGEST_S = 1800.0
-_LIST_END = {"k8s.io/initial-events-end": "true"}
 
 
 async def events(store: Store, call: Call, bookmark_s: float) -> AsyncIterator[Object]:
@@ -42,13 +41,10 @@ async def events(store: Store, call: Call, bookmark_s: float) -> AsyncIterator[O
 def _past(store: Store, call: Call) -> Iterator[Object]:
     """What a watch begins with: every object, or the changes since a version."""
     version, selects = call.query.get("resourceVersion", ""), call.selector
-    initial = call.query.get("sendInitialEvents") == "true"
-    if initial or version in ("", "0"):
+    if version in ("", "0"):
         for thing in store.objects(call.kind, call.namespace):
             if selects(thing):
                 yield {"type": "ADDED", "object": thing}
-        if initial:
-            yield _bookmark(store, call, _LIST_END)
         return
     if not version.isdigit():
         raise bad_request(f"invalid resource version: {version}")
@@ -97,9 +93,7 @@ def _within(thing: Object, namespace: str) -> bool:
     return namespace in ("", thing["metadata"].get("namespace"))
 
 
-def _bookmark(store: Store, call: Call, annotations: Object | None = None) -> Object:
-    metadata: Object = {"resourceVersion": str(store.revision), "creationTimestamp": None}
-    if annotations:
-        metadata["annotations"] = annotations
+def _bookmark(store: Store, call: Call) -> Object:
+    metadata = {"resourceVersion": str(store.revision), "creationTimestamp": None}
     kind = {"kind": call.kind.name, "apiVersion": call.kind.api_version}
     return {"type": "BOOKMARK", "object": {**kind, "metadata": metadata}}

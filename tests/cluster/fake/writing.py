@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from tests.cluster.fake.admission import check, defaulted
-from tests.cluster.fake.errors import Object, bad_request, conflict, forbidden, invalid, not_found
-from tests.cluster.fake.kinds import BUILT_IN, Kind
+from tests.cluster.fake.errors import Object, bad_request, conflict, invalid, not_found
+from tests.cluster.fake.kinds import NAMED, Kind
 from tests.cluster.fake.ownership import Owners, without_history
 from tests.cluster.fake.paths import fields
 from tests.cluster.fake.registry import Registry
@@ -18,7 +18,7 @@ from tests.cluster.fake.store import Key, Store
 if TYPE_CHECKING:
     from tests.cluster.fake.api import Call
 
-NAMESPACE, CRD = BUILT_IN[0], BUILT_IN[-1]
+NAMESPACE, CRD = NAMED["Namespace"], NAMED["CustomResourceDefinition"]
 _KEPT = ("name", "namespace", "uid", "creationTimestamp", "generation")
 _DELETION = ("deletionTimestamp", "deletionGracePeriodSeconds")
 
@@ -112,15 +112,8 @@ class Writing:
         return {**rest, "name": name, **where, **server}
 
     def _check_namespace(self, call: Call) -> None:
-        if not call.kind.namespaced:
-            return
-        home = self._store.find(NAMESPACE, ("", call.namespace))
-        if home is None:
+        if call.kind.namespaced and self._store.find(NAMESPACE, ("", call.namespace)) is None:
             raise not_found("namespaces", call.namespace)
-        if home["status"]["phase"] == "Terminating":
-            where = f"in namespace {call.namespace} because it is being terminated"
-            why = f"unable to create new content {where}"
-            raise forbidden(call.kind.resource, call.name, why)
 
     def _check_version(self, kind: Kind, old: Object, new: Object, *, patch: bool) -> None:
         given, name = new["metadata"].get("resourceVersion"), old["metadata"]["name"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,12 @@ class Replicas(Processes):
 
     def start_replica(self, name: str) -> Any:
         return self.start_daemon("--journal", self.url, "--listen", f"unix:{self.folder}/{name}")
+
+    def end(self) -> None:
+        """Also those that a test that failed has left frozen."""
+        for process in self.running:
+            process.send_signal(signal.SIGCONT)
+        super().end()
 
     @property
     def epochs(self) -> list[int]:

@@ -110,6 +110,10 @@ WRITERS: dict[str, tuple[Scene, str]] = {
         "kubectl on Deployment web-b",
     ),
     "nobody": (Scene("shop", 0.0, (), None), ""),
+    "who took an autoscaler away, or made another": (
+        replace(SCENE, groups=(replace(group("a"), autoscaler=None),)),
+        "whoever changed the autoscalers of Deployment web-a",
+    ),
 }
 
 
@@ -148,6 +152,14 @@ def test_shares(scene: Scene, shares: dict[str, float] | None) -> None:
         return
     with pytest.raises(StageError, match="Invalid: HTTPRoute web: each rule"):
         scene.shares()
+
+
+def test_only_pods_that_shall_start_wait_for_a_node() -> None:
+    waiting = replace(pods("a", 1)[0], phase=Phase.STARTING, unschedulable="0/3 nodes")
+    leaving = replace(waiting, phase=Phase.DRAINING)
+    own = replace(group("a"), pods=[*pods("a", 2), waiting, waiting, leaving])
+    assert own.stuck == "Unschedulable: a: 2 pods wait for a node: 0/3 nodes"
+    assert replace(own, pods=[leaving]).stuck == ""
 
 
 @pytest.mark.parametrize(

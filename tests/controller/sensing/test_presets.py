@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from trimtab_agents.fit.recording import read_recordings
+from trimtab_controller.cli.record import record
 from trimtab_controller.protocols import StageReport
 from trimtab_controller.sensors.prometheus.client import Client
 from trimtab_controller.sensors.prometheus.presets import Proxy
@@ -134,3 +139,85 @@ def test_what_each_proxy_tells(
     late = answers - (90 + 8 * 0.2)
     assert values["miss_share", ""] == pytest.approx((late + errors) / 100, rel=0.01)
     assert {time_s for _, time_s in found.values()} == {now_s}
+
+
+YAML = """\
+services:
+  - name: web
+    kubernetes: {namespace: shop}
+    sensor: prometheus
+    ceiling: shadow
+    slo: {latency_s: 0.3, share: 0.99}
+    miss_price: 50
+    backends:
+      - name: spot
+        target: {kind: Deployment, name: web-spot}
+        concurrency: 4
+        service_time_s: 0.05
+        startup_mean_s: 20
+        min_replicas: 2
+        max_replicas: 12
+prometheus: {url: "URL", preset: PRESET}
+"""
+
+
+@pytest.mark.parametrize(
+    ("preset", "series", "answers"),
+    [
+        pytest.param("envoy", envoy, 98, id="envoy"),
+        pytest.param("istio", istio, 100, id="istio"),
+        pytest.param("ingress-nginx", nginx, 100, id="ingress-nginx"),
+    ],
+)
+def test_the_same_configuration_records_the_past(
+    tmp_path: Path, preset: str, series: Callable[[float], Iterator[Sample]], answers: int
+) -> None:
+    now_s = math.floor(time.time())
+    replicas = [
+        *still('kube_deployment_spec_replicas{namespace="shop",deployment="web-spot"}', 4, now_s)
+    ]
+    for n in "12":  # of kube-state-metrics, which count the same
+        labels = f'{{namespace="shop",deployment="web-spot",pod="{n}"}}'
+        replicas += still(f"kube_deployment_status_replicas_ready{labels}", 3, now_s)
+    # Another backend, which is not asked for.
+    others = [(re.sub("web-spot|spot", "web-other", name), *rest) for name, *rest in series(now_s)]
+    file, output = tmp_path / "trimtab.yaml", tmp_path / "web.csv"
+    with prometheus(tmp_path / "p", open_metrics([*series(now_s), *others, *replicas])) as url:
+        file.write_text(YAML.replace("URL", url).replace("PRESET", preset))
+        arguments = [str(output), "--config", str(file), "--since", "10m"]
+        told = CliRunner().invoke(record, arguments)
+    assert told.exit_code == 0, told.output
+    (found,) = read_recordings(output)
+    assert (found.backend, found.step_s) == ("spot", 60.0)
+    assert (set(found.wanted), set(found.ready)) == ({4.0}, {3.0})
+    np.testing.assert_allclose(found.rate_rps, 100, rtol=0.01)
+    np.testing.assert_allclose(found.in_flight, SECONDS, rtol=0.01)
+    assert list(found.bounds_s) == [0.1, 0.25, 0.5, 10.0]
+    np.testing.assert_allclose(found.answers.sum(axis=1), 60 * answers, rtol=0.01)
+    np.testing.assert_allclose(found.answers[:, 1], 60 * 50, rtol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "arguments", "message"),
+    [
+        ("kind: Deployment", "kind: Rollout", [], "only known of Deployment and StatefulSet: give"),
+        ("prometheus: {", "# {", [], "add `prometheus: {url: …}`"),
+        (
+            "sensor: prometheus",
+            "sensor: pushed",
+            ["--service", "api"],
+            "no service 'api': there is",
+        ),
+        ("", "", ["--queries", __file__], "give one"),
+        ("", "", ["--seconds", "5"], "--seconds goes only without"),
+    ],
+)
+def test_what_cannot_be_recorded(
+    tmp_path: Path, old: str, new: str, arguments: list[str], message: str
+) -> None:
+    file = tmp_path / "trimtab.yaml"
+    text = YAML.replace("URL", "http://localhost").replace("PRESET", "envoy")
+    file.write_text(text.replace(old, new))
+    told = CliRunner().invoke(record, [str(tmp_path / "o"), "--config", str(file), *arguments])
+    assert told.exit_code != 0
+    assert message in told.output

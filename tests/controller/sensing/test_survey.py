@@ -155,16 +155,16 @@ CUT_OFF = b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{}"
         (series({"metric": 1, "value": [1, "1"]}), NO_PROMETHEUS),
         (series(one("abc")), NO_PROMETHEUS),
         (series({"metric": {}, "histogram": [1, {}]}), "native histograms: query classic"),
-        (http({"status": "success", "data": {"resultType": "scalar"}}), "no instant vector"),
+        (http({"status": "success", "data": {"resultType": "scalar"}}), "a scalar, no vector"),
         (http({"status": "error", "error": "query timed out"}), "query timed out"),
         (series(warnings=["store gone"]), r"only a part of the answer: \['store gone'\]"),
         (series(isPartial=True), "only a part of the answer"),
         (error("302 Found"), "HTTP 302 Found"),
-        (error("400 Bad Request", error="parse error"), "400: parse error: correct prometheus.q"),
+        (error("400 Bad Request", error="parse error"), "400: parse error: correct the query"),
         (error("401 Unauthorized"), "HTTP 401: it wants another token"),
         (error("403 Forbidden"), "HTTP 403: it wants another token"),
         (error("404 Not Found"), "HTTP 404 Not Found"),
-        (error("422 Unprocessable", error="many-to-many"), "422: many-to-many: correct prom"),
+        (error("422 Unprocessable", error="many-to-many"), "422: many-to-many: correct the q"),
         (error("429 Too Many Requests"), "HTTP 429 Too Many Requests"),
         (error("503 Service Unavailable", error="out of time"), "HTTP 503: out of time$"),
         (error("500 Internal Server Error"), "HTTP 500 Internal Server Error"),
@@ -274,6 +274,13 @@ def test_several_series_of_one_backend_are_named() -> None:
         spec = PrometheusSpec(url)
         with pytest.raises(SensorError, match="rate_rps gives several series for envoy_cluster_n"):
             survey(Client(spec), spec)
+
+
+def test_bounds_that_are_written_in_two_ways_are_one() -> None:
+    both = one("3", envoy_cluster_name="a", le="1"), one("4", envoy_cluster_name="a", le="1.0")
+    with web_server(*[series()] * 5, series(*both), series()) as url:
+        spec = PrometheusSpec(url)
+        assert survey(Client(spec), spec).latency == {("a",): {0.001: 7.0}}
 
 
 class Asked:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
-import socket
-import subprocess
 import time
 from base64 import b64encode
 from collections.abc import Iterator
@@ -21,13 +18,11 @@ import yaml
 from trimtab_proto.v1 import controller_pb2 as pb
 from trimtab_proto.v1 import controller_pb2_grpc
 
+from ..prometheus_server import free_port, needs_prometheus, prometheus
+
 Processes = Any  # the class in the controller's conftest.py, which cannot be imported from here
 
-PROMETHEUS = shutil.which("prometheus") or ""
-pytestmark = [
-    pytest.mark.stage,
-    pytest.mark.skipif(not PROMETHEUS, reason="prometheus is not installed"),
-]
+pytestmark = [pytest.mark.stage, needs_prometheus]
 DASHBOARD = Path(__file__).parents[3] / "deploy/grafana/trimtab.json"
 PATIENCE_S = 90.0
 # What Grafana puts in the place of its variables.
@@ -41,12 +36,6 @@ def queries() -> list[str]:
     for variable, value in VARIABLES.items():
         found = [query.replace(variable, value) for query in found]
     return found
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture
@@ -66,35 +55,21 @@ def daemon(processes: Processes) -> str:
 
 
 @pytest.fixture
-def prometheus(daemon: str, tmp_path: Path) -> Iterator[str]:
+def url(daemon: str, tmp_path: Path) -> Iterator[str]:
     """A Prometheus that scrapes it every second; where it is asked."""
-    scrape = {"job_name": "trimtab", "static_configs": [{"targets": [daemon]}]}
-    config = {"global": {"scrape_interval": "1s"}, "scrape_configs": [scrape]}
-    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
-    address = f"127.0.0.1:{free_port()}"
-    command = [PROMETHEUS, f"--config.file={tmp_path}/prometheus.yml"]
-    command += [f"--storage.tsdb.path={tmp_path}/tsdb", f"--web.listen-address={address}"]
-    with (tmp_path / "prometheus.log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-    yield address
-    process.terminate()
-    process.wait(PATIENCE_S)
+    with prometheus(tmp_path / "prometheus", targets=(daemon,), job="trimtab") as url:
+        yield url
 
 
-def values(address: str, query: str) -> list[float]:
+def values(url: str, query: str) -> list[float]:
     """What Prometheus answers to an instant query."""
-    try:
-        reply = urllib3.request(
-            "GET", f"http://{address}/api/v1/query", fields={"query": query}, retries=False
-        )
-    except urllib3.exceptions.HTTPError:  # it is still starting
-        return []
+    reply = urllib3.request("GET", f"{url}/api/v1/query", fields={"query": query}, retries=False)
     answer = reply.json()
     assert answer["status"] == "success", answer
     return [float(result["value"][1]) for result in answer["data"]["result"]]
 
 
-def test_every_query_finds_data(processes: Processes, prometheus: str) -> None:
+def test_every_query_finds_data(processes: Processes, url: str) -> None:
     processes.status(lambda status: status.decisions > 0)
     with grpc.insecure_channel(f"unix:{processes.folder}/d.sock") as channel:
         stub = controller_pb2_grpc.ControllerStub(channel)
@@ -105,7 +80,7 @@ def test_every_query_finds_data(processes: Processes, prometheus: str) -> None:
         missing = [
             query
             for query in missing
-            if not any(math.isfinite(value) for value in values(prometheus, query))
+            if not any(math.isfinite(value) for value in values(url, query))
         ]
     assert missing == []
-    assert values(prometheus, "trimtab_stopped") == [1.0]
+    assert values(url, "trimtab_stopped") == [1.0]

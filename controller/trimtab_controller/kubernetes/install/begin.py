@@ -43,15 +43,17 @@ def _target(service: ServiceSpec, found: Found, space: Space, utilization: int) 
     if problems := tuple(rivals(found.spec, found.target, kept, owners)):
         return Plan(problems=problems)
     if found.spec.act is Acting.SCALE:
-        return _kept(str(found), found.path, found.raw, {"replicas": found.replicas})
+        words = f"{found}: replicas {found.replicas}"
+        return _kept(words, found.path, found.raw, {"replicas": found.replicas})
     return _floor(scalers[0])
 
 
 def _floor(raw: Json) -> Plan:
     own = raw["metadata"]
-    thing = f"HorizontalPodAutoscaler {own['namespace']}/{own['name']}"
+    least = raw["spec"].get("minReplicas", 1)
+    words = f"HorizontalPodAutoscaler {own['namespace']}/{own['name']}: minReplicas {least}"
     path = kinds.AUTOSCALERS.resource.path(own["namespace"], own["name"])
-    return _kept(thing, path, raw, {"minReplicas": raw["spec"].get("minReplicas", 1)})
+    return _kept(words, path, raw, {"minReplicas": least})
 
 
 def _created(service: ServiceSpec, found: Found, utilization: int) -> Plan:
@@ -104,14 +106,15 @@ def _route(service: ServiceSpec, space: Space) -> Plan:
     thing, path = f"HTTPRoute {space.name}/{name}", kinds.ROUTES.resource.path(space.name, name)
     for raw in space.routes:
         if raw["metadata"]["name"] == name:
-            weights = [[each.rule, each.service, each.weight] for each in route(raw).weights]
-            return _kept(thing, path, raw, {"weights": weights})
+            places = route(raw).weights
+            weights = [[each.rule, each.service, each.weight] for each in places]
+            told = ", ".join(f"{each.service} {each.weight}" for each in places)
+            return _kept(f"{thing}: {told}", path, raw, {"weights": weights})
     return Plan(problems=(f"there is no {thing}: create it, or correct trimtab.yaml",))
 
 
-def _kept(thing: str, path: str, raw: Json, what: Mapping[str, object]) -> Plan:
+def _kept(words: str, path: str, raw: Json, what: Mapping[str, object]) -> Plan:
     """Write down what is, once: a second time it might be ours already."""
     if remembered(raw) is not None:
         return Plan()
-    told = ", ".join(f"{key} {value}" for key, value in what.items())
-    return Plan((Step(f"remember on {thing}: {told}", "PATCH", path, remember(raw, what)),))
+    return Plan((Step(f"remember on {words}", "PATCH", path, remember(raw, what)),))

@@ -8,12 +8,12 @@ from itertools import chain
 from trimtab_controller.kubernetes import kinds
 from trimtab_controller.kubernetes.api import JSON_PATCH, Json
 from trimtab_controller.kubernetes.install.plan import (
-    OURS,
     Plan,
     Step,
     deletion,
     forgotten,
     remembered,
+    unannotated,
 )
 from trimtab_controller.kubernetes.install.scan import Found, Space
 from trimtab_controller.kubernetes.objects import WRITTEN, Weight, route
@@ -36,12 +36,18 @@ def _target(found: Found) -> Plan:
     before = remembered(found.raw) if found.raw else None
     if found.raw is None or before is None:
         return Plan()
-    patch, least = forgotten(found.raw), int(before["replicas"])
-    words = f"forget on {found}: {found.replicas} replicas stay, of {least} before"
-    if found.replicas < least:
-        patch["spec"] = {"replicas": least}
-        words = f"{found}: replicas {found.replicas} to {least}"
-    return Plan((Step(words, "PATCH", found.path, patch),))
+    least = int(before["replicas"])
+    forget = {"metadata": {"annotations": unannotated(found.raw)}}
+    if found.replicas >= least:
+        words = f"{found}: {found.replicas} replicas stay, of {least} before"
+        return Plan((Step(words, "PATCH", found.path, forget),))
+    words, scale = f"{found}: replicas {found.replicas} to {least}", {"spec": {"replicas": least}}
+    return Plan(
+        (
+            Step(words, "PATCH", f"{found.path}/scale", scale),
+            Step(f"{found}: forget what was before", "PATCH", found.path, forget),
+        )
+    )
 
 
 def _autoscaler(raw: Json) -> Plan:
@@ -69,7 +75,7 @@ def _route(raw: Json) -> Plan:
     back = [(each, then.get((each.rule, each.service), each.weight)) for each in weights]
     told = ", ".join(f"{each.service} {each.weight} to {weight}" for each, weight in back)
     path = kinds.ROUTES.resource.path(own["namespace"], own["name"])
-    patch = [*_weighed(back), *_unannotated(own)]
+    patch = [*_weighed(back), *_forgotten(raw)]
     return Plan((Step(f"{thing}: weights {told}", "PATCH", path, patch, JSON_PATCH),))
 
 
@@ -79,11 +85,11 @@ def _weighed(back: Iterable[tuple[Weight, int]]) -> Iterator[Json]:
         yield {"op": "add", "path": path, "value": weight}
 
 
-def _unannotated(own: Json) -> Iterator[Json]:
-    yield {"op": "add", "path": "/metadata/resourceVersion", "value": own["resourceVersion"]}
-    for key in own["annotations"]:
-        if key.startswith(OURS):
-            yield {"op": "remove", "path": f"/metadata/annotations/{key.replace('/', '~1')}"}
+def _forgotten(raw: Json) -> Iterator[Json]:
+    version = raw["metadata"]["resourceVersion"]
+    yield {"op": "add", "path": "/metadata/resourceVersion", "value": version}
+    for key in unannotated(raw):
+        yield {"op": "remove", "path": f"/metadata/annotations/{key.replace('/', '~1')}"}
 
 
 def _unknown(raw: Json, words: str) -> Plan:

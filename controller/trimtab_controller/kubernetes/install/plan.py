@@ -63,15 +63,16 @@ def remember(raw: Json, what: Mapping[str, Any]) -> Json:
     }
 
 
-def forgotten(raw: Json) -> dict[str, Any]:
+def forgotten(raw: Json) -> Json:
     """The patch that takes away all that trimtab has left in the annotations."""
-    ours = [key for key in raw["metadata"].get("annotations") or {} if key.startswith(OURS)]
-    return {
-        "metadata": {
-            "resourceVersion": raw["metadata"]["resourceVersion"],
-            "annotations": dict.fromkeys(ours),
-        }
-    }
+    version = raw["metadata"]["resourceVersion"]
+    return {"metadata": {"resourceVersion": version, "annotations": unannotated(raw)}}
+
+
+def unannotated(raw: Json) -> Mapping[str, None]:
+    """All that trimtab has left in the annotations, with nothing in its place."""
+    kept = raw["metadata"].get("annotations") or {}
+    return dict.fromkeys(key for key in kept if key.startswith(OURS))
 
 
 def deletion(raw: Json, resource: Resource, words: str) -> Step:

@@ -28,7 +28,9 @@ def survey(client: Client, spec: PrometheusSpec) -> Survey:
     answers = {name: client.instant(name, query) for name, query in spec.asked.items()}
     buckets: dict[Key, dict[float, float]] = {}
     for (*key, bound), rate in _by_key("latency", answers.pop("latency"), labels).items():
-        buckets.setdefault(tuple(key), {})[_bound_s(bound, spec)] = rate
+        bound_s, own = _bound_s(bound, spec), buckets.setdefault(tuple(key), {})
+        # One exporter may write le="1", another "1.0".
+        own[bound_s] = own.get(bound_s, 0.0) + rate
     values = {name: _by_key(name, found, labels[:-1]) for name, found in answers.items()}
     return Survey(values, {key: dict(sorted(found.items())) for key, found in buckets.items()})
 
