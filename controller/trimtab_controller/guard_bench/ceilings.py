@@ -50,6 +50,7 @@ def ceiling(facts: Any, is_open: bool, now_s: float) -> str:
     if (
         facts.stopped
         or facts.foreign_writer
+        or facts.not_leading
         or (facts.newest_epoch != facts.epoch and facts.newest_epoch[0] >= facts.epoch[0])
         or not 0 <= now_s <= min(facts.deadline_s, 2.5e11)
     ):

@@ -14,6 +14,7 @@ EPOCHS = ("epoch", "newest_epoch")
 BAD_FACTS: tuple[dict[str, Any], ...] = (
     {"stopped": True},
     {"foreign_writer": "kubectl"},
+    {"not_leading": "no Lease"},
     {"epoch": (3, "us"), "newest_epoch": (4, "them")},
     {"epoch": (3, "us"), "newest_epoch": (3, "them")},
     {"deadline_s": 0.0},
