@@ -1,9 +1,10 @@
 """Is the canary's verdict right, and how soon? Many services of which the truth is known.
 
 Each is played twice: with the same version on both sides, and with one whose p95 is a fifth higher.
-The comparison looks at every tick, as the daemon does, until it says bad or a side has had 20,000
-requests. Beside it stands a Mann-Whitney test of the very same answers, as Kayenta makes one of its
-metrics: at a horizon that was fixed before, and looked at in every tick.
+As in the daemon there is a comparison for each share of the route, which looks at every tick until
+it says bad or a side has had 20,000 requests. Beside it stands a Mann-Whitney test of the very same
+answers, as Kayenta makes one of its metrics: at a horizon that was fixed before, and looked at in
+every tick.
 """
 
 from __future__ import annotations
@@ -16,7 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from trimtab_agents.bench.canary_worlds import EDGES_MS, Bools, World, canary, on_grid, worse
+from trimtab_agents.bench.canary_worlds import (
+    EDGES_MS,
+    STEPS,
+    Bools,
+    World,
+    canary,
+    on_grid,
+    worse,
+)
 from trimtab_agents.canary import Call, Comparison, Rules
 from trimtab_sim.profile import Floats
 
@@ -45,13 +54,18 @@ class Played:
     @classmethod
     def of(cls, world: World, factor: float, rng: np.random.Generator) -> Played:
         """The comparison ends with a bad verdict; the other test sees everything."""
-        comparison, first = Comparison.begin(RULES), {Call.BAD: np.inf, Call.GOOD: np.inf}
+        share, begun, first = 0, 0, {Call.BAD: np.inf, Call.GOOD: np.inf}
+        comparison = Comparison.begin(RULES.at(share, len(STEPS)))
         sums, seen = np.zeros((2, len(EDGES_MS))), []
         for old, new in canary(world, factor, rng):
+            if new.ready > STEPS[share] and not comparison.is_bad:
+                share, begun = share + 1, begun + comparison.answers[1]
+                comparison = comparison.afresh(RULES.at(share, len(STEPS)))
             if not comparison.is_bad:
                 comparison = comparison.after(old, new)
                 call = comparison.verdict().call
-                first[call] = min(first.get(call, np.inf), comparison.answers[1])
+                if call is not Call.GOOD or share == len(STEPS) - 1:
+                    first[call] = min(first.get(call, np.inf), begun + comparison.answers[1])
             sums += on_grid(old.latency), on_grid(new.latency)
             seen.append((sums[1].sum(), excess(*sums)))
         requests, ranks = np.array(seen).T

@@ -99,9 +99,9 @@ class Comparison:
         )
         return replace(later, is_bad=self.is_bad or later.bad >= self.needed)
 
-    def afresh(self) -> Comparison:
+    def afresh(self, rules: Rules) -> Comparison:
         """Nothing is proved yet, but where to look and how requests queue together is known."""
-        none = Comparison.begin(self.rules)
+        none = Comparison.begin(rules)
         return replace(none, trust=self.trust, past=self.past, clumps=self.clumps)
 
     def as_json(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ Bools = NDArray[np.bool_]
 # them and above; of all answers where they are errors.
 BETTER, MUCH_WORSE = (-0.5, -0.3, -0.15, -0.05, 0.0), (0.15, 0.35, 0.75, 1.5, 3.0)
 FEWER_ERRORS, MORE_ERRORS = (-0.1, -0.03, -0.01, -0.003, 0.0), (0.007, 0.03, 0.1, 0.3, 0.6)
+# What of `alpha` is for the last of several shares of the route: it has most of the answers.
+LAST = 0.9
 # Where on the grid there is no difference, where what does not matter ends, and what is fine.
 EQUAL, WORSE, FINE = 4, 5, 6
 
@@ -57,6 +59,16 @@ class Rules:
                     f"{field.name}: {worse:g} more does not matter and {fine:g} more is fine: "
                     "the first must be 0 or more and below the second"
                 )
+
+    def at(self, share: int, shares: int) -> Rules:
+        """The same for one of so many shares of the route, each compared by itself.
+
+        All comparisons together are false as seldom as `alpha` says.
+        """
+        if shares == 1:
+            return self
+        part = LAST if share == shares - 1 else (1.0 - LAST) / (shares - 1)
+        return replace(self, alpha=part * self.alpha)
 
     @property
     def metrics(self) -> tuple[str, ...]:

@@ -172,9 +172,9 @@ def _packed(trial: Trial) -> dict[str, Any]:
 def _unpacked(packed: Mapping[str, Any]) -> Trial:
     plan = unpack(Plan, packed["plan"])
     try:
-        comparison = Comparison.from_json(packed["comparison"], rules(plan))
+        comparison = Comparison.from_json(packed["comparison"], rules(plan, packed["step"]))
     except ValueError:  # of another version of trimtab: what it saw is not lost, only worth nothing
-        comparison = Comparison.begin(rules(plan))
+        comparison = Comparison.begin(rules(plan, packed["step"]))
     return Trial(
         plan,
         packed["began_s"],

@@ -11,6 +11,8 @@ from trimtab_controller.canary.plan import Plan
 
 # How unequal the load of a replica may be on both sides: a share of it.
 UNEQUAL = 0.1
+# At each share, however many requests a look has: so many are enough to see what is quite broken.
+LEAST_LOOKS = 10
 # A trial that learns nothing for so long is over.
 PATIENCE_S = 900.0
 
@@ -41,7 +43,7 @@ class Trial:
     @classmethod
     def begin(cls, plan: Plan, now_s: float) -> Trial:
         """Nothing was seen yet."""
-        return cls(plan, now_s, now_s, Comparison.begin(rules(plan)))
+        return cls(plan, now_s, now_s, Comparison.begin(rules(plan, 0)))
 
     @property
     def runs(self) -> bool:
@@ -74,8 +76,10 @@ class Trial:
         if verdict.new_answers >= plan.most_requests:
             why = f"no verdict after {verdict.new_answers} answers of {plan.new}"
             return seen.over(Phase.GIVEN_BACK, f"{why}: {verdict.reason}")
-        if not self.is_last and verdict.new_answers >= plan.requests:
-            return replace(seen, comparison=comparison.afresh(), step=self.step + 1)
+        enough = verdict.new_answers >= plan.requests and verdict.looks >= LEAST_LOOKS
+        if enough and not self.is_last:
+            step = self.step + 1
+            return replace(seen, comparison=comparison.afresh(rules(plan, step)), step=step)
         return seen
 
     def out_of_patience(self, now_s: float) -> bool:
@@ -98,8 +102,8 @@ def told(effect: Effect) -> str:
     return f"{effect.metric} {effect.value:+.0%} ({low} to {high})"
 
 
-def rules(plan: Plan) -> Rules:
-    """One comparison's at each share; all of them together are wrong with the usual chance."""
+def rules(plan: Plan, step: int) -> Rules:
+    """What the plan asks of the comparison at one of its shares."""
     usual = Rules()
     worse = replace(usual.worse, latency=plan.margin)
     fine = Tolerance(
@@ -107,4 +111,4 @@ def rules(plan: Plan) -> Rules:
         errors=usual.fine.errors,
         saturation=usual.fine.saturation,
     )
-    return replace(usual, worse=worse, fine=fine, alpha=usual.alpha / len(plan.shares))
+    return replace(usual, worse=worse, fine=fine).at(step, len(plan.shares))

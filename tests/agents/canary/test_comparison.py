@@ -158,7 +158,7 @@ def test_begun_afresh_it_has_proved_nothing_and_knows_where_to_look(look: Look) 
     comparison = Comparison.begin(RULES)
     for t in range(20):
         comparison = comparison.after(look(t), look(t, slower=1.1))
-    afresh = comparison.afresh()
+    afresh = comparison.afresh(RULES)
     assert (afresh.bad, afresh.good, afresh.looks, afresh.answers) == (0.0, 0.0, 0, (0, 0))
     assert (afresh.past, afresh.clumps) == (comparison.past, comparison.clumps)
     # Its first look is a bet already, and a frozen one is known.
@@ -204,3 +204,10 @@ def test_ticks_that_are_put_together_lose_nothing() -> None:
     assert both.old.latency == Histogram((0.1, 0.2, 0.4, inf), (4, 5, 2))
     assert (both.old.answers, both.old.errors, both.old.time_s) == (11, 1, 2.0)
     assert both.old.saturation == pytest.approx((2.0 + 4.0) / 2.0)
+
+
+@pytest.mark.parametrize("shares", [1, 2, 3, 5])
+def test_the_comparisons_at_all_shares_are_false_as_seldom_as_one(shares: int) -> None:
+    alphas = [RULES.at(share, shares).alpha for share in range(shares)]
+    assert sum(alphas) == pytest.approx(RULES.alpha)
+    assert max(alphas) == alphas[-1]
