@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from functools import partial
 from pathlib import Path
 
 import pytest
+import trustme
+import yaml
 from tests.cluster.fake.cluster import FakeCluster
 from tests.cluster.fake.faults import WRITES, Refusal, Silence, Trouble
 from tests.cluster.fake.server import Seen
 from tests.cluster.fixtures import Cluster
 from tests.cluster.objects import definition, route
 from tests.cluster.test_daemon import Daemon
-from tests.cluster.world import SIGHT_S, ClusterWorld
+from tests.cluster.world import PATIENCE_S, SIGHT_S, ClusterWorld
 
-from trimtab_controller.kubernetes.faults import Fault
+from trimtab_controller.kubernetes.cluster import Cluster as Sight
+from trimtab_controller.kubernetes.faults import ApiError, Fault
 from trimtab_controller.memory import Outcome
 from trimtab_controller.protocols import WRITER
 from trimtab_guard.modes import Mode
@@ -228,6 +233,20 @@ def test_the_daemon_outlives_them_all(fake: Cluster, tmp_path: Path) -> None:
         fake.client.until(lambda: sum(daemon.floors()) > sum(before) + 2)
         assert daemon.process
         assert daemon.process.poll() is None
+
+
+def test_a_server_that_is_not_the_one_is_told_nothing(
+    fake: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(fake.kubeconfig))
+    content = yaml.safe_load(fake.kubeconfig.read_text())
+    other = b64encode(trustme.CA().cert_pem.bytes()).decode()
+    content["clusters"][0]["cluster"]["certificate-authority-data"] = other
+    fake.kubeconfig.write_text(yaml.safe_dump(content))
+    sight = Sight("", time.time, watch_s=1)
+    with closing(sight), pytest.raises(ApiError, match=r"Unreachable.*[Cc]ertificate") as failed:
+        sight.call(sight.api.get("/version"), PATIENCE_S)
+    assert failed.value.certain
 
 
 def test_the_docs_say_what_each_code_means() -> None:
