@@ -169,9 +169,8 @@ def test_an_interrupted_search_goes_on(grid: Measured, tmp_path: Path) -> None:
     assert told == [6, 7, 8, 9]
     scores = [grid.table[d.target, d.down_window_s] for d in [*first, *second]]
     assert found.best_by_trial == np.minimum.accumulate(scores[:9]).tolist()
-    again = len(second)
-    search.run(9, lambda _: None)
-    assert len(second) == again, "what was found is not looked for again"
+    assert search.run(9, lambda best: told.append(len(best))) == found
+    assert len(told) == 4, "what is over is not tried again"
 
 
 def test_another_question_in_the_same_file_begins_anew(grid: Measured, tmp_path: Path) -> None:
@@ -187,7 +186,7 @@ def test_it_stops_when_nothing_is_left_and_leaves_alone_what_does_not_matter(
     parts = {field.name: getattr(grid, field.name) for field in fields(grid)}
     flat = Measured(**parts | {"table": dict.fromkeys(grid.table, 2.0)})
     found = Search(flat, tmp_path / "study.sqlite", 0).run(40, lambda _: None)
-    assert len(found.best_by_trial) == 16
+    assert len(found.best_by_trial) == 24
     assert found.left == 0.0
     assert "the last 15 trials saved 0.0% of J" in found.stopped
     assert found.dials == grid.current

@@ -162,7 +162,7 @@ def report(service: Service, history: History, finding: Finding) -> list[str | T
         "best J after trial "
         + ", ".join(f"{n}: {best[n - 1]:.3f}" for n in _milestones(len(best))),
         f"stopped since {finding.found.stopped}",
-        f"left to gain: as much as the last {PATIENCE} trials saved at most, {left:.1%} of J"
+        f"left to gain: hardly more than what the last {PATIENCE} trials saved, {left:.1%} of J"
         if left is not None
         else "left to gain: too few trials to say",
         _dial_table(finding),
@@ -199,10 +199,10 @@ def _score_table(finding: Finding) -> Table:
 
 def summary(finding: Finding) -> str:
     """One line on what the patch is for."""
-    before, after = finding.before.summary, finding.after.summary
+    before, after = terms(finding.before), terms(finding.after)
     return (
-        f"By trimtab tune hpa: fleet {before['fleet']:.2f} to {after['fleet']:.2f}, "
-        f"misses {before['miss']:.2%} to {after['miss']:.2%} in the simulator."
+        f"By trimtab tune hpa: fleet {before['fleet'][0]:.2f} to {after['fleet'][0]:.2f}, "
+        f"misses {before['miss'][0]:.2%} to {after['miss'][0]:.2%} in the simulator."
     )
 
 

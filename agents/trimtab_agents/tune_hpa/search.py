@@ -105,15 +105,10 @@ class Search:
         best, most = _dials(study.best_params), study.best_value * (1.0 + WORTH)
         for name, value in asdict(self.question.current).items():
             candidate = replace(best, **{name: value})
-            if candidate != best and self._looked_up(study, candidate) <= most:
+            # No trials: what is spared must not move the best that it is measured by.
+            if candidate != best and self.question.score(candidate) <= most:
                 best = candidate
         return best
-
-    def _looked_up(self, study: optuna.Study, dials: Dials) -> float:
-        while not (known := [t.values[0] for t in done(study) if _dials(t.params) == dials]):
-            study.enqueue_trial(asdict(dials))
-            study.optimize(self._objective, n_trials=1)
-        return float(known[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +142,8 @@ def best_by_trial(study: optuna.Study) -> list[float]:
 
 
 def closed(best: list[float]) -> float | None:
-    """The share of J that the last trials saved, None while there are too few to say."""
-    return 1.0 - best[-1] / best[-1 - PATIENCE] if len(best) > PATIENCE else None
+    """The share of J that the last trials saved, None while too few were more than drawn."""
+    return 1.0 - best[-1] / best[-1 - PATIENCE] if len(best) > DRAWN + PATIENCE else None
 
 
 def reason(best: list[float], trials: int) -> str:
