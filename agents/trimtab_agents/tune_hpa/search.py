@@ -104,7 +104,7 @@ class Search:
         """The best dials, but as they are set now wherever that costs next to nothing."""
         best, most = _dials(study.best_params), study.best_value * (1.0 + WORTH)
         for name, value in asdict(self.question.current).items():
-            candidate = replace(best, **{name: value})
+            candidate = _dials(asdict(best) | {name: value})
             # No trials: what is spared must not move the best that it is measured by.
             if candidate != best and self.question.score(candidate) <= most:
                 best = candidate
@@ -155,4 +155,5 @@ def reason(best: list[float], trials: int) -> str:
 
 
 def _dials(drawn: dict[str, int]) -> Dials:
+    """As drawn, but for a minimum above the maximum."""
     return Dials(**drawn | {"min_replicas": min(drawn["min_replicas"], drawn["max_replicas"])})
