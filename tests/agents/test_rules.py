@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from trimtab_agents.hpa import Hpa, HpaConfig, Pod
+from trimtab_agents.hpa import Hpa, HpaConfig, Pod, ScalingPolicy, Unit
 from trimtab_agents.rules.baseline import baseline
 from trimtab_agents.rules.hpa import HpaRule
 from trimtab_guard.model import BackendState, Reading, State, Want
@@ -35,8 +36,18 @@ class PodList:
         return pods + [Pod(now_s, False, now_s, pending=True)] * starting
 
 
+SLOW = HpaConfig(
+    target=1.0,
+    up_stabilization_s=40.0,
+    down_stabilization_s=100.0,
+    up=(ScalingPolicy(Unit.PERCENT, 30, 50.0), ScalingPolicy(Unit.PODS, 2, 15.0)),
+    down=(ScalingPolicy(Unit.PERCENT, 10, 60.0), ScalingPolicy(Unit.PODS, 1, 45.0)),
+)
+
+
+@pytest.mark.parametrize("config", [HpaConfig(1.0), SLOW], ids=["defaults", "slow"])
 @pytest.mark.parametrize("lag_s", [0.0, 15.0])
-def test_batched_hpa_agrees_with_the_scalar_one(lag_s: float) -> None:
+def test_batched_hpa_agrees_with_the_scalar_one(lag_s: float, config: HpaConfig) -> None:
     services, ticks, slots = 6, 300, 4
     backend = BackendProfile("pods", startup_mean_s=40.0, max_replicas=60)
     profiles = Profiles.stack([Profile("service", (backend,), metric_lag_s=lag_s)] * services)
@@ -44,9 +55,9 @@ def test_batched_hpa_agrees_with_the_scalar_one(lag_s: float) -> None:
     rng = np.random.default_rng(7)
     simulator = Simulator(profiles, TICK_S, rng)
     sensed = simulator.reset(np.full((services, 1), 5.0), np.ones((services, 1)))
-    rule = HpaRule(targets)
+    rule = HpaRule(targets, config.down_stabilization_s, config=config)
     rule.reset(profiles, np.full(services, 10.0), TICK_S)
-    scalars = [Hpa(HpaConfig(target=float(target), max_replicas=60)) for target in targets]
+    scalars = [Hpa(replace(config, target=float(target), max_replicas=60)) for target in targets]
     pods = [PodList() for _ in targets]
     ready: list[np.ndarray] = []
     load_rps = 400.0 * rng.lognormal(0.0, 0.8, (ticks // 20, services)).repeat(20, axis=0)

@@ -1,8 +1,8 @@
 """The Kubernetes HPA over many simulated services at once: by CPU, and by KEDA's rate.
 
-The same algorithm as ``trimtab_agents.hpa`` with its default behaviour, in arrays; a test holds
-the two together. CPU saturates: a replica is never seen busier than all its slots. A rate does
-not, which is why KEDA hands one to the HPA; nor does it show what waits.
+The same algorithm as ``trimtab_agents.hpa``, in arrays; a test holds the two together. CPU
+saturates: a replica is never seen busier than all its slots. A rate does not, which is why KEDA
+hands one to the HPA; nor does it show what waits.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from trimtab_agents.hpa import HpaConfig
-from trimtab_agents.rules.windows import Highest, ticks
+from trimtab_agents.rules.pace import Pace, Stabilization
 from trimtab_sim.profile import Floats, Profiles
 from trimtab_sim.signals import Sensed, Wanted
 
@@ -36,7 +36,8 @@ class Metric(Protocol):
 class HpaRule:
     """HPA per backend; ``target`` utilisation and ``down_s`` are single numbers or ``[B]``.
 
-    ``down_s`` is the stabilisation window in which the highest recommendation counts.
+    ``down_s`` is the stabilisation window in which the highest recommendation counts. That on the
+    way up and the scaling policies are ``config``'s, the bounds are the profiles'.
     """
 
     def __init__(
@@ -44,10 +45,12 @@ class HpaRule:
         target: ArrayLike,
         down_s: ArrayLike = UPSTREAM.down_stabilization_s,
         metric: Metric | None = None,
+        config: HpaConfig = UPSTREAM,
     ) -> None:
         self._target = np.asarray(target, dtype=np.float64).reshape(-1)
         self._down_s = np.asarray(down_s, dtype=np.float64).reshape(-1)
         self._metric = metric or Cpu()
+        self._config = config
         self.name = self._metric.name
 
     def reset(self, profiles: Profiles, miss_price: Floats, tick_s: float) -> None:  # noqa: ARG002 # the protocol's: HPA knows no price of a miss
@@ -57,7 +60,9 @@ class HpaRule:
         self._sync_ticks = math.ceil(UPSTREAM.sync_s / tick_s)
         batch, backends = profiles.shape
         down_s = np.broadcast_to(self._down_s, batch)
-        self._stable = Highest(ticks(down_s, self._sync_ticks * tick_s), backends)
+        up_s, sync_s = self._config.up_stabilization_s, self._sync_ticks * tick_s
+        self._stabilization = Stabilization(up_s, down_s, sync_s, backends)
+        self._pace = Pace(self._config, sync_s)
         self._metric.reset(profiles, np.broadcast_to(self._target, batch)[:, None], tick_s)
 
     def act(self, sensed: Sensed) -> Wanted:
@@ -69,14 +74,9 @@ class HpaRule:
         return Wanted(replicas=replicas, weight=sensed.weight, demand_rps=sensed.rate_rps)
 
     def _sync(self, wanted: Floats, recommendation: Floats) -> Floats:
-        known = np.isfinite(recommendation)
-        record = np.where(known, recommendation, 0.0)
-        if self._tick == 0:  # upstream: what is wanted at first is the first recommendation
-            record = np.maximum(record, wanted)
-        stable = np.minimum(np.maximum(wanted, recommendation), self._stable.add(record))
-        # Both policies look back one sync, in which nothing changed: the count is the start's.
-        replicas = np.minimum(stable, np.maximum(2.0 * wanted, wanted + 4.0))
-        replicas = np.where(known, replicas, wanted)
+        stable = self._stabilization.stable(recommendation, wanted)
+        replicas = self._pace.limited(stable, wanted)
+        replicas = np.where(np.isfinite(recommendation), replicas, wanted)
         return np.clip(replicas, self._profiles.min_replicas, self._profiles.max_replicas)
 
 

@@ -41,8 +41,13 @@ class Score:
 
     def gain_over(self, other: Score) -> tuple[float, float]:
         """How much lower J is on the same load and seeds, and the standard error of that."""
-        gains = (other.j - self.j).mean(1)
-        return float(gains.mean()), float(gains.std(ddof=1) / np.sqrt(len(gains)))
+        return mean_and_error(other.j - self.j)
+
+
+def mean_and_error(values: Floats) -> tuple[float, float]:
+    """The mean of ``[BATCHES, rows]``, and its standard error."""
+    means = values.mean(1)
+    return float(means.mean()), float(means.std(ddof=1) / np.sqrt(len(means)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,13 +43,15 @@ class TunedRule:
         return self.family.policy(np.tile(self.setting, (rows, 1)))
 
 
-def rule_stretch(service: Service, history: History) -> Stretch:
+def rule_stretch(
+    service: Service, history: History, windows: int = WINDOWS, repeats: int = REPEATS
+) -> Stretch:
     """What rules are tuned on: the hours around the peak of the past, then others of it."""
     past = history.past
     length = round(min(WINDOW_S, past.duration_s) / TICK_S)
-    loads = [past.rates(TICK_S, at_s, length) for at_s in window_starts(past, WINDOWS)]
+    loads = [past.rates(TICK_S, at_s, length) for at_s in window_starts(past, windows)]
     rate_rps = np.stack([load for load in loads if load.any()], axis=1)
-    return Stretch(service, np.tile(rate_rps, REPEATS), round(LIVED_S / TICK_S))
+    return Stretch(service, np.tile(rate_rps, repeats), round(LIVED_S / TICK_S))
 
 
 def families(backends: int) -> Mapping[str, Family]:

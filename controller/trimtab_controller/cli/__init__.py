@@ -58,6 +58,7 @@ class LazyGroup(click.Group):
         "stage": "trimtab_controller.cli.stage:stage",
         "record": "trimtab_controller.cli.record:record",
         "fit": "trimtab_agents.fit_command:fit",
+        "tune": "trimtab_controller.cli.extras:tune",
         "train": "trimtab_controller.cli.extras:train",
         "bench": "trimtab_controller.cli.extras:bench",
     },

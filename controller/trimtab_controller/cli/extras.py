@@ -44,6 +44,13 @@ def train(arguments: tuple[str, ...]) -> None:
 
 @click.command(context_settings=PASS_THROUGH)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def tune(arguments: tuple[str, ...]) -> None:
+    """Tune the HPA that you have on its own past (`tune hpa --help`)."""
+    _pass_on("tune", "trimtab_agents.tune_hpa.command:tune", arguments)
+
+
+@click.command(context_settings=PASS_THROUGH)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def bench(arguments: tuple[str, ...]) -> None:
     """Measure policies, and the guard (`bench --help`)."""
     _pass_on("bench", "trimtab_controller.cli.bench:bench", arguments)
