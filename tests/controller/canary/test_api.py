@@ -85,6 +85,16 @@ def test_it_moves_the_route_by_itself_and_so_begins_in_guarded_only(
     assert "trimtab mode web guarded" in details
 
 
+def test_it_does_not_begin_in_a_freeze(
+    world: World, stub: controller_pb2_grpc.ControllerStub
+) -> None:
+    freeze = "schedule: {freezes: [{start: 2020-01-01T00:00, end: 2099-01-01T00:00, why: fair}]}"
+    world.reload("miss_price: 50", f"miss_price: 50\n    {freeze}")
+    code, details = refused(stub.StartCanary, start())
+    assert code is Code.FAILED_PRECONDITION
+    assert "web is in approve (frozen until 2099-01-01T00:00 UTC: fair)" in details
+
+
 def test_what_is_not_seen_through_envoy_cannot_be_compared(
     world: World, stub: controller_pb2_grpc.ControllerStub
 ) -> None:
