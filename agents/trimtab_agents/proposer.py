@@ -78,10 +78,8 @@ class Proposer:
         outlook: Outlook,
         stray: Stray | None,
     ) -> Proposal:
-        wants = tuple(
-            Want(backend.name, int(count), share)
-            for backend, count, share in zip(state.backends, replicas, weight, strict=False)
-        )
+        names = [backend.name for backend in state.backends]
+        wants = tuple(map(Want, names, map(int, replicas), weight))  # without the padding
         why = outlook.sentence()
         return Proposal(
             state.service,
