@@ -204,6 +204,15 @@ def test_nor_the_baseline_from_adding_in_the_place_of_a_lost_policy(
     assert "CROWD" not in {code for code, *_ in reasons(verdict)}
 
 
+def test_who_asks_for_just_what_the_baseline_adds_to_the_blind_need_not_wait() -> None:
+    old = Reading(50.0, NOW_S - 61)
+    unseen = state(od={"rate_rps": old, "in_flight": old})
+    blind = watched(state(NOW_S - 61), span_s=900)
+    found = judge(proposal(7, 5), PLAIN, unseen, PRICED, blind, NOW_S, CROWDED)
+    assert counts(found) == (7, 5)
+    assert not reasons(found)
+
+
 def test_before_the_first_route_is_written_a_sound_policy_waits_and_no_baseline_comes() -> None:
     bare = state(od={"weight": 0.0}, spot={"weight": 0.0})
     found = judge(proposal(8, 6), PLAIN, bare, PRICED, PAST, NOW_S, CROWDED)
