@@ -18,6 +18,8 @@ BATCHES = 12
 OPENING_UTILISATION = 0.7
 # What a policy has lived through when it is judged; a memory of a day knows the time of day.
 LIVED_S = 24 * 3600.0
+# A gain must be so many standard errors above nothing.
+CLEAR = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,11 @@ class Score:
     def gain_over(self, other: Score) -> tuple[float, float]:
         """How much lower J is on the same load and seeds, and the standard error of that."""
         return mean_and_error(other.j - self.j)
+
+    def clearly_beats(self, other: Score) -> bool:
+        """Whether J is lower by more than chance."""
+        gain, error = self.gain_over(other)
+        return gain > CLEAR * error
 
 
 def mean_and_error(values: Floats) -> tuple[float, float]:

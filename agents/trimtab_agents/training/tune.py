@@ -37,8 +37,6 @@ from trimtab_envs.world import World
 
 # Small steps: the parent has seen a hundred times as much as there is to see here.
 DESCENT = PretrainConfig(windows=8, learning_rate=1e-3)
-# A gain must be so many standard errors above nothing.
-CLEAR = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +123,7 @@ class Judgement:
     @property
     def helps(self) -> bool:
         """Whether the gain is more than chance."""
-        gain, error = self.gain
-        return gain > CLEAR * error
+        return self.after.clearly_beats(self.before)
 
     @property
     def facts(self) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from rich.progress import Progress, TimeElapsedColumn
 
 from trimtab_agents.bundle import BundleError, shipped_path
 from trimtab_agents.training.history import Service, read_history
-from trimtab_agents.training.trial import Score
-from trimtab_agents.training.tune import CLEAR, Judgement, Origin, TuneConfig, tune
+from trimtab_agents.training.trial import CLEAR, Score
+from trimtab_agents.training.tune import Judgement, Origin, TuneConfig, tune
 from trimtab_sim.profile_file import read_service
 from trimtab_sim.schema import ConfigError
 from trimtab_sim.traces import TraceError

@@ -6,12 +6,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from trimtab_agents.training.history import History
-from trimtab_agents.training.trial import Score, held_back, mean_and_error
+from trimtab_agents.training.trial import CLEAR, Score, held_back, mean_and_error
 from trimtab_agents.tune_hpa.dials import Dials
 from trimtab_agents.tune_hpa.search import Found, Question, played
 
-# A gain must be so many standard errors above nothing.
-CLEAR = 2.0
 SEEDS = 8
 
 
@@ -32,8 +30,7 @@ class Finding:
     @property
     def is_better(self) -> bool:
         """Whether the gain is more than chance."""
-        gain, error = self.gain
-        return gain > CLEAR * error
+        return self.after.clearly_beats(self.before)
 
     @property
     def facts(self) -> dict[str, Any]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from trimtab_agents.canary import Comparison, Side
 from trimtab_controller.canary.plan import Plan
-from trimtab_controller.canary.sides import Reader, Sees, Sides
+from trimtab_controller.canary.sides import NOT_READ, Reader, Sees, Sides
 from trimtab_controller.canary.trial import PATIENCE_S, UNEQUAL, Phase, Trial, rules
 from trimtab_controller.journal import Entry, Journal
 from trimtab_controller.mandate import Refusal, UnknownError
 from trimtab_controller.protocols import Clock, StageReport
 from trimtab_controller.records import pack, unpack
+
+log = logging.getLogger(__name__)
 
 # A trial as it is, and a look that it went on with.
 KIND, LOOK = "canary", "look"
@@ -34,12 +37,7 @@ class Canaries:
         self._clock = clock
         self._reader = reader
         self._trials: dict[str, Trial] = {}
-        self._readers: dict[str, Sees] = {}
-        # What the tick before saw of each: a look counts when nothing moved since then.
-        self._seen: dict[str, object] = {}
-        self._looks: dict[str, Sides] = {}
-        # Whose routes or replicas are still on their way to what the trial asks for.
-        self._unsettled: set[str] = set()
+        self._watches: dict[str, Watch] = {}
         for entry in journal.entries(kinds=(KIND, LOOK)):
             self._follow(entry)
 
@@ -78,35 +76,30 @@ class Canaries:
         """Read what both versions answered since the last look; needs no lock."""
         trial = self._trials.get(service)
         if trial is None or not trial.runs or report is None:
-            self._readers.pop(service, None)
-            self._unsettled.discard(service)
+            self._watches.pop(service, None)
             return
-        plan = trial.plan
-        reader = self._readers.get(service) or self._reader(plan.old, plan.new, self._clock)
-        self._readers[service] = reader
-        sides, standing = reader.read(report), _standing(trial, report)
-        settled = standing is not None and standing == self._seen.get(service)
-        self._seen[service] = standing
-        if settled:
-            self._looks[service] = sides
-            self._unsettled.discard(service)
-        else:
-            self._unsettled.add(service)
+        watch = self._watches.get(service)
+        if watch is None or watch.plan is not trial.plan:
+            plan = trial.plan
+            watch = Watch(plan, self._reader(plan.old, plan.new, self._clock))
+            self._watches[service] = watch
+        watch.look(trial, report)
 
     def weigh(self, service: str, now_s: float) -> None:
         """Take the last look into account, durably."""
-        trial, look = self._trials.get(service), self._looks.pop(service, None)
+        trial, watch = self._trials.get(service), self._watches.get(service)
         if trial is None or not trial.runs:
             return
         if trial.out_of_patience(now_s):
             why = f"no verdict: nothing was learnt for {PATIENCE_S:g} s: {self.told(trial)}"
             self.give_back(service, why, now_s)
-        elif look is not None:
-            self._go_on(trial, look, now_s)
+        elif watch and watch.plan is trial.plan and watch.settled:
+            self._go_on(trial, watch.sides, now_s)
 
     def told(self, trial: Trial) -> str:
         """Why a trial is where it is."""
-        if trial.runs and trial.plan.service in self._unsettled:
+        watch = self._watches.get(trial.plan.service)
+        if trial.runs and watch and not watch.settled:
             return f"waiting for the route or replicas to settle; {trial.why}"
         return trial.why
 
@@ -140,6 +133,28 @@ class Canaries:
             self._trials[service] = trial.after(old, new, entry.time_s)
 
 
+@dataclass(slots=True)
+class Watch:
+    """What is seen of a trial's two backends. Only ``settled`` looks count: nothing has moved."""
+
+    plan: Plan
+    reader: Sees
+    standing: object = None
+    settled: bool = False
+    sides: Sides = NOT_READ
+
+    def look(self, trial: Trial, report: StageReport) -> None:
+        """Read them, also while they move: a later look begins where this one ends."""
+        standing = _standing(trial, report)
+        self.settled = standing is not None and standing == self.standing
+        self.standing = standing
+        try:
+            self.sides = self.reader.read(report)
+        except Exception:  # the loop must outlive whatever reading raises
+            log.exception("%s: the trial's backends cannot be read", trial.plan.service)
+            self.sides = NOT_READ
+
+
 def _standing(trial: Trial, report: StageReport) -> object:
     """Shares and replicas of both sides where they may be compared; ``None`` where not.
 
@@ -147,6 +162,8 @@ def _standing(trial: Trial, report: StageReport) -> object:
     less to do is faster, whatever its version.
     """
     plan, backends = trial.plan, {backend.name: backend for backend in report.backends}
+    if not {plan.old, plan.new} <= backends.keys():  # the configuration is another one by now
+        return None
     old, new = backends[plan.old], backends[plan.new]
     both = old.weight + new.weight
     if not (old.ready and new.ready and both) or abs(new.weight / both - trial.share) > 0.005:

@@ -15,7 +15,7 @@ class Plan:
 
     It stays at one of the ``shares`` until ``requests`` of the new version were answered there. A
     latency that is longer by less than ``margin``, as a share, does not matter. After
-    ``most_requests`` of the new version without a verdict the trial is over. ``ValueError``:
+    ``most_requests`` at the last share without a verdict the trial is over. ``ValueError``:
     "FIELD: what it may be".
     """
 

@@ -19,6 +19,9 @@ class Sides(NamedTuple):
     new: Side | None
 
 
+NOT_READ = Sides(None, None)
+
+
 class Sees(Protocol):
     """Whoever reads two backends, look by look."""
 
@@ -31,6 +34,7 @@ class Totals:
     """What Envoy counted of one backend since it began."""
 
     bins: Mapping[Bin, int]
+    answers: int
     errors: int
     active: int
 
@@ -41,6 +45,8 @@ class Totals:
         return cls(
             # Envoy begins to count a class of answers, and times, with the first one.
             bins=stats.bins.get(f"{cluster}.upstream_rq_time", {}),
+            # Also what Envoy answered itself, after a time-out: that has no time in the bins.
+            answers=stats.values.get(f"{cluster}.upstream_rq_completed", 0),
             errors=stats.values.get(f"{cluster}.upstream_rq_5xx", 0),
             active=stats.value(f"{cluster}.upstream_rq_active"),
         )
@@ -51,7 +57,7 @@ class Totals:
             (lower / 1e3, width / 1e3): count - before.bins.get((lower, width), 0)
             for (lower, width), count in self.bins.items()
         }
-        errors, answers = self.errors - before.errors, sum(counts.values())
+        answers, errors = self.answers - before.answers, self.errors - before.errors
         try:
             return Side(Histogram.of(counts), answers, errors, self.active, ready, time_s)
         except ValueError:
@@ -65,7 +71,9 @@ class Reader:
         self._names = old, new
         self._clock = clock
         names = "|".join(map(re.escape, self._names))
-        self._filter = rf"^cluster\.({names})\.upstream_rq_(5xx|active|time)$|^{re.escape(READS)}$"
+        self._filter = (
+            rf"^cluster\.({names})\.upstream_rq_(5xx|active|completed|time)$|^{re.escape(READS)}$"
+        )
         self._before: tuple[int, list[Totals]] | None = None
 
     def read(self, report: StageReport) -> Sides:
@@ -76,11 +84,10 @@ class Reader:
             now = [Totals.of(stats, name) for name in self._names]
             reads = stats.value(READS)
         except SensorError:
-            return Sides(None, None)
+            return NOT_READ
         self._before = reads, now
         if before is None or reads <= before[0]:
-            return Sides(None, None)
-        reports = {backend.name: backend for backend in report.backends}
-        ready, time_s = [reports[name].ready for name in self._names], self._clock()
-        rows = zip(now, before[1], ready, strict=True)
-        return Sides(*(totals.since(was, replicas, time_s) for totals, was, replicas in rows))
+            return NOT_READ
+        ready, time_s = {each.name: each.ready for each in report.backends}, self._clock()
+        rows = zip(self._names, now, before[1], strict=True)
+        return Sides(*(totals.since(was, ready[name], time_s) for name, totals, was in rows))

@@ -30,7 +30,7 @@ def given_back(trial: Trial, state: State) -> tuple[Want, ...]:
     """What is, but with all of the new version's share at the old one; nothing when it is so."""
     shares = {backend.name: backend.weight for backend in state.backends}
     old, new = trial.plan.old, trial.plan.new
-    if trial.phase is not Phase.GIVEN_BACK or shares[new] < SAME_SHARE:
+    if trial.phase is not Phase.GIVEN_BACK or old not in shares or shares.get(new, 0) < SAME_SHARE:
         return ()
     shares[old], shares[new] = shares[old] + shares[new], 0.0
     return tuple(Want(b.name, b.wanted, shares[b.name]) for b in state.backends)

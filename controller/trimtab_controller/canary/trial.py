@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from math import isfinite
 
-from trimtab_agents.canary import Call, Comparison, Effect, Rules, Side, Tolerance
+from trimtab_agents.canary import Call, Comparison, Rules, Side, Tolerance, Verdict
 from trimtab_controller.canary.plan import Plan
+from trimtab_controller.up.words import effect_words
 
 # How unequal the load of a replica may be on both sides: a share of it.
 UNEQUAL = 0.1
 # At each share, however many requests a look has: so many are enough to see what is quite broken.
 LEAST_LOOKS = 10
+# At the last one, before it is given up: a busy service has many requests in a look.
+LAST_LOOKS = 40
 # A trial that learns nothing for so long is over.
 PATIENCE_S = 900.0
 
@@ -70,14 +72,14 @@ class Trial:
         seen = replace(self, comparison=comparison, why=str(verdict.reason), heard_s=heard_s)
         if verdict.call is Call.BAD:
             worst = max(verdict.effects, key=lambda effect: effect.bad)
-            return seen.over(Phase.GIVEN_BACK, f"{plan.new} is worse: {told(worst)}")
+            told = effect_words(worst.metric, worst.value, worst.low, worst.high)
+            return seen.over(Phase.GIVEN_BACK, f"{plan.new} is worse: {told}")
         if self.is_last and verdict.call is Call.GOOD:
             return seen.over(Phase.ADOPTED, f"{plan.new} is no worse than may be in anything")
-        if verdict.new_answers >= plan.most_requests:
+        if self.is_last and _had(verdict, plan.most_requests, LAST_LOOKS):
             why = f"no verdict after {verdict.new_answers} answers of {plan.new}"
             return seen.over(Phase.GIVEN_BACK, f"{why}: {verdict.reason}")
-        enough = verdict.new_answers >= plan.requests and verdict.looks >= LEAST_LOOKS
-        if enough and not self.is_last:
+        if not self.is_last and _had(verdict, plan.requests, LEAST_LOOKS):
             step = self.step + 1
             return replace(seen, comparison=comparison.afresh(rules(plan, step)), step=step)
         return seen
@@ -96,10 +98,8 @@ class Trial:
         return f"{plan.new} {what}, {self.share:.0%} of the route of both"
 
 
-def told(effect: Effect) -> str:
-    """How much worse, and between which bounds."""
-    low, high = (f"{end:+.0%}" if isfinite(end) else "?" for end in (effect.low, effect.high))
-    return f"{effect.metric} {effect.value:+.0%} ({low} to {high})"
+def _had(verdict: Verdict, answers: int, looks: int) -> bool:
+    return verdict.new_answers >= answers and verdict.looks >= looks
 
 
 def rules(plan: Plan, step: int) -> Rules:

@@ -22,6 +22,8 @@ from trimtab_proto.v1 import controller_pb2_grpc
 
 POLL_S = 1.0
 TELL_S = 10.0
+# What a message can hold, and more than anybody waits for.
+REQUESTS = click.IntRange(1, 1_000_000_000)
 TRIAL, ADOPTED = "trial", "adopted"
 
 
@@ -42,10 +44,12 @@ def canary() -> None:
     help="The new version's, one after the other, of what both have of the route.",
 )
 @click.option(
-    "--requests", type=int, help="Answers of the new version at each share.  [default: 500]"
+    "--requests", type=REQUESTS, help="Answers of the new version at each share.  [default: 500]"
 )
 @click.option(
-    "--most-requests", type=int, help="Without a verdict after these, it is over.  [default: 20000]"
+    "--most-requests",
+    type=REQUESTS,
+    help="Without a verdict after these, it is over.  [default: 20000]",
 )
 @click.option(
     "--margin", type=float, metavar="PERCENT", help="A smaller difference is none.  [default: 5]"
@@ -158,7 +162,8 @@ def described(one: pb.Canary) -> Iterator[str]:
     since = clock_time(one.began_s)
     yield f"{one.service}: {one.new} beside {one.old}, begun by {one.who} at {since}"
     yield f"  {one.phase}, {one.share:.0%} of the route of both: {one.why}"
-    yield from (f"  {effect_words(effect)}" for effect in one.effects)
+    for each in one.effects:
+        yield f"  {effect_words(each.metric, each.worse, each.low, each.high)}"
 
 
 def _line(one: pb.Canary) -> str:

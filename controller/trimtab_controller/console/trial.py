@@ -36,7 +36,8 @@ class Trial:
             f"Evidence: {trial.worse_share:.0%} of what worse takes, {trial.no_worse_share:.0%} of "
             f"what no worse takes; {trial.why}."
         )
-        self._found.say("; ".join(map(effect_words, trial.effects)))
+        effects = ((each.metric, each.worse, each.low, each.high) for each in trial.effects)
+        self._found.say("; ".join(effect_words(*each) for each in effects))
         self._end.draw()
         request = pb.EndCanaryRequest(service=self._name)
         self._end.allow(feed.away_since_s is None and self._desk.may("EndCanary", request))

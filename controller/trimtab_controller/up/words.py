@@ -156,7 +156,7 @@ def asked(envelope: controller_pb2.Envelope) -> str:
     return f"{envelope.service}/{envelope.backend} {envelope.change}, {bounds}, until {until}"
 
 
-def effect_words(effect: controller_pb2.CanaryEffect) -> str:
+def effect_words(metric: str, worse: float, *bounds: float) -> str:
     """How much worse a version is in one thing, and between which bounds."""
-    low, high = (f"{end:+.1%}" if isfinite(end) else "?" for end in (effect.low, effect.high))
-    return f"{effect.metric} {effect.worse:+.1%} ({low} to {high})"
+    low, high = (f"{end:+.1%}" if isfinite(end) else "?" for end in bounds)
+    return f"{metric} {worse:+.1%} ({low} to {high})"

@@ -9,7 +9,9 @@ from typing import Any
 
 import grpc
 import pytest
+from click.testing import CliRunner
 
+from trimtab_controller.cli.canary import canary
 from trimtab_guard.modes import Mode
 from trimtab_proto.v1 import controller_pb2 as pb
 from trimtab_proto.v1 import controller_pb2_grpc
@@ -115,3 +117,10 @@ def test_a_trial_is_begun_shown_and_ended(stub: controller_pb2_grpc.ControllerSt
     assert stub.EndCanary(end).why == "the route is free again"
     assert refused(stub.EndCanary, end)[0] is Code.NOT_FOUND
     assert refused(stub.ListCanaries, pb.ListCanariesRequest(service="x"))[0] is Code.NOT_FOUND
+
+
+@pytest.mark.parametrize("option", ["--requests=-1", "--most-requests=9999999999", "--shares=a"])
+def test_the_command_line_refuses_what_no_message_can_hold(option: str) -> None:
+    done = CliRunner().invoke(canary, ["start", "web", "--old=a", "--new=b", option])
+    assert done.exit_code == 2
+    assert option.partition("=")[0] in done.output

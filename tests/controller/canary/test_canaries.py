@@ -181,7 +181,7 @@ def test_a_rollback_ends_it(world: World) -> None:
 
 
 def test_too_many_requests_without_a_verdict_end_it(world: World, versions: Versions) -> None:
-    versions.slower = 1.08  # more than nothing, less than what would be sure
+    versions.slower, versions.answers = 1.08, 100  # more than nothing, less than would be sure
     plan = Plan("web", "a", "b", shares=(0.5,), requests=400, most_requests=4000)
     world.board.canaries.begin(plan, world.clock())
     until(world, lambda: not trial(world).runs)
@@ -238,3 +238,49 @@ def test_a_look_that_leads_to_nothing_is_a_record_of_its_own(world: World) -> No
     kinds = [entry.kind for entry in world.journal.entries(kinds=("canary", "look"))]
     assert kinds == ["canary", *["look"] * (len(kinds) - 2), "canary"]
     assert len(kinds) > 4
+
+
+def test_a_backend_that_is_configured_no_more_ends_nothing_but_the_trial(world: World) -> None:
+    plan = Plan("web", old="a", new="gone")
+    world.board.canaries.begin(plan, world.clock())
+    assert world.tick(3).tick.verdict
+    world.clock.now_s += PATIENCE_S
+    assert world.tick(2).tick.verdict
+    assert "nothing was learnt" in trial(world).why
+
+
+def test_a_reader_that_fails_in_any_way_ends_nothing(
+    world: World, versions: Versions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.board.canaries.begin(PLAN, world.clock())
+    until(world, lambda: share(world) == pytest.approx(0.05))
+    monkeypatch.setattr(versions, "side", lambda *_: 1 / 0)
+    assert world.tick(30).tick.verdict
+    assert trial(world).why == "measurements are missing"
+
+
+def test_a_trial_reads_its_own_backends_and_not_those_of_the_one_before(world: World) -> None:
+    readers: list[tuple[str, str]] = []
+
+    def reader(old: str, new: str, clock: Clock) -> Versions:
+        readers.append((old, new))
+        return Versions().of(old, new, clock)
+
+    canaries = world.board.canaries = Canaries(world.journal, world.clock, reader)
+    canaries.begin(PLAN, world.clock())
+    world.tick()
+    canaries.end("web", "ann", "", world.clock())
+    canaries.end("web", "ann", "", world.clock())
+    canaries.begin(Plan("web", old="b", new="a"), world.clock())
+    world.tick()
+    assert readers == [("a", "b"), ("b", "a")]
+
+
+@pytest.mark.parametrize("answers", [2_000, 50_000], ids=["some", "more in a look than in all"])
+def test_a_busy_service_is_looked_at_as_often(
+    world: World, versions: Versions, answers: int
+) -> None:
+    versions.answers = answers
+    world.board.canaries.begin(PLAN, world.clock())
+    until(world, lambda: not trial(world).runs)
+    assert trial(world).phase is Phase.ADOPTED, trial(world).why
