@@ -11,7 +11,9 @@ from trimtab_controller.explain.suspects import Inquiry, Suspect
 from trimtab_controller.journal import Journal
 from trimtab_controller.protocols import Clock
 from trimtab_controller.recommend.subject import Subject
+from trimtab_controller.refusals import InvalidRequest
 from trimtab_controller.up.words import clock_time, percent
+from trimtab_guard.schedule import LAST_S
 from trimtab_proto.v1 import controller_pb2 as pb
 
 LOOK_S = 1800.0
@@ -35,10 +37,10 @@ class Changes:
         self._clock = clock
 
     def what_changed(self, request: pb.WhatChangedRequest) -> pb.WhatChangedReply:
-        """Look where the request says; raises `JournalError`."""
+        """Look where the request says; raises `JournalError` or `InvalidRequest`."""
         service = request.service
-        until_s = request.until_s or self._clock()
-        since_s = request.since_s or until_s - LOOK_S
+        until_s = _moment(request, "until_s") or self._clock()
+        since_s = _moment(request, "since_s") or until_s - LOOK_S
         profile = self._subjects[service].profile
         ticks = [each.tick for each in between(self._journal, service, since_s, until_s)]
         allowed = 1.0 - profile.slo_share
@@ -72,6 +74,14 @@ class Changes:
             if entry.time_s <= until_s and entry.body.get("service", service) == service:
                 told = ACTS[entry.kind].format_map(entry.body).removesuffix(": ")
                 yield f"{clock_time(entry.time_s)} {told}"
+
+
+def _moment(request: pb.WhatChangedRequest, field: str) -> float:
+    """A time that has a date; `InvalidRequest` for any other."""
+    time_s: float = getattr(request, field)
+    if not 0.0 <= time_s <= LAST_S:
+        raise InvalidRequest(field, f"must be seconds since the epoch, and is {time_s!r}")
+    return time_s
 
 
 def _calm(ticks: int, since_s: float, allowed: float) -> str:

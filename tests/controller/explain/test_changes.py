@@ -13,6 +13,7 @@ from trimtab_controller.explain.changes import Changes
 from trimtab_controller.explain.steps import step
 from trimtab_controller.protocols import StageReport
 from trimtab_controller.recommend.subject import configured
+from trimtab_controller.refusals import InvalidRequest
 from trimtab_guard.modes import Mode
 from trimtab_proto.v1 import controller_pb2 as pb
 from trimtab_stage.spec import Ask
@@ -187,6 +188,15 @@ def test_a_service_without_a_past_is_told_so(world: World) -> None:
     changes = Changes(world.journal, configured(world.config), world.clock)
     request = pb.WhatChangedRequest(service="web", since_s=1.0, until_s=2.0)
     assert changes.what_changed(request).words.startswith("nothing is known since")
+
+
+@pytest.mark.parametrize("field", ["since_s", "until_s"])
+@pytest.mark.parametrize("time_s", [-1.0, float("nan"), float("inf"), 2.6e11])
+def test_a_time_without_a_date_is_refused(world: World, field: str, time_s: float) -> None:
+    changes = Changes(world.journal, configured(world.config), world.clock)
+    request = pb.WhatChangedRequest(service="web", **{field: time_s})
+    with pytest.raises(InvalidRequest, match=f"{field}: must be seconds since the epoch"):
+        changes.what_changed(request)
 
 
 @pytest.mark.parametrize(
