@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from trimtab_controller.approvals import Approvals
 from trimtab_controller.canary.canaries import Canaries
 from trimtab_controller.config import ServiceConfig
+from trimtab_controller.experiments import Experiments
 from trimtab_controller.mandate import Mandate
 from trimtab_controller.memory import Memory, TickRecord
 from trimtab_controller.protocols import Clock
@@ -102,6 +103,20 @@ class Board:
             pending = Counter(envelope.service for envelope in self.approvals.pending(now_s))
             names = self._ticks.keys() & {service} if service else self._ticks
             return self._count, [self._status(name, pending[name], now_s) for name in names]
+
+    @property
+    def experiments(self) -> Sequence[Experiments]:
+        """All kinds."""
+        return (self.canaries,)
+
+    def busy(self, service: str) -> str:
+        """Which experiment a service has, and how to end it; of all kinds it has one at most."""
+        return next(filter(None, (kind.busy(service) for kind in self.experiments)), "")
+
+    def give_back(self, service: str, why: str, now_s: float) -> None:
+        """End the experiment that runs on a service, if any does."""
+        for kind in self.experiments:
+            kind.give_back(service, why, now_s)
 
     def _status(self, service: str, pending: int, now_s: float) -> Status:
         return Status(

@@ -183,7 +183,7 @@ class Service:
         mandate.condemn(self.name, until_s, why, now_s)
         self.verifier.cool_down(until_s)
         self.board.approvals.void(self.name)
-        self.board.canaries.give_back(self.name, why, now_s)
+        self.board.give_back(self.name, why, now_s)
         return replace(tick, mode=mandate.mode(self.name, now_s), error=why)
 
     def _condemned(self) -> tuple[Intent, ...]:

@@ -46,12 +46,15 @@ class Canaries:
         """Those that run or hold a route, by service."""
         return self._trials
 
+    def busy(self, service: str) -> str:
+        """Also a trial that is over: it holds the route until it is ended."""
+        trial = self._trials.get(service)
+        return f"{trial}: `trimtab canary end {service}` first" if trial else ""
+
     def begin(self, plan: Plan, now_s: float) -> Trial:
         """Put a version on trial; `Refusal` while the service has a trial that was not ended."""
-        if plan.service in self._trials:
-            raise Refusal(
-                f"{self._trials[plan.service]}: `trimtab canary end {plan.service}` first"
-            )
+        if busy := self.busy(plan.service):
+            raise Refusal(busy)
         return self._record(Trial.begin(plan, now_s), now_s)
 
     def end(self, service: str, who: str, why: str, now_s: float) -> Trial:

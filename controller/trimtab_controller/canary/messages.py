@@ -9,9 +9,9 @@ from trimtab_controller.canary.canaries import Canaries
 from trimtab_controller.canary.plan import Plan
 from trimtab_controller.canary.trial import Trial
 from trimtab_controller.config import Sensing
+from trimtab_controller.experiments import admit
 from trimtab_controller.mandate import Refusal
 from trimtab_controller.refusals import InvalidRequest
-from trimtab_guard.modes import Mode
 from trimtab_proto.v1 import controller_pb2 as pb
 
 OPTIONAL = ("requests", "most_requests", "margin")
@@ -35,13 +35,7 @@ def plan(request: pb.StartCanaryRequest, who: str, backends: Collection[str]) ->
 def check(board: Board, plan: Plan, now_s: float) -> None:
     """`Refusal` while this trial could not be carried out as things are."""
     service = plan.service
-    standing = board.mandate.standing(service, now_s)
-    if standing.mode is not Mode.GUARDED:
-        why = "; ".join(reason.why for reason in standing.reasons)
-        raise Refusal(
-            f"{service} is in {standing.mode}{f' ({why})' if why else ''}, and a trial moves the "
-            f"route by itself: `trimtab mode {service} guarded` first"
-        )
+    admit(board, service, now_s)
     if board.configs[service].spec.sensor is not Sensing.ENVOY:
         raise Refusal(
             f"{service}: a trial needs the latencies of each backend, and only the local stage's "
