@@ -164,6 +164,8 @@ class ClusterLimits:
     """Services that change are counted over this long, sliding."""
     services_at_once: Annotated[int, Bound(1, 100_000, "services")] = 10
     """How many services may change within the change window."""
+    drills_at_once: Annotated[int, Bound(1, 100_000, "services")] = 1
+    """How many services may have a drill at the same time."""
 
     def __post_init__(self) -> None:
         _check_ranges(self, "cluster")
@@ -173,7 +175,30 @@ class ClusterLimits:
         return _scaled(self, speed)
 
 
+@dataclass(frozen=True, slots=True)
+class DrillLimits:
+    """How much of one service a drill may break. ``ValueError`` names a field out of range.
+
+    Drills are in seconds of life, whatever is replayed how fast: nothing here is ever scaled.
+    """
+
+    replicas_share: Annotated[float, Bound(0, 1, "share")] = 0.34
+    """Of the replicas that are ready at its first fault: those killed, and those under a fault."""
+    replicas_left: Annotated[int, Bound(1, 100_000, "replicas")] = 1
+    """Ready and untouched ones that each backend on the route must keep."""
+    lasts_s: Annotated[float, Bound(1, 3600, "s")] = 300.0
+    """From its first fault until the last one has ended."""
+    error_budget_s: Annotated[float, Bound(0, 3600, "s")] = 30.0
+    """Seconds in which every request misses, or twice as many in which half of them do."""
+    proxy_s: Annotated[float, Bound(0, 60, "s")] = 0.0
+    """For how long the proxy itself may be stopped; the default is never."""
+
+    def __post_init__(self) -> None:
+        _check_ranges(self, "drills")
+
+
 AnyLimits = TypeVar("AnyLimits", BackendLimits, Limits, ClusterLimits)
+Bounded = BackendLimits | Limits | ClusterLimits | DrillLimits
 
 
 def _scaled(limits: AnyLimits, speed: float) -> AnyLimits:
@@ -184,13 +209,13 @@ def _scaled(limits: AnyLimits, speed: float) -> AnyLimits:
     return replace(limits, **shrunk)
 
 
-def bounds(kind: type[BackendLimits | Limits | ClusterLimits]) -> Mapping[str, tuple[type, Bound]]:
+def bounds(kind: type[Bounded]) -> Mapping[str, tuple[type, Bound]]:
     """Name -> (type, range) of every numeric limit of a class of limits."""
     hints = get_type_hints(kind, include_extras=True)
     return {name: get_args(hint) for name, hint in hints.items() if get_origin(hint) is Annotated}
 
 
-def _check_ranges(limits: BackendLimits | Limits | ClusterLimits, owner: str) -> None:
+def _check_ranges(limits: Bounded, owner: str) -> None:
     for name, (number, bound) in bounds(type(limits)).items():
         value = getattr(limits, name)
         # A bool is an int to Python, and an int will do where a float is asked for.

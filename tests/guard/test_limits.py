@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from trimtab_guard.limits import BackendLimits, ClusterLimits, Limits, bounds
+from trimtab_guard.limits import BackendLimits, ClusterLimits, DrillLimits, Limits, bounds
 
 from .world import limits
 
@@ -62,6 +62,11 @@ def test_each_field_is_refused_just_outside_its_range(
             lambda: limits(flap_budget=1),
             "service 'web': flap_budget is 1; it must be a number from 2 to 1000 x max_replicas",
             id="a number",
+        ),
+        pytest.param(
+            lambda: DrillLimits(proxy_s=61),
+            "drills: proxy_s is 61; it must be a number from 0 to 60 s",
+            id="of drills",
         ),
         pytest.param(
             lambda: ClusterLimits(budget=-1),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from trimtab_guard.limits import BackendLimits, ClusterLimits, Limits, bounds
+from trimtab_guard.limits import BackendLimits, ClusterLimits, DrillLimits, Limits, bounds
 from trimtab_guard.modes import LADDER, Change, Mode
 from trimtab_guard.reasons import Code
 from trimtab_guard.senses import FROZEN_READINGS, LARGEST, SKEW_S
@@ -50,6 +50,7 @@ def test_every_limit_has_its_row_with_default_and_unit() -> None:
         (BackendLimits("od"), BackendLimits),
         (limits(), Limits),
         (ClusterLimits(), ClusterLimits),
+        (DrillLimits(), DrillLimits),
     ):
         for name, (_, bound) in bounds(kind).items():
             expected.append((f"`{name}`", f"{getattr(owner, name):g}", bound.unit, bound.window))

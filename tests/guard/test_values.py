@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import trimtab_guard
-from trimtab_guard.limits import BackendLimits, ClusterLimits, Limits, bounds
+from trimtab_guard.limits import BackendLimits, ClusterLimits, DrillLimits, Limits, bounds
 from trimtab_guard.model import Proposal, Verdict
 from trimtab_guard.modes import Authority, Change, Mode
 from trimtab_guard.schedule import Day, Freeze
@@ -81,10 +81,17 @@ RANGES = {
     "budget": (0, 1e9),
     "change_window_s": (0.001, 3600),
     "services_at_once": (1, 100_000),
+    "drills_at_once": (1, 100_000),
+    "replicas_share": (0, 1),
+    "replicas_left": (1, 100_000),
+    "lasts_s": (1, 3600),
+    "error_budget_s": (0, 3600),
+    "proxy_s": (0, 60),
 }
 
 
 def test_how_far_a_limit_may_be_set() -> None:
     """A wider range is a decision, not a slip."""
-    every = {**bounds(BackendLimits), **bounds(Limits), **bounds(ClusterLimits)}
+    kinds = (BackendLimits, Limits, ClusterLimits, DrillLimits)
+    every = {name: bound for kind in kinds for name, bound in bounds(kind).items()}
     assert {name: (bound.least, bound.most) for name, (_, bound) in every.items()} == RANGES
