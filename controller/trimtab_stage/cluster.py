@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from asyncio import TaskGroup
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -15,6 +15,7 @@ from trimtab_stage.ads import Ads, NackError
 from trimtab_stage.config import StageConfig
 from trimtab_stage.fleet import Host, Phase, ReplicaSet
 from trimtab_stage.incumbent import Incumbent, metric_window_s, pod
+from trimtab_stage.mirrors import Mirrors, Variant, checked_settings
 from trimtab_stage.spec import Ask, InvalidAskError, Spec
 from trimtab_stage.xds import Snapshot, resources, route_weights, steps
 
@@ -47,6 +48,7 @@ class Cluster:
             backend.name: ReplicaSet(backend, host, Random(config.seed + number))
             for number, backend in enumerate(self.profile.backends)
         }
+        self.mirrors = Mirrors(self.profile, host, Random(config.seed - 1))
         self._incumbents = {
             backend.name: Incumbent(backend, config.hpa_target, config.speed)
             for backend in self.profile.backends
@@ -85,9 +87,16 @@ class Cluster:
             raise InvalidAskError(f"factor {factor:g} is out of bounds: give 1 to {SLOWEST:g}")
         backend.slowness = factor
 
-    def roll(self, name: str) -> None:
-        """Have a backend's replicas replaced one by one; `InvalidAskError`."""
-        self._known(name).version += 1
+    def roll(self, name: str, settings: Mapping[str, float]) -> None:
+        """Have a backend's replicas replaced by such with ``settings``; `InvalidAskError`."""
+        backend = self._known(name)
+        backend.settings = checked_settings(settings)
+        backend.version += 1
+
+    def mirror(self, variants: Sequence[Variant], share: float, lease_s: float) -> None:
+        """Run just these variants on copies of a share of the requests; `InvalidAskError`."""
+        if self.mirrors.show(variants, share, lease_s):
+            self._tasks.create_task(self.publish())
 
     def _known(self, name: str) -> ReplicaSet:
         if name not in self.backends:
@@ -109,6 +118,8 @@ class Cluster:
                 now_s, pods, self.wanted[name], self.spec.floors[name]
             )
             backend.scale(self.wanted[name])
+        if self.mirrors.keep(now_s):
+            self._tasks.create_task(self.publish())
 
     async def publish(self) -> None:
         """Make Envoy know what is now, in steps that lose no request; returns at its last ACK.
@@ -123,7 +134,8 @@ class Cluster:
     def _snapshot(self) -> Snapshot:
         endpoints = {name: backend.sockets for name, backend in self.backends.items()}
         serving = [name for name, sockets in endpoints.items() if sockets]
-        return Snapshot(endpoints, route_weights(self.spec.weights, serving))
+        weights = route_weights(self.spec.weights, serving)
+        return Snapshot(endpoints | self.mirrors.endpoints, weights, self.mirrors.parts)
 
     async def _push(self, snapshot: Snapshot) -> None:
         present = resources(self.acked, self.profile) if self.acked else {}

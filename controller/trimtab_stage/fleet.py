@@ -12,7 +12,7 @@ import math
 import os
 from asyncio import Event, TaskGroup
 from asyncio.subprocess import Process
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import count
@@ -76,15 +76,23 @@ class ReplicaSet:
     """The replicas of one backend.
 
     ``slowness`` reaches every one, before it is ready or soon. While some have an older
-    ``version``, `scale` replaces them one by one.
+    ``version``, `scale` replaces them one by one. Those that start get the ``settings``
+    (`replica.Settings`).
     """
 
-    def __init__(self, profile: BackendProfile, host: Host, random: Random) -> None:
+    def __init__(
+        self,
+        profile: BackendProfile,
+        host: Host,
+        random: Random,
+        settings: Mapping[str, float] | None = None,
+    ) -> None:
         self.profile = profile
         self.replicas: list[Replica] = []
         self.started = self.stopped = self.crashed = 0
         self.slowness = 1.0
         self.version = 0
+        self.settings = dict(settings or {})
         self._host = host
         self._random = random
         self._ended_billed_s = 0.0
@@ -168,7 +176,8 @@ class ReplicaSet:
         values = (profile.concurrency, profile.service_time_s, profile.service_scv, startup_s)
         script = Path(__file__).with_name("replica.py")
         seed = self._random.getrandbits(32)
-        return (*PYTHON, str(script), str(replica.socket), *map(str, values), str(seed))
+        settings = (f"{name}={value!r}" for name, value in self.settings.items())
+        return (*PYTHON, str(script), str(replica.socket), *map(str, values), str(seed), *settings)
 
     async def _probe(self, replica: Replica) -> None:
         """Ask for health until it is ready, then for the time it worked."""

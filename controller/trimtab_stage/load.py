@@ -21,7 +21,9 @@ from typing import cast
 from trimtab_sim.traces import read_trace
 from trimtab_stage.replay import Replay
 
-REQUEST = b"GET / HTTP/1.1\r\nhost: stage\r\n\r\n"
+REQUEST = b"GET /%d HTTP/1.1\r\nhost: stage\r\n\r\n"
+# What is asked for: one of so many keys, the k-th as often as 1/k, as Zipf's law has it.
+KEYS = 10_000
 REPORT_S = 0.1
 # Envoy answers 504 at the service's time-out; only a dead Envoy leaves us waiting past it.
 PATIENCE_S = 1.0
@@ -72,7 +74,7 @@ class Connection(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         wait_s = self._generator.job.timeout_s + PATIENCE_S
         self._deadline: TimerHandle = loop.call_later(wait_s, self._transport.abort)
-        self._transport.write(REQUEST)
+        self._transport.write(self._generator.request())
 
     def data_received(self, data: bytes) -> None:
         """Settle the request when its response is whole."""
@@ -104,6 +106,7 @@ class Generator:
         self.clock = asyncio.get_running_loop().time
         self._tally = Tally()
         self._opening: set[Task[None]] = set()
+        self._keys = Random(job.seed)
 
     async def run(self, arrivals: Iterator[float]) -> None:
         """Send at each of ``arrivals``, seconds from the job's begin, or from now when later."""
@@ -128,6 +131,10 @@ class Generator:
             except BlockingIOError:
                 pass
             await asyncio.sleep(REPORT_S)
+
+    def request(self) -> bytes:
+        """The next one to send."""
+        return REQUEST % int(KEYS ** self._keys.random())
 
     def settle(self, latency_s: float, *, answered: bool) -> None:
         """Count the end of one request."""

@@ -3,6 +3,8 @@
 A bare epoll loop that imports next to nothing and runs under `python -I -S`: a replica then
 starts in 30 ms and takes 10 MB, and dozens fit on one machine. Work is a timer, not CPU.
 Its standard input is a lifeline: nothing is read from it, but when it closes the stage is gone.
+
+It can be tuned, as software can (`Settings`); without, it is what its backend's profile says.
 """
 
 from __future__ import annotations
@@ -20,6 +22,10 @@ from random import Random
 from time import monotonic
 
 BACKLOG = 4096
+# A request waits for others half of its time: so many threads per slot its processor keeps going.
+THREADS_PER_SLOT = 2
+# A request whose key is in the cache takes this part of a service time, one more in a batch that.
+HIT, JOINING = 0.1, 0.25
 
 
 def answer(status: str, body: str) -> bytes:
@@ -29,6 +35,53 @@ def answer(status: str, body: str) -> bytes:
 
 DONE = answer("200 OK", "ok\n")
 NOT_READY = answer("503 Service Unavailable", "starting\n")
+FULL = answer("503 Service Unavailable", "full\n")
+
+
+class Settings:
+    """What of a replica can be tuned; all of them are numbers, 0 or more.
+
+    ``threads`` are served at once, more of them than its processor keeps going slow each other
+    down; further requests wait in a ``queue`` of so many, or are refused. The last ``cache`` keys
+    that were asked for are answered faster. A thread takes up to ``batch`` requests at once, which
+    is less work than one by one, and waits up to ``linger_ms`` until they are there.
+    """
+
+    NAMES = ("threads", "queue", "cache", "batch", "linger_ms")
+
+    def __init__(
+        self,
+        slots: int,
+        threads: float = 0,
+        queue: float = 1_000_000,
+        cache: float = 0,
+        batch: float = 1,
+        linger_ms: float = 0,
+    ) -> None:
+        """``slots`` are the profile's concurrency, and the threads unless there are others."""
+        self.threads = int(threads) or slots
+        self.going = THREADS_PER_SLOT * slots
+        self.queue = int(queue)
+        self.cache = int(cache)
+        self.batch = max(1, int(batch))
+        self.linger_s = linger_ms / 1e3
+
+
+class Cache:
+    """The keys that were asked for last, as many as there is room for."""
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._keys: dict[bytes, None] = {}
+
+    def hit(self, key: bytes) -> bool:
+        """Whether it is known; it is from now on."""
+        known = key in self._keys
+        self._keys.pop(key, None)
+        self._keys[key] = None  # the newest is the last
+        if len(self._keys) > self._room:
+            del self._keys[next(iter(self._keys))]
+        return known
 
 
 class Connection:
@@ -38,6 +91,7 @@ class Connection:
         self.sock = sock
         self.is_open = True
         self.received = b""
+        self.request = b""
 
     def send(self, response: bytes) -> None:
         """Send unless the client has gone."""
@@ -49,17 +103,18 @@ class Connection:
 
 
 class Slots:
-    """What the requests compete for: ``slots`` served at once, the others wait in line.
+    """What the requests compete for: so many served at once, the others wait in line.
 
     Time runs on the schedule: a freed slot takes the next request at the moment its timer was
     due, not when the loop woke up for it, so that capacity is exact. ``slowness`` multiplies the
     service time of what is not being served yet.
     """
 
-    def __init__(self, slots: int, draw_s: Callable[[], float]) -> None:
-        self._slots = slots
+    def __init__(self, settings: Settings, draw_s: Callable[[], float]) -> None:
+        self._settings = settings
         self._draw_s = draw_s
-        self._serving: list[tuple[float, int, Connection]] = []
+        self._cache = Cache(settings.cache)
+        self._serving: list[tuple[float, int, list[Connection]]] = []
         self._waiting: deque[tuple[float, Connection]] = deque()
         self._order = count()
         self._assigned_s = 0.0
@@ -67,34 +122,62 @@ class Slots:
 
     @property
     def next_s(self) -> float | None:
-        """When the next request is done; None when idle."""
-        return self._serving[0][0] if self._serving else None
+        """When the next request is done, or taken from the line; None when idle."""
+        done_s = self._serving[0][0] if self._serving else None
+        if not self._waiting or len(self._serving) >= self._settings.threads:
+            return done_s
+        begins_s = self._waiting[0][0] + self._settings.linger_s
+        return begins_s if done_s is None else min(done_s, begins_s)
 
     def busy_s(self, now_s: float) -> float:
         """Slot-seconds worked so far."""
         return self._assigned_s - sum(max(0.0, end_s - now_s) for end_s, _, _ in self._serving)
 
     def take(self, now_s: float, connection: Connection) -> None:
-        """Serve a request now, or put it in line."""
-        if len(self._serving) < self._slots:
-            self._serve(now_s, connection)
-        else:
-            self._waiting.append((now_s, connection))
+        """Serve a request now, put it in line, or refuse it."""
+        self._waiting.append((now_s, connection))
+        self._begin(now_s)
+        if len(self._waiting) > self._settings.queue:
+            self._waiting.pop()
+            connection.send(FULL)
 
     def advance(self, now_s: float) -> None:
         """Answer what is done by now and take the next ones from the line."""
-        while self._serving and self._serving[0][0] <= now_s:
-            done_s, _, connection = heappop(self._serving)
-            connection.send(DONE)
-            while self._waiting and len(self._serving) < self._slots:
-                came_s, waiting = self._waiting.popleft()
-                if waiting.is_open:  # a client that gave up has left the line
-                    self._serve(max(done_s, came_s), waiting)
+        while (next_s := self.next_s) is not None and next_s <= now_s:
+            if self._serving and self._serving[0][0] <= next_s:
+                for connection in heappop(self._serving)[2]:
+                    connection.send(DONE)
+            self._begin(next_s)
 
-    def _serve(self, start_s: float, connection: Connection) -> None:
-        service_s = self._draw_s() * self.slowness
+    def _begin(self, now_s: float) -> None:
+        """Fill the free slots from the line; what is no full batch yet lingers."""
+        settings, waiting = self._settings, self._waiting
+        while waiting and len(self._serving) < settings.threads:
+            is_full = len(waiting) >= settings.batch and waiting[settings.batch - 1][0] <= now_s
+            if not is_full and waiting[0][0] + settings.linger_s > now_s:
+                return
+            taken = [waiting.popleft()[1] for _ in range(min(settings.batch, len(waiting)))]
+            # A client that gave up has left the line.
+            if batch := [connection for connection in taken if connection.is_open]:
+                self._serve(now_s, batch)
+
+    def _serve(self, start_s: float, batch: list[Connection]) -> None:
+        service_s = self._draw_s() * self.slowness * self._work(batch)
+        service_s *= max(1.0, (len(self._serving) + 1) / self._settings.going)
         self._assigned_s += service_s
-        heappush(self._serving, (start_s + service_s, next(self._order), connection))
+        heappush(self._serving, (start_s + service_s, next(self._order), batch))
+
+    def _work(self, batch: list[Connection]) -> float:
+        """In service times: the longest request, and a part of every other one."""
+        if not self._settings.cache:
+            return 1.0 + JOINING * (len(batch) - 1)
+        works = [HIT if self._cache.hit(_key(each.request)) else 1.0 for each in batch]
+        return max(works) + JOINING * (sum(works) - max(works))
+
+
+def _key(request: bytes) -> bytes:
+    """What a request asks for: its path."""
+    return request.split(b" ", 2)[1]
 
 
 class Replica:
@@ -164,6 +247,7 @@ class Replica:
             self._slots.slowness = float(request[len(b"PUT /slowness/") :].split()[0])
             connection.send(DONE)
         else:
+            connection.request = request
             self._slots.take(now_s, connection)
 
     def _health(self, now_s: float) -> bytes:
@@ -193,16 +277,23 @@ def service_times(mean_s: float, scv: float, random: Random) -> Callable[[], flo
 
 
 def main(
-    path: str, slots: str, service_time_s: str, service_scv: str, startup_s: str, seed: str
+    path: str,
+    slots: str,
+    service_time_s: str,
+    service_scv: str,
+    startup_s: str,
+    seed: str,
+    *settings: str,
 ) -> None:
-    """Run one replica that listens on the Unix socket at ``path``."""
+    """Run one replica that listens on the Unix socket at ``path``; ``settings`` are NAME=VALUE."""
     ready_s = monotonic() + float(startup_s)
     draw_s = service_times(float(service_time_s), float(service_scv), Random(int(seed)))
+    given = {name: float(value) for name, value in (each.split("=") for each in settings)}
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         listener.listen(BACKLOG)
         listener.setblocking(False)
-        Replica(listener, Slots(int(slots), draw_s), ready_s).run()
+        Replica(listener, Slots(Settings(int(slots), **given), draw_s), ready_s).run()
 
 
 if __name__ == "__main__":

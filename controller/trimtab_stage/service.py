@@ -11,9 +11,11 @@ import grpc
 from trimtab_guard.authority import Epoch
 from trimtab_proto.v1 import stage_pb2, stage_pb2_grpc
 from trimtab_stage.cluster import Cluster
-from trimtab_stage.fleet import Phase
+from trimtab_stage.fleet import Phase, ReplicaSet
+from trimtab_stage.mirrors import Variant
 from trimtab_stage.spec import Ask, InvalidAskError
 from trimtab_stage.traffic import Traffic
+from trimtab_stage.xds import MIRROR
 
 SERVICE = "trimtab.v1.Stage"
 _PROFILE = tuple(stage_pb2.StageBackendProfile.DESCRIPTOR.fields_by_name)
@@ -93,10 +95,27 @@ class StageService(stage_pb2_grpc.StageServicer):  # type: ignore[misc] # untype
     ) -> stage_pb2.RollReply:
         """Begin a rollout."""
         try:
-            self._cluster.roll(request.backend)
+            self._cluster.roll(request.backend, dict(request.settings))
         except InvalidAskError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         return stage_pb2.RollReply()
+
+    async def Mirror(  # noqa: N802 # gRPC's name
+        self, request: stage_pb2.MirrorRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> stage_pb2.MirrorReply:
+        """Run variants on copies of the traffic, for as long as somebody asks again."""
+        if overtaken := self._cluster.spec.refusal(_epoch(request)):
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, overtaken)
+        try:
+            self._check_service(request.service)
+            variants = [
+                Variant(each.name, each.backend, each.replicas, dict(each.settings))
+                for each in request.variants
+            ]
+            self._cluster.mirror(variants, request.share, request.lease_s)
+        except InvalidAskError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        return stage_pb2.MirrorReply(variants=map(_mirrored, self._cluster.mirrors.sets.values()))
 
     def _overtaken(self, request: stage_pb2.ApplyRequest) -> str:
         """Who was faster; empty when the request is based on what is, by who may write."""
@@ -109,9 +128,7 @@ class StageService(stage_pb2_grpc.StageServicer):  # type: ignore[misc] # untype
         return self._cluster.spec.refusal(_epoch(request))
 
     def _write(self, request: stage_pb2.ApplyRequest) -> None:
-        name = self._cluster.profile.name
-        if request.service != name:
-            raise InvalidAskError(f"unknown service {request.service!r}: the stage has {name!r}")
+        self._check_service(request.service)
         if not request.request_id:
             raise InvalidAskError("request_id is empty: give each action an id of its own")
         asks = [
@@ -123,6 +140,11 @@ class StageService(stage_pb2_grpc.StageServicer):  # type: ignore[misc] # untype
             for ask in request.backends
         ]
         self._cluster.apply(asks, request.writer, _epoch(request))
+
+    def _check_service(self, service: str) -> None:
+        name = self._cluster.profile.name
+        if service != name:
+            raise InvalidAskError(f"unknown service {service!r}: the stage has {name!r}")
 
     def _backend(self, name: str) -> stage_pb2.StageBackend:
         backend, acked = self._cluster.backends[name], self._cluster.acked
@@ -167,5 +189,17 @@ class StageService(stage_pb2_grpc.StageServicer):  # type: ignore[misc] # untype
         )
 
 
-def _epoch(request: stage_pb2.ApplyRequest) -> Epoch:
+def _mirrored(variant: ReplicaSet) -> stage_pb2.MirrorStatus:
+    cluster = variant.profile.name
+    return stage_pb2.MirrorStatus(
+        name=cluster.removeprefix(MIRROR),
+        cluster=cluster,
+        starting=variant.count(Phase.STARTING),
+        ready=variant.count(Phase.READY),
+        crashed=variant.crashed,
+        billed_replica_s=variant.billed_s(),
+    )
+
+
+def _epoch(request: stage_pb2.ApplyRequest | stage_pb2.MirrorRequest) -> Epoch:
     return Epoch(request.epoch, request.leader)

@@ -31,10 +31,11 @@ from trimtab_stage.ads import Ads
 from trimtab_stage.cluster import TICK_S, Cluster
 from trimtab_stage.config import SOCKET_PATH_MAX, StageConfig, StageError
 from trimtab_stage.envoy import Envoy
+from trimtab_stage.mirrors import LONGEST_VARIANT
 from trimtab_stage.replay import Replay, plan
 from trimtab_stage.service import SERVICE, Place, StageService
 from trimtab_stage.traffic import Traffic
-from trimtab_stage.xds import LDS, fixed_resources
+from trimtab_stage.xds import LDS, listeners
 
 log = logging.getLogger(__name__)
 
@@ -73,8 +74,7 @@ async def _serve(config: StageConfig, replay: Replay, port: int, directory: Path
             server.add_insecure_port(f"unix:{control}")
             await server.start()
 
-            for kind, fixed in fixed_resources(config.profile, port).items():
-                ads.offer(kind, fixed)
+            ads.offer(LDS, listeners(config.profile, port))
             cluster.start()
             tasks.create_task(envoy.run())
             tasks.create_task(_end_at_nack(ads, port))
@@ -184,7 +184,8 @@ def _sweep(directory: Path) -> None:
 
 def _check_lengths(config: StageConfig, directory: Path) -> None:
     """The longest socket path must fit where the kernel keeps it."""
-    paths = [directory / f"{backend.name}-10000.sock" for backend in config.profile.backends]
+    names = [*(backend.name for backend in config.profile.backends), LONGEST_VARIANT]
+    paths = [directory / f"{name}-10000.sock" for name in names]
     paths += [directory / "envoy-admin.sock", config.socket or directory / "stage.sock"]
     longest = max((str(path) for path in paths), key=len)
     if len(longest.encode()) > SOCKET_PATH_MAX:

@@ -2,13 +2,14 @@
 
 Written as Envoy's documentation writes it, so that every field can be looked up there.
 The names that a sensor needs: the listener counts as ``http.<service>.…``, backend ``spot`` is the
-cluster ``spot``; only ``downstream_rq_…`` and ``upstream_rq_…`` are kept.
+cluster ``spot``, variant ``v1`` is ``mirror-v1``; of the listener only ``downstream_rq_…`` is kept,
+of backends only ``upstream_rq_…``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -32,8 +33,11 @@ CDS, EDS, LDS, RDS = (
     for message in (Cluster, ClusterLoadAssignment, Listener, RouteConfiguration)
 )
 
-# Envoy's weights are whole numbers; a share is this many parts.
+# Envoy's weights are whole numbers; a share is this many parts, of a mirror so many.
 WEIGHT_PARTS = 100_000
+MIRROR_PARTS = 1_000_000
+# What the clusters of variants begin with: their counters are kept, whatever they are called.
+MIRROR = "mirror-"
 UNLIMITED = 1_000_000
 FROM_ADS = {"ads": {}, "resource_api_version": "V3"}
 BUCKETS_MS = (1, 5, 10, 25, 50, 75, 100, 150, 200, 250, 300, 400, 500, 750, 1000, 2500, 5000, 10000)
@@ -41,10 +45,14 @@ BUCKETS_MS = (1, 5, 10, 25, 50, 75, 100, 150, 200, 250, 300, 400, 500, 750, 1000
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Per backend: the sockets of its replicas, and its parts of the route."""
+    """Per backend: the sockets of its replicas, and its parts of the route.
+
+    ``mirrors`` are clusters that get copies of so many parts of all requests.
+    """
 
     endpoints: Mapping[str, tuple[str, ...]]
     weights: Mapping[str, int]
+    mirrors: Mapping[str, int] = field(default_factory=dict)
 
     def share(self, backend: str) -> float:
         """The backend's share of the route, 0 to 1."""
@@ -65,44 +73,45 @@ def route_weights(shares: Mapping[str, float], serving: Collection[str]) -> dict
 def steps(before: Snapshot | None, after: Snapshot) -> list[Snapshot]:
     """Return the way from ``before`` to ``after`` on which no weight meets an empty backend.
 
-    New endpoints first, then the weights, then old endpoints go.
+    New endpoints first, then weights and mirrors, then old endpoints go.
     """
     if before is None:
         return [after]
     both = {
-        backend: tuple(dict.fromkeys((*before.endpoints[backend], *sockets)))
-        for backend, sockets in after.endpoints.items()
+        cluster: tuple(
+            dict.fromkeys((*before.endpoints.get(cluster, ()), *after.endpoints.get(cluster, ())))
+        )
+        for cluster in {**before.endpoints, **after.endpoints}
     }
-    way = [before, Snapshot(both, before.weights), Snapshot(both, after.weights), after]
+    way = [before, replace(before, endpoints=both), replace(after, endpoints=both), after]
     return [step for last, step in pairwise(way) if step != last]
 
 
 def resources(snapshot: Snapshot, profile: Profile) -> dict[str, list[Message]]:
     """Return what changes with a snapshot, by type, in the order in which Envoy must learn it."""
     return {
-        EDS: [_assignment(backend, snapshot.endpoints[backend]) for backend in snapshot.endpoints],
-        RDS: [_route(snapshot.weights, profile)],
+        CDS: [_cluster(name) for name in snapshot.endpoints],
+        # A change of clusters must be followed by one of endpoints, or a new one warms for 15 s.
+        EDS: [_assignment(name, sockets) for name, sockets in snapshot.endpoints.items()],
+        RDS: [_route(snapshot, profile)],
     }
 
 
-def fixed_resources(profile: Profile, port: int) -> dict[str, list[Message]]:
-    """Return what never changes: the clusters and the listener."""
-    return {
-        CDS: [_cluster(backend.name) for backend in profile.backends],
-        LDS: [_listener(profile.name, port)],
-    }
+def listeners(profile: Profile, port: int) -> list[Message]:
+    """Return what never changes: the one listener."""
+    return [_listener(profile.name, port)]
 
 
-def _assignment(backend: str, sockets: Sequence[str]) -> Message:
+def _assignment(cluster: str, sockets: Sequence[str]) -> Message:
     endpoints = [{"endpoint": {"address": {"pipe": {"path": path}}}} for path in sockets]
-    document = {"cluster_name": backend, "endpoints": [{"lb_endpoints": endpoints}]}
+    document = {"cluster_name": cluster, "endpoints": [{"lb_endpoints": endpoints}]}
     return _message(document, ClusterLoadAssignment())
 
 
-def _cluster(backend: str) -> Message:
+def _cluster(name: str) -> Message:
     limits = ("max_connections", "max_pending_requests", "max_requests", "max_retries")
     document = {
-        "name": backend,
+        "name": name,
         "type": "EDS",
         "eds_cluster_config": {"eds_config": FROM_ADS},
         "lb_policy": "LEAST_REQUEST",
@@ -135,7 +144,7 @@ def _listener(service: str, port: int) -> Message:
     return _message(document, Listener())
 
 
-def _route(weights: Mapping[str, int], profile: Profile) -> Message:
+def _route(snapshot: Snapshot, profile: Profile) -> Message:
     # A replica that dies takes its connections along: what it held is asked again elsewhere.
     previous_hosts = previous_hosts_pb2.PreviousHostsPredicate.DESCRIPTOR.full_name
     retries = {
@@ -150,17 +159,24 @@ def _route(weights: Mapping[str, int], profile: Profile) -> Message:
         ],
         "host_selection_retry_max_attempts": 5,
     }
-    clusters = [{"name": backend, "weight": parts} for backend, parts in weights.items()]
+    clusters = [{"name": name, "weight": parts} for name, parts in snapshot.weights.items()]
     route = {
         "match": {"prefix": "/"},
         "route": {
             "weighted_clusters": {"clusters": clusters},
             "timeout": f"{profile.timeout_s}s",
             "retry_policy": retries,
+            "request_mirror_policies": [_mirror(*each) for each in snapshot.mirrors.items()],
         },
     }
     host = {"name": profile.name, "domains": ["*"], "routes": [route]}
     return _message({"name": profile.name, "virtual_hosts": [host]}, RouteConfiguration())
+
+
+def _mirror(cluster: str, parts: int) -> dict[str, Any]:
+    """All mirrors with the same parts get the very same requests: Envoy draws once for each."""
+    fraction = {"numerator": parts, "denominator": "MILLION"}
+    return {"cluster": cluster, "runtime_fraction": {"default_value": fraction}}
 
 
 def _message(document: dict[str, Any], message: Message) -> Message:
@@ -210,6 +226,7 @@ def _stats(profile: Profile) -> dict[str, Any]:
     buckets_ms = sorted({*BUCKETS_MS, slo_ms - 1} - {slo_ms})
     kept = ["http.admin.downstream_rq_total", f"http.{profile.name}.downstream_rq_"]
     kept += [f"cluster.{backend.name}.upstream_rq_" for backend in profile.backends]
+    kept += [f"cluster.{MIRROR}"]
     return {
         "stats_matcher": {"inclusion_list": {"patterns": [{"prefix": name} for name in kept]}},
         "histogram_bucket_settings": [

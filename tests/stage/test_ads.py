@@ -21,7 +21,7 @@ from google.protobuf.message import Message
 from trimtab_sim.profile import BackendProfile, Profile
 from trimtab_stage.ads import Ads, NackError
 from trimtab_stage.envoy import Envoy
-from trimtab_stage.xds import RDS, WEIGHT_PARTS, Snapshot, fixed_resources, resources
+from trimtab_stage.xds import LDS, RDS, WEIGHT_PARTS, Snapshot, listeners, resources
 
 pytestmark = pytest.mark.stage
 
@@ -63,7 +63,7 @@ class Field:
         parts = {"a": round(weight_a * WEIGHT_PARTS), "b": round((1 - weight_a) * WEIGHT_PARTS)}
         sockets = {name: (str(self.folder / f"{name}.sock"),) for name in parts}
         snapshot = Snapshot(sockets, parts)
-        everything = {**fixed_resources(PROFILE, self.port), **resources(snapshot, PROFILE)}
+        everything = {LDS: listeners(PROFILE, self.port), **resources(snapshot, PROFILE)}
         return {kind: self.plane.offer(kind, wanted) for kind, wanted in everything.items()}
 
     async def ask(self) -> None:

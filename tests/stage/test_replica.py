@@ -21,11 +21,11 @@ pytestmark = pytest.mark.stage
 
 @contextlib.contextmanager
 def running(
-    path: Path, slots: int = 1, service_s: float = 0.2, startup_s: float = 0.0
+    path: Path, slots: int = 1, service_s: float = 0.2, startup_s: float = 0.0, *settings: str
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A replica with a constant service time."""
     values = [str(value) for value in (path, slots, service_s, 0.0, startup_s, 1)]
-    command = [*PYTHON, replica.__file__, *values]
+    command = [*PYTHON, replica.__file__, *values, *settings]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
         eventually(path.is_socket)
         try:
@@ -85,6 +85,39 @@ def test_it_ends_when_its_lifeline_closes(path: Path) -> None:
         assert process.stdin is not None
         process.stdin.close()
         assert process.wait(timeout=10) == 0
+
+
+DONE, FULL = replica.DONE.decode(), replica.FULL.decode()
+
+
+@pytest.mark.parametrize(
+    ("settings", "keys", "answers", "worked_s"),
+    [
+        pytest.param((), "aaaa", [DONE] * 4, 4 * 0.2, id="as profiled"),
+        pytest.param(("threads=2",), "aaaa", [DONE] * 4, 4 * 0.2, id="as many as it keeps going"),
+        pytest.param(("threads=4",), "aaaa", [DONE] * 4, (1 + 1 + 1.5 + 2) * 0.2, id="too many"),
+        pytest.param(("queue=1",), "aaaa", [DONE, DONE, FULL, FULL], 2 * 0.2, id="a short queue"),
+        pytest.param(("cache=1",), "aabb", [DONE] * 4, 2.2 * 0.2, id="a cache"),
+        pytest.param(("cache=1",), "abab", [DONE] * 4, 4 * 0.2, id="a cache that is too small"),
+        pytest.param(("batch=3",), "aaaa", [DONE] * 4, (1 + 1.5) * 0.2, id="a batch of three"),
+        pytest.param(
+            ("batch=4", "linger_ms=60000"), "aaaa", [DONE] * 4, 1.75 * 0.2, id="waits for all four"
+        ),
+        pytest.param(
+            ("batch=8", "linger_ms=300"), "aaaa", [DONE] * 4, 1.75 * 0.2, id="waits no longer"
+        ),
+    ],
+)
+def test_what_is_tuned_changes_what_it_does(
+    path: Path, settings: tuple[str, ...], keys: str, answers: list[str], worked_s: float
+) -> None:
+    with running(path, 1, 0.2, 0.0, *settings):
+        asked = []
+        for key in keys:
+            asked.append(ask(path, f"GET /{key} HTTP/1.1\r\n\r\n".encode()))
+            health(path)  # by now it has been read
+        assert [answer(sock) for sock in asked] == answers
+        assert busy_s(path) == pytest.approx(worked_s, abs=1e-4)
 
 
 @pytest.mark.parametrize("scv", [0.0, 0.25, 1.0, 4.0])

@@ -18,12 +18,16 @@ SOCKETS = st.lists(st.sampled_from("123"), unique=True).map(tuple)
 def snapshots(draw: st.DrawFn) -> Snapshot:
     endpoints = draw(st.fixed_dictionaries(dict.fromkeys(BACKENDS, SOCKETS)))
     serving = [backend for backend in BACKENDS if endpoints[backend]]
-    return Snapshot(endpoints, route_weights(draw(SHARES), serving))
+    variants = draw(st.dictionaries(st.sampled_from(("mirror-1", "mirror-2")), SOCKETS))
+    mirrors = {cluster: draw(st.integers(1, 10**6)) for cluster in variants if variants[cluster]}
+    return Snapshot(endpoints | variants, route_weights(draw(SHARES), serving), mirrors)
 
 
 def is_safe(snapshot: Snapshot) -> bool:
-    """No weight on an empty backend."""
-    return all(snapshot.endpoints[b] for b, parts in snapshot.weights.items() if parts)
+    """No weight on an empty backend, no copies to an empty cluster."""
+    return all(snapshot.endpoints[b] for b, parts in snapshot.weights.items() if parts) and all(
+        snapshot.endpoints[cluster] for cluster in snapshot.mirrors
+    )
 
 
 @given(SHARES, st.sets(st.sampled_from(BACKENDS)))
@@ -41,7 +45,8 @@ def test_every_step_is_safe_and_the_last_is_the_goal(before: Snapshot, after: Sn
     assert (way[-1] if way else before) == after
     for last, step in zip([before, *way], way, strict=False):
         assert last != step
-        assert (last.endpoints == step.endpoints) or (last.weights == step.weights)
+        same_route = (last.weights, last.mirrors) == (step.weights, step.mirrors)
+        assert last.endpoints == step.endpoints or same_route
 
 
 def test_the_first_snapshot_is_told_at_once() -> None:

@@ -171,11 +171,77 @@ class SlowReply(_message.Message):
     def __init__(self) -> None: ...
 
 class RollRequest(_message.Message):
-    __slots__ = ("backend",)
+    __slots__ = ("backend", "settings")
+    class SettingsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
     BACKEND_FIELD_NUMBER: _ClassVar[int]
+    SETTINGS_FIELD_NUMBER: _ClassVar[int]
     backend: str
-    def __init__(self, backend: _Optional[str] = ...) -> None: ...
+    settings: _containers.ScalarMap[str, float]
+    def __init__(self, backend: _Optional[str] = ..., settings: _Optional[_Mapping[str, float]] = ...) -> None: ...
 
 class RollReply(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class MirrorRequest(_message.Message):
+    __slots__ = ("service", "variants", "share", "lease_s", "epoch", "leader")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    VARIANTS_FIELD_NUMBER: _ClassVar[int]
+    SHARE_FIELD_NUMBER: _ClassVar[int]
+    LEASE_S_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    LEADER_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    variants: _containers.RepeatedCompositeFieldContainer[MirrorVariant]
+    share: float
+    lease_s: float
+    epoch: int
+    leader: str
+    def __init__(self, service: _Optional[str] = ..., variants: _Optional[_Iterable[_Union[MirrorVariant, _Mapping]]] = ..., share: _Optional[float] = ..., lease_s: _Optional[float] = ..., epoch: _Optional[int] = ..., leader: _Optional[str] = ...) -> None: ...
+
+class MirrorVariant(_message.Message):
+    __slots__ = ("name", "backend", "replicas", "settings")
+    class SettingsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    BACKEND_FIELD_NUMBER: _ClassVar[int]
+    REPLICAS_FIELD_NUMBER: _ClassVar[int]
+    SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    backend: str
+    replicas: int
+    settings: _containers.ScalarMap[str, float]
+    def __init__(self, name: _Optional[str] = ..., backend: _Optional[str] = ..., replicas: _Optional[int] = ..., settings: _Optional[_Mapping[str, float]] = ...) -> None: ...
+
+class MirrorReply(_message.Message):
+    __slots__ = ("variants",)
+    VARIANTS_FIELD_NUMBER: _ClassVar[int]
+    variants: _containers.RepeatedCompositeFieldContainer[MirrorStatus]
+    def __init__(self, variants: _Optional[_Iterable[_Union[MirrorStatus, _Mapping]]] = ...) -> None: ...
+
+class MirrorStatus(_message.Message):
+    __slots__ = ("name", "cluster", "starting", "ready", "crashed", "billed_replica_s")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    STARTING_FIELD_NUMBER: _ClassVar[int]
+    READY_FIELD_NUMBER: _ClassVar[int]
+    CRASHED_FIELD_NUMBER: _ClassVar[int]
+    BILLED_REPLICA_S_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    cluster: str
+    starting: int
+    ready: int
+    crashed: int
+    billed_replica_s: float
+    def __init__(self, name: _Optional[str] = ..., cluster: _Optional[str] = ..., starting: _Optional[int] = ..., ready: _Optional[int] = ..., crashed: _Optional[int] = ..., billed_replica_s: _Optional[float] = ...) -> None: ...

@@ -54,6 +54,11 @@ class StageStub:
                 request_serializer=trimtab__proto_dot_v1_dot_stage__pb2.RollRequest.SerializeToString,
                 response_deserializer=trimtab__proto_dot_v1_dot_stage__pb2.RollReply.FromString,
                 _registered_method=True)
+        self.Mirror = channel.unary_unary(
+                '/trimtab.v1.Stage/Mirror',
+                request_serializer=trimtab__proto_dot_v1_dot_stage__pb2.MirrorRequest.SerializeToString,
+                response_deserializer=trimtab__proto_dot_v1_dot_stage__pb2.MirrorReply.FromString,
+                _registered_method=True)
 
 
 class StageServicer:
@@ -95,6 +100,18 @@ class StageServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Mirror(self, request, context):
+        """Runs variants of backends beside the service, on copies of a share of its requests: the same ones
+        for all of them. Their answers are thrown away. Nobody's write to the service, either: what it
+        runs and how it is routed stays. The variants are all that should run now: what is not listed
+        any more goes, its copies first, and so do all when nobody has asked again for lease_s.
+        FAILED_PRECONDITION: a newer leader has written. INVALID_ARGUMENT: an unknown service, backend or
+        setting, or a number that cannot be: the message says which, and what would do.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_StageServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -117,6 +134,11 @@ def add_StageServicer_to_server(servicer, server):
                     servicer.Roll,
                     request_deserializer=trimtab__proto_dot_v1_dot_stage__pb2.RollRequest.FromString,
                     response_serializer=trimtab__proto_dot_v1_dot_stage__pb2.RollReply.SerializeToString,
+            ),
+            'Mirror': grpc.unary_unary_rpc_method_handler(
+                    servicer.Mirror,
+                    request_deserializer=trimtab__proto_dot_v1_dot_stage__pb2.MirrorRequest.FromString,
+                    response_serializer=trimtab__proto_dot_v1_dot_stage__pb2.MirrorReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -227,6 +249,33 @@ class Stage:
             '/trimtab.v1.Stage/Roll',
             trimtab__proto_dot_v1_dot_stage__pb2.RollRequest.SerializeToString,
             trimtab__proto_dot_v1_dot_stage__pb2.RollReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Mirror(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trimtab.v1.Stage/Mirror',
+            trimtab__proto_dot_v1_dot_stage__pb2.MirrorRequest.SerializeToString,
+            trimtab__proto_dot_v1_dot_stage__pb2.MirrorReply.FromString,
             options,
             channel_credentials,
             insecure,
