@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from asyncio.subprocess import Process
@@ -39,13 +40,28 @@ class Envoy:
         self._config = directory / "envoy.json"
         document = bootstrap(profile, str(self.admin_socket), xds_socket)
         self._config.write_text(json.dumps(document, indent=1))
+        self._allowed = asyncio.Event()
+        self._allowed.set()
+        self._process: Process | None = None
 
     async def run(self) -> NoReturn:
         """Keep Envoy running."""
         await keep_running("Envoy", self._start, self._log)
 
+    def stop(self) -> None:
+        """End it without ado, until `go`."""
+        self._allowed.clear()
+        if self._process and self._process.returncode is None:
+            self._process.kill()
+
+    def go(self) -> None:
+        """Start it again, if it was stopped."""
+        self._allowed.set()
+
     async def _start(self) -> Process:
         options = ("--concurrency", "1", "--disable-hot-restart", "--log-level", "warn")
         command = (os.fspath(binary()), "-c", os.fspath(self._config), *options)
+        await self._allowed.wait()
         with self._log.open("ab") as log:
-            return await spawn(*tethered(*command), stderr=log)
+            self._process = await spawn(*tethered(*command), stderr=log)
+        return self._process

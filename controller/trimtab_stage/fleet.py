@@ -43,14 +43,19 @@ class Phase(Enum):
 
 @dataclass(slots=True, eq=False)
 class Replica:
-    """One replica; times are the event loop's, ``samples`` are (time, slot-seconds worked)."""
+    """One replica; times are the event loop's, ``samples`` are (time, slot-seconds worked).
+
+    ``handicap`` multiplies its service time on top of its backend's ``slowness``.
+    """
 
     socket: Path
     started_s: float
     phase: Phase = Phase.STARTING
     ready_s: float = math.inf
     slowness: float = 1.0
+    handicap: float = 1.0
     version: int = 0
+    process: Process | None = None
     samples: list[tuple[float, float]] = field(default_factory=list)
     leave: Event = field(default_factory=Event)
 
@@ -153,6 +158,7 @@ class ReplicaSet:
     async def _live(self, replica: Replica, startup_s: float) -> None:
         """From the start of the process to its end, whoever ends it."""
         process = await spawn(*self._command(replica, startup_s), stdin=self._host.lifeline)
+        replica.process = process
         chores = [
             asyncio.create_task(self._probe(replica)),
             asyncio.create_task(self._retire(replica, process)),
@@ -183,8 +189,9 @@ class ReplicaSet:
         """Ask for health until it is ready, then for the time it worked."""
         while True:
             busy_s = await probe(replica.socket)
-            if busy_s is not None and replica.slowness != self.slowness:
-                await self._slow(replica, self.slowness)
+            slowness = self.slowness * replica.handicap
+            if busy_s is not None and replica.slowness != slowness:
+                await self._slow(replica, slowness)
             now_s = self._clock()
             if busy_s is not None and replica.phase is Phase.STARTING:
                 replica.phase, replica.ready_s = Phase.READY, now_s

@@ -188,6 +188,9 @@ class Replica:
         self._slots = slots
         self._ready_s = ready_s
         self._draining = False
+        # Cut off from its clients until then, as by a partition: nothing is lost, and nothing said.
+        self._deaf_until_s = 0.0
+        self._unheard: list[Connection] = []
         self._epoll = select.epoll()
         self._handlers: dict[int, Callable[[], None]] = {}
         self._watch(listener.fileno(), self._accept)
@@ -197,12 +200,26 @@ class Replica:
 
     def run(self) -> None:
         """Serve until drained."""
-        while not self._draining or self._slots.next_s is not None:
-            next_s = self._slots.next_s
-            wait_s = None if next_s is None else max(0.0, next_s - monotonic())
-            for fd, _ in self._epoll.poll(wait_s):
+        while not self._draining or self._slots.next_s is not None or self._unheard:
+            for fd, _ in self._epoll.poll(self._wait_s()):
                 self._handlers[fd]()
-            self._slots.advance(monotonic())
+            if monotonic() >= self._deaf_until_s:
+                self._hear(monotonic())
+
+    def _wait_s(self) -> float | None:
+        """Until something is to be done, or for ever; who is cut off answers nothing before."""
+        next_s = self._slots.next_s
+        if self._unheard or (next_s is not None and next_s < self._deaf_until_s):
+            next_s = self._deaf_until_s
+        return None if next_s is None else max(0.0, next_s - monotonic())
+
+    def _hear(self, now_s: float) -> None:
+        """Answer what is done, and take what came while nothing got through."""
+        self._slots.advance(now_s)
+        unheard, self._unheard = self._unheard, []
+        for connection in unheard:
+            if connection.is_open:
+                self._slots.take(now_s, connection)
 
     def _watch(self, fd: int, handler: Callable[[], None]) -> None:
         self._handlers[fd] = handler
@@ -241,14 +258,18 @@ class Replica:
 
     def _take(self, connection: Connection, request: bytes) -> None:
         now_s = monotonic()
-        if request.startswith(b"GET /healthz "):
-            connection.send(self._health(now_s))
-        elif request.startswith(b"PUT /slowness/"):
+        if request.startswith(b"PUT /slowness/"):
             self._slots.slowness = float(request[len(b"PUT /slowness/") :].split()[0])
             connection.send(DONE)
+        elif request.startswith(b"PUT /deaf/"):
+            self._deaf_until_s = now_s + float(request[len(b"PUT /deaf/") :].split()[0])
+            connection.send(DONE)
+        elif request.startswith(b"GET /healthz "):
+            if now_s >= self._deaf_until_s:
+                connection.send(self._health(now_s))
         else:
             connection.request = request
-            self._slots.take(now_s, connection)
+            self._unheard.append(connection)
 
     def _health(self, now_s: float) -> bytes:
         if now_s < self._ready_s or self._draining:

@@ -11,6 +11,7 @@ import grpc
 from trimtab_guard.authority import Epoch
 from trimtab_proto.v1 import stage_pb2, stage_pb2_grpc
 from trimtab_stage.cluster import Cluster
+from trimtab_stage.faults import Fault, Faults, Kind
 from trimtab_stage.fleet import Phase, ReplicaSet
 from trimtab_stage.mirrors import Variant
 from trimtab_stage.spec import Ask, InvalidAskError
@@ -32,8 +33,9 @@ class Place:
 class StageService(stage_pb2_grpc.StageServicer):  # type: ignore[misc] # untyped stubs
     """Answers from the cluster as it is; writes to its spec."""
 
-    def __init__(self, cluster: Cluster, traffic: Traffic, place: Place) -> None:
+    def __init__(self, cluster: Cluster, traffic: Traffic, faults: Faults, place: Place) -> None:
         self._cluster = cluster
+        self._faults = faults
         self._traffic = traffic
         self._place = place
         # Versions of another run of the stage must never match ours.
@@ -116,6 +118,21 @@ class StageService(stage_pb2_grpc.StageServicer):  # type: ignore[misc] # untype
         except InvalidAskError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         return stage_pb2.MirrorReply(variants=map(_mirrored, self._cluster.mirrors.sets.values()))
+
+    async def Break(  # noqa: N802 # gRPC's name
+        self, request: stage_pb2.BreakRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> stage_pb2.BreakReply:
+        """Break just this, for as long as somebody asks again."""
+        overtaken = self._cluster.spec.refusal(_epoch(request))
+        if overtaken and request.faults:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, overtaken)
+        try:
+            self._check_service(request.service)
+            hit = await self._faults.have([_fault(f) for f in request.faults], request.lease_s)
+        except ValueError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        broken = (stage_pb2.BrokenReplicas(id=name, replicas=on) for name, on in hit.items())
+        return stage_pb2.BreakReply(faults=broken)
 
     def _overtaken(self, request: stage_pb2.ApplyRequest) -> str:
         """Who was faster; empty when the request is based on what is, by who may write."""
@@ -201,5 +218,12 @@ def _mirrored(variant: ReplicaSet) -> stage_pb2.MirrorStatus:
     )
 
 
-def _epoch(request: stage_pb2.ApplyRequest | stage_pb2.MirrorRequest) -> Epoch:
+def _fault(fault: stage_pb2.StageFault) -> Fault:
+    """``ValueError`` names a kind that does not exist."""
+    return Fault(fault.id, Kind(fault.kind), fault.backend, fault.replicas, fault.factor or 1.0)
+
+
+def _epoch(
+    request: stage_pb2.ApplyRequest | stage_pb2.MirrorRequest | stage_pb2.BreakRequest,
+) -> Epoch:
     return Epoch(request.epoch, request.leader)

@@ -31,6 +31,7 @@ from trimtab_stage.ads import Ads
 from trimtab_stage.cluster import TICK_S, Cluster
 from trimtab_stage.config import SOCKET_PATH_MAX, StageConfig, StageError
 from trimtab_stage.envoy import Envoy
+from trimtab_stage.faults import Faults
 from trimtab_stage.mirrors import LONGEST_VARIANT
 from trimtab_stage.replay import Replay, plan
 from trimtab_stage.service import SERVICE, Place, StageService
@@ -66,7 +67,8 @@ async def _serve(config: StageConfig, replay: Replay, port: int, directory: Path
             traffic = Traffic(config, replay, port, directory, tasks)
             envoy = Envoy(config.profile, directory, control)
 
-            stage = StageService(cluster, traffic, Place(str(envoy.admin_socket), port))
+            faults = Faults(cluster.backends, envoy)
+            stage = StageService(cluster, traffic, faults, Place(str(envoy.admin_socket), port))
             stage_pb2_grpc.add_StageServicer_to_server(stage, server)
             ads_pb2_grpc.add_AggregatedDiscoveryServiceServicer_to_server(ads, server)
             health_pb2_grpc.add_HealthServicer_to_server(alive, server)

@@ -144,6 +144,11 @@ def test_what_was_refused_is_told_with_what_is_allowed(
     assert found.why.startswith(says)
 
 
+def test_what_is_not_said_of_a_fault_or_a_drill_is_nothing() -> None:
+    assert Strike() == ("", 0, 0.0, False)
+    assert blast() == Blast(NOW_S, NOW_S, 8, GROUPS, killed=0, missed_s=0.0, barred="")
+
+
 def test_by_default_the_proxy_is_never_stopped_and_a_third_of_few_is_none() -> None:
     usual = DrillLimits()
     assert edge(refusal(usual, Strike(lasts_s=0.1, proxy=True), blast(), NOW_S)) == Edge.PROXY
@@ -165,7 +170,7 @@ def test_a_share_of_replicas_is_rounded_down_and_no_further(
 
 @pytest.mark.parametrize(
     ("share", "seconds"),
-    [(0.0, 0.0), (0.25, 0.5), (1.0, 2.0), (math.nan, 2.0), (-0.1, 2.0), (1.1, 2.0)],
+    [(0.0, 0.0), (0.25, 0.5), (0.75, 1.5), (1.0, 2.0), (math.nan, 2.0), (-0.1, 2.0), (1.1, 2.0)],
 )
 def test_what_cannot_be_seen_has_missed(share: float, seconds: float) -> None:
     assert missed(share, 2.0) == seconds

@@ -245,3 +245,45 @@ class MirrorStatus(_message.Message):
     crashed: int
     billed_replica_s: float
     def __init__(self, name: _Optional[str] = ..., cluster: _Optional[str] = ..., starting: _Optional[int] = ..., ready: _Optional[int] = ..., crashed: _Optional[int] = ..., billed_replica_s: _Optional[float] = ...) -> None: ...
+
+class BreakRequest(_message.Message):
+    __slots__ = ("service", "faults", "lease_s", "epoch", "leader")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    FAULTS_FIELD_NUMBER: _ClassVar[int]
+    LEASE_S_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    LEADER_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    faults: _containers.RepeatedCompositeFieldContainer[StageFault]
+    lease_s: float
+    epoch: int
+    leader: str
+    def __init__(self, service: _Optional[str] = ..., faults: _Optional[_Iterable[_Union[StageFault, _Mapping]]] = ..., lease_s: _Optional[float] = ..., epoch: _Optional[int] = ..., leader: _Optional[str] = ...) -> None: ...
+
+class StageFault(_message.Message):
+    __slots__ = ("id", "kind", "backend", "replicas", "factor")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    BACKEND_FIELD_NUMBER: _ClassVar[int]
+    REPLICAS_FIELD_NUMBER: _ClassVar[int]
+    FACTOR_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    kind: str
+    backend: str
+    replicas: int
+    factor: float
+    def __init__(self, id: _Optional[str] = ..., kind: _Optional[str] = ..., backend: _Optional[str] = ..., replicas: _Optional[int] = ..., factor: _Optional[float] = ...) -> None: ...
+
+class BreakReply(_message.Message):
+    __slots__ = ("faults",)
+    FAULTS_FIELD_NUMBER: _ClassVar[int]
+    faults: _containers.RepeatedCompositeFieldContainer[BrokenReplicas]
+    def __init__(self, faults: _Optional[_Iterable[_Union[BrokenReplicas, _Mapping]]] = ...) -> None: ...
+
+class BrokenReplicas(_message.Message):
+    __slots__ = ("id", "replicas")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    REPLICAS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    replicas: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, id: _Optional[str] = ..., replicas: _Optional[_Iterable[str]] = ...) -> None: ...

@@ -59,6 +59,11 @@ class StageStub:
                 request_serializer=trimtab__proto_dot_v1_dot_stage__pb2.MirrorRequest.SerializeToString,
                 response_deserializer=trimtab__proto_dot_v1_dot_stage__pb2.MirrorReply.FromString,
                 _registered_method=True)
+        self.Break = channel.unary_unary(
+                '/trimtab.v1.Stage/Break',
+                request_serializer=trimtab__proto_dot_v1_dot_stage__pb2.BreakRequest.SerializeToString,
+                response_deserializer=trimtab__proto_dot_v1_dot_stage__pb2.BreakReply.FromString,
+                _registered_method=True)
 
 
 class StageServicer:
@@ -112,6 +117,16 @@ class StageServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Break(self, request, context):
+        """Breaks just this for a drill, and undoes what was broken before and is not asked for again. All of it is
+        undone when the lease ends: who means it asks again. A fault with the id of an earlier one is the same.
+        Nobody's write, either. FAILED_PRECONDITION: a newer leader has written; to break nothing is never
+        refused. INVALID_ARGUMENT: an unknown service, backend or kind, or a number out of bounds.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_StageServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -139,6 +154,11 @@ def add_StageServicer_to_server(servicer, server):
                     servicer.Mirror,
                     request_deserializer=trimtab__proto_dot_v1_dot_stage__pb2.MirrorRequest.FromString,
                     response_serializer=trimtab__proto_dot_v1_dot_stage__pb2.MirrorReply.SerializeToString,
+            ),
+            'Break': grpc.unary_unary_rpc_method_handler(
+                    servicer.Break,
+                    request_deserializer=trimtab__proto_dot_v1_dot_stage__pb2.BreakRequest.FromString,
+                    response_serializer=trimtab__proto_dot_v1_dot_stage__pb2.BreakReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -276,6 +296,33 @@ class Stage:
             '/trimtab.v1.Stage/Mirror',
             trimtab__proto_dot_v1_dot_stage__pb2.MirrorRequest.SerializeToString,
             trimtab__proto_dot_v1_dot_stage__pb2.MirrorReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Break(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trimtab.v1.Stage/Break',
+            trimtab__proto_dot_v1_dot_stage__pb2.BreakRequest.SerializeToString,
+            trimtab__proto_dot_v1_dot_stage__pb2.BreakReply.FromString,
             options,
             channel_credentials,
             insecure,
