@@ -26,6 +26,7 @@ from trimtab_controller.recommend.recommenders import Recommenders
 from trimtab_controller.refusals import InvalidRequest
 from trimtab_controller.security.callers import calling
 from trimtab_controller.sensors.pushed import PushedSensor, event_time_s, measured
+from trimtab_controller.variants import messages as variants
 from trimtab_proto.v1 import controller_pb2 as pb
 
 
@@ -198,6 +199,26 @@ class Controller(Reader):
         with self._board.lock:
             ended = self._board.canaries.end(service, who, request.why, self._clock())
         return canary.described(ended)
+
+    def StartRound(self, request: pb.StartRoundRequest, context: grpc.ServicerContext) -> pb.Round:
+        """Run variants of a backend on copies of the traffic."""
+        service = self._listed(request.service)
+        profile = self._board.configs[service].profile
+        names = self._board.configs[service].backends
+        plan = variants.plan(request, _named(request.who), names)
+        with self._board.lock:
+            now_s = self._clock()
+            most = variants.check(self._board, plan, now_s)
+            self._board.rounds.begin(plan, profile.slo_latency_s, most, now_s)
+            return variants.message(self._board.rounds, service, profile)
+
+    def EndRound(self, request: pb.EndRoundRequest, context: grpc.ServicerContext) -> pb.Round:
+        """Take a round away, or some of its variants."""
+        service, who = self._listed(request.service), _named(request.who)
+        with self._board.lock:
+            rounds, now_s = self._board.rounds, self._clock()
+            rounds.end(service, who, request.why, now_s, request.variants)
+            return variants.message(rounds, service, self._board.configs[service].profile)
 
 
 def _named(who: str) -> str:

@@ -14,6 +14,7 @@ from trimtab_controller.experiments import Experiments
 from trimtab_controller.mandate import Mandate
 from trimtab_controller.memory import Memory, TickRecord
 from trimtab_controller.protocols import Clock
+from trimtab_controller.variants.rounds import Rounds
 from trimtab_guard.authority import Lease, Standing
 from trimtab_guard.limits import ClusterLimits
 
@@ -37,8 +38,9 @@ class Status:
 class Board:
     """Hold ``lock`` to read or change ``mandate``, ``approvals`` and the ``cluster``'s limits.
 
-    ``canaries`` are the trials of new versions; ``config_error`` is why a changed configuration is
-    not followed; ``memories`` are the services' pasts, for whoever only looks.
+    ``canaries`` are the trials of new versions, ``rounds`` those of variants; ``config_error`` is
+    why a changed configuration is not followed; ``memories`` are the services' pasts, for whoever
+    only looks.
 
     The loop holds it from gating to the last write of a tick, so that a command that has
     returned is obeyed by every later write. ``bell`` is called after every tick, and ``followers``
@@ -50,6 +52,7 @@ class Board:
         mandate: Mandate,
         approvals: Approvals,
         canaries: Canaries,
+        rounds: Rounds,
         cluster: ClusterLimits,
         clock: Clock,
     ) -> None:
@@ -57,6 +60,7 @@ class Board:
         self.mandate = mandate
         self.approvals = approvals
         self.canaries = canaries
+        self.rounds = rounds
         self.cluster = cluster
         self.config_error = ""
         self.memories: dict[str, Memory] = {}
@@ -107,7 +111,7 @@ class Board:
     @property
     def experiments(self) -> Sequence[Experiments]:
         """All kinds."""
-        return (self.canaries,)
+        return (self.canaries, self.rounds)
 
     def busy(self, service: str) -> str:
         """Which experiment a service has, and how to end it; of all kinds it has one at most."""

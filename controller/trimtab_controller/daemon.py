@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,9 +53,11 @@ from trimtab_controller.server import Server
 from trimtab_controller.service import Service
 from trimtab_controller.signals import Inbox
 from trimtab_controller.stages import start as acting
+from trimtab_controller.stages.local import LocalStage
 from trimtab_controller.standby import Standby
 from trimtab_controller.telemetry.logs import LogFormat, configure
 from trimtab_controller.telemetry.start import start as telemetry
+from trimtab_controller.variants.rounds import Rounds
 from trimtab_controller.worst_case import described
 from trimtab_guard.modes import Mode
 from trimtab_sim.schema import ConfigError
@@ -106,7 +108,7 @@ def serve(options: Options, inbox: Inbox) -> None:
             return
         parts.callback(journal.close)
         parts.callback(Keeper(journal, config.journal, time.time).close)
-        board = _board(config, journal, options, newest_epoch(stages.values()), candidate)
+        board = _board(config, journal, options, stages, candidate)
         signal.signal(signal.SIGUSR1, lambda *_: board.mandate.halt())
         past = recall(journal, [service.name for service in config.services])
         policy = _policy(bundle, [*subjects.values()], POLICY_SHARE * config.tick_s)
@@ -201,7 +203,11 @@ def _journal(
 
 
 def _board(
-    config: Config, journal: Journal, options: Options, newest: int, candidate: Candidate | None
+    config: Config,
+    journal: Journal,
+    options: Options,
+    stages: Mapping[str, Stage],
+    candidate: Candidate | None,
 ) -> Board:
     mandate = Mandate(
         journal,
@@ -210,11 +216,13 @@ def _board(
         stop_file=_stop_file(options),
         now_s=time.time(),
         leader=f"trimtab on {socket.gethostname()}, process {os.getpid()}",
-        newest_epoch=newest,
+        newest_epoch=newest_epoch(stages.values()),
         not_leading=candidate.barred if candidate else lambda: "",
     )
     approvals = Approvals(journal, config.approval.wait_s, config.approval.grant_s)
-    return Board(mandate, approvals, Canaries(journal, time.time), config.cluster, time.time)
+    mirrors = {name: stage for name, stage in stages.items() if isinstance(stage, LocalStage)}
+    canaries, rounds = Canaries(journal, time.time), Rounds(journal, time.time, mirrors)
+    return Board(mandate, approvals, canaries, rounds, config.cluster, time.time)
 
 
 def newest_epoch(stages: Iterable[Stage]) -> int:

@@ -31,10 +31,18 @@ def admit(board: Board, service: str, now_s: float) -> None:
     """
     if busy := board.busy(service):
         raise Refusal(busy)
-    standing = board.mandate.standing(service, now_s)
-    if standing.mode is not Mode.GUARDED:
-        why = "; ".join(reason.why for reason in standing.reasons)
+    if why := barred(board, service, now_s):
         raise Refusal(
-            f"{service} is in {standing.mode}{f' ({why})' if why else ''}, and an experiment acts "
-            f"by itself: `trimtab mode {service} guarded` first"
+            f"{why}, and an experiment acts by itself: `trimtab mode {service} guarded` first"
         )
+
+
+def barred(board: Board, service: str, now_s: float) -> str:
+    """Why no experiment may go on without asking; empty while one may."""
+    if board.mandate.aborting:
+        return "what runs is being undone"
+    standing = board.mandate.standing(service, now_s)
+    if standing.mode is Mode.GUARDED:
+        return ""
+    why = "; ".join(reason.why for reason in standing.reasons)
+    return f"{service} is in {standing.mode}{f' ({why})' if why else ''}"

@@ -17,6 +17,7 @@ from trimtab_controller.mandate import Mandate
 from trimtab_controller.memory import TickRecord
 from trimtab_controller.protocols import Clock
 from trimtab_controller.records import unpack
+from trimtab_controller.variants.rounds import Rounds
 from trimtab_guard.modes import Mode
 
 log = logging.getLogger(__name__)
@@ -72,20 +73,21 @@ class Follower:
                 return
 
     def _look(self) -> None:
-        mandate, approvals, canaries = self._rebuilt()
+        mandate, approvals, canaries, rounds = self._rebuilt()
         last = self._copy.last("tick")
         with self.board.lock:
             self.board.mandate, self.board.approvals = mandate, approvals
-            self.board.canaries = canaries
+            self.board.canaries, self.board.rounds = canaries, rounds
         if last and last.seq != self._seen:
             self._seen = last.seq
             self._show(last)
 
-    def _rebuilt(self) -> tuple[Mandate, Approvals, Canaries]:
+    def _rebuilt(self) -> tuple[Mandate, Approvals, Canaries, Rounds]:
         configs, approval, now_s = self._config.by_name, self._config.approval, self._clock()
         mandate = Mandate(self._copy, configs, Mode.SHADOW, self._stop_file, now_s)
         approvals = Approvals(self._copy, approval.wait_s, approval.grant_s)
-        return mandate, approvals, Canaries(self._copy, self._clock)
+        rounds = Rounds(self._copy, self._clock, {})
+        return mandate, approvals, Canaries(self._copy, self._clock), rounds
 
     def _show(self, last: Entry) -> None:
         ticks = [unpack(TickRecord, packed) for packed in last.body["services"]]

@@ -22,6 +22,7 @@ from trimtab_controller.recommend.subject import Subject
 from trimtab_controller.refusals import FullError, InvalidRequest
 from trimtab_controller.security.callers import calling
 from trimtab_controller.security.roles import Role
+from trimtab_controller.variants import messages as variants
 from trimtab_proto.v1 import controller_pb2 as pb
 from trimtab_proto.v1 import controller_pb2_grpc
 
@@ -103,6 +104,17 @@ class Reader(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc]  # u
             canaries = self._board.canaries
             names = [name for name in canaries.trials if wanted in ("", name)]
             return pb.ListCanariesReply(canaries=[canary.message(canaries, name) for name in names])
+
+    def ListRounds(
+        self, request: pb.ListRoundsRequest, context: grpc.ServicerContext
+    ) -> pb.ListRoundsReply:
+        """Show the last round of variants of each service."""
+        wanted = self._listed(request.service) if request.service else ""
+        with self._board.lock:
+            rounds, configs = self._board.rounds, self._board.configs
+            names = [n for n in rounds.rounds if wanted in ("", n) and n in configs]
+            shown = [variants.message(rounds, name, configs[name].profile) for name in names]
+        return pb.ListRoundsReply(rounds=shown)
 
     def _listed(self, service: str) -> str:
         if not service:

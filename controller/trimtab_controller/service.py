@@ -14,6 +14,7 @@ from trimtab_controller.board import Board
 from trimtab_controller.canary.steer import given_back, steered
 from trimtab_controller.canary.trial import Trial
 from trimtab_controller.config import ServiceConfig
+from trimtab_controller.experiments import barred
 from trimtab_controller.gate import Permit, explained, permit
 from trimtab_controller.journal import Journal
 from trimtab_controller.memory import (
@@ -68,6 +69,7 @@ class Service:
         """What is."""
         sight = self.eyes.look()
         self.board.canaries.look(self.name, sight.report)
+        self.board.rounds.look(self.name, sight.report)
         return sight
 
     def settle(self, sight: Sight) -> str:
@@ -139,6 +141,7 @@ class Service:
     def act(self, tick: TickRecord) -> TickRecord:
         """Send the tick's intent, unless it was stopped or has become too old meanwhile."""
         intent, now_s = tick.intent, self.clock()
+        self._keep_round(now_s)
         if intent is None or tick.outcome is not Outcome.APPLIED:
             return tick
         if refusal := self._revoked(tick, intent, now_s):
@@ -160,6 +163,13 @@ class Service:
         """The tick with the counts as they are after it; trouble is logged as well."""
         self._log_news(tick.error)
         return replace(tick, decisions=self.memory.decisions, actions=self.memory.actions)
+
+    def _keep_round(self, now_s: float) -> None:
+        """Variants on copies of its traffic are no write to the service: they come and go here."""
+        board = self.board
+        if not board.rounds.idle(self.name):
+            why = barred(board, self.name, now_s)
+            board.rounds.keep(self.name, board.mandate.epoch, why, now_s)
 
     def _revoked(self, tick: TickRecord, intent: Intent, now_s: float) -> str:
         """Why the decision must not be sent any more; empty when it may."""

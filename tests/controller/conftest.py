@@ -51,6 +51,8 @@ from trimtab_controller.sense import Eyes
 from trimtab_controller.sensors.pushed import PushedSensor
 from trimtab_controller.server import Server
 from trimtab_controller.service import Service
+from trimtab_controller.variants.mirror import Mirror
+from trimtab_controller.variants.rounds import Rounds
 from trimtab_guard.authority import NO_EPOCH, Epoch
 from trimtab_guard.model import Proposal, Reading, State, Want
 from trimtab_guard.modes import Mode
@@ -203,6 +205,7 @@ class World:
         self.configure(YAML)
         self.clock = beside.clock if beside else Clock()
         self.stages: dict[str, MemoryStage] = beside.stages if beside else {}
+        self.mirrors: dict[str, Mirror] = {}
         self.lives = 0
         self.not_leading = ""
         self.sensor = MemorySensor(self.clock)
@@ -237,8 +240,14 @@ class World:
         )
         self.approvals = Approvals(self.journal, wait_s=900.0, grant_s=3600.0)
         self.canaries = Canaries(self.journal, self.clock)
+        self.rounds = Rounds(self.journal, self.clock, self.mirrors)
         self.board = Board(
-            self.mandate, self.approvals, self.canaries, self.config.cluster, self.clock
+            self.mandate,
+            self.approvals,
+            self.canaries,
+            self.rounds,
+            self.config.cluster,
+            self.clock,
         )
         past = recall(self.journal, list(self.config.by_name))
         self.services = [self.service(service, past) for service in services]

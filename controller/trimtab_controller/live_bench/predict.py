@@ -24,6 +24,7 @@ from trimtab_controller.mandate import Mandate
 from trimtab_controller.memory import recall
 from trimtab_controller.sense import Eyes
 from trimtab_controller.service import Service
+from trimtab_controller.variants.rounds import Rounds
 from trimtab_guard.modes import Mode
 from trimtab_stage.config import StageConfig
 from trimtab_stage.replay import Replay
@@ -92,7 +93,8 @@ def _daemon(config: Config, model: ModelStage, policy: PpoPolicy) -> Iterator[Lo
         journal = Journal.open(Path(folder) / "journal.db")
         mandate = Mandate(journal, config.by_name, Mode.GUARDED, Path(folder) / "stop", clock())
         approvals = Approvals(journal, config.approval.wait_s, config.approval.grant_s)
-        board = Board(mandate, approvals, Canaries(journal, clock), config.cluster, clock)
+        canaries, rounds = Canaries(journal, clock), Rounds(journal, clock, {})
+        board = Board(mandate, approvals, canaries, rounds, config.cluster, clock)
         eyes = Eyes(name, backends, model, ModelSensor(model), clock)
         memory = recall(journal, [name]).memories[name]
         steered = Service(service, model, eyes, memory, journal, board, clock)

@@ -25,6 +25,7 @@ from trimtab_controller.protocols import Policy
 from trimtab_controller.rpc_bench.city import MISS_PRICE, TICK_S, City, Clock, configured
 from trimtab_controller.sense import Eyes
 from trimtab_controller.service import Service
+from trimtab_controller.variants.rounds import Rounds
 from trimtab_envs.codec import DECISION_S
 from trimtab_guard.limits import ClusterLimits
 from trimtab_guard.model import Proposal, State
@@ -89,7 +90,8 @@ class Daemon:
         )
         approvals = Approvals(self.journal, 900.0, 3600.0)
         canaries = Canaries(self.journal, self.clock)
-        self.board = Board(mandate, approvals, canaries, ClusterLimits(), self.clock)
+        rounds = Rounds(self.journal, self.clock, {})
+        self.board = Board(mandate, approvals, canaries, rounds, ClusterLimits(), self.clock)
         past = recall(self.journal, [config.name for config in configs])
         parts = [
             Service(

@@ -111,6 +111,10 @@ def _own_canaries(reply: pb.ListCanariesReply, covers: Covers) -> pb.ListCanarie
     return pb.ListCanariesReply(canaries=[one for one in reply.canaries if covers(one.service)])
 
 
+def _own_rounds(reply: pb.ListRoundsReply, covers: Covers) -> pb.ListRoundsReply:
+    return pb.ListRoundsReply(rounds=[one for one in reply.rounds if covers(one.service)])
+
+
 RULES: Mapping[str, Rule] = {
     f"{CONTROLLER}WatchDecisions": Rule(Role.VIEWER, _named, within=_own_status),
     f"{CONTROLLER}ListPending": Rule(Role.VIEWER, _nothing, within=_own_envelopes),
@@ -121,6 +125,7 @@ RULES: Mapping[str, Rule] = {
     f"{CONTROLLER}GetScorecard": Rule(Role.VIEWER, _named),
     f"{CONTROLLER}GetLadder": Rule(Role.VIEWER, _nothing, within=_own_rungs),
     f"{CONTROLLER}ListCanaries": Rule(Role.VIEWER, _named, within=_own_canaries),
+    f"{CONTROLLER}ListRounds": Rule(Role.VIEWER, _named, within=_own_rounds),
     # Every answer is journalled and adds to a memory.
     f"{CONTROLLER}Recommend": Rule(Role.OPERATOR, _named),
     # Who lies to it about the load moves replicas.
@@ -132,6 +137,9 @@ RULES: Mapping[str, Rule] = {
     # The known version gets its traffic back.
     f"{CONTROLLER}EndCanary": Rule(Role.OPERATOR, _named),
     f"{CONTROLLER}StartCanary": Rule(Role.ADMIN, _named),
+    # Nothing that was live ends with it.
+    f"{CONTROLLER}EndRound": Rule(Role.OPERATOR, _named),
+    f"{CONTROLLER}StartRound": Rule(Role.ADMIN, _named),
     f"{CONTROLLER}Reject": Rule(Role.OPERATOR, _envelope),
     f"{CONTROLLER}Revoke": Rule(Role.OPERATOR, _envelope),
     f"{CONTROLLER}Approve": Rule(Role.APPROVER, _envelope),

@@ -13,6 +13,7 @@ from trimtab_controller.protocols import (
     StageRefusedError,
     StageReport,
 )
+from trimtab_controller.variants.mirror import Running, Wanted
 from trimtab_guard.authority import Epoch
 from trimtab_proto.v1 import stage_pb2, stage_pb2_grpc
 
@@ -64,6 +65,30 @@ class LocalStage:
         except grpc.RpcError as error:
             raise _kind(error)(self._explain(error)) from error
         return str(reply.resource_version)
+
+    def mirror(self, wanted: Wanted) -> list[Running]:
+        """Have just these variants run; raises `StageError`, and `StageRefusedError` for good."""
+        request = stage_pb2.MirrorRequest(
+            service=self._service,
+            share=wanted.share,
+            lease_s=wanted.lease_s,
+            epoch=wanted.epoch.number,
+            leader=wanted.epoch.leader,
+            variants=[
+                stage_pb2.MirrorVariant(
+                    name=name,
+                    backend=wanted.backend,
+                    replicas=variant.replicas,
+                    settings=dict(variant.settings),
+                )
+                for name, variant in wanted.variants.items()
+            ],
+        )
+        try:
+            reply = self._stub.Mirror(request, timeout=self._deadline_s)
+        except grpc.RpcError as error:
+            raise _kind(error)(self._explain(error)) from error
+        return [Running(v.name, v.cluster, v.ready, v.crashed) for v in reply.variants]
 
     def close(self) -> None:
         """End the connection."""

@@ -847,3 +847,122 @@ class Canary(_message.Message):
     worse_share: float
     no_worse_share: float
     def __init__(self, service: _Optional[str] = ..., old: _Optional[str] = ..., new: _Optional[str] = ..., phase: _Optional[str] = ..., share: _Optional[float] = ..., why: _Optional[str] = ..., old_answers: _Optional[int] = ..., new_answers: _Optional[int] = ..., effects: _Optional[_Iterable[_Union[CanaryEffect, _Mapping]]] = ..., began_s: _Optional[float] = ..., who: _Optional[str] = ..., worse_share: _Optional[float] = ..., no_worse_share: _Optional[float] = ...) -> None: ...
+
+class StartRoundRequest(_message.Message):
+    __slots__ = ("service", "backend", "experiment", "variants", "rate_rps", "most_share", "requests", "seconds", "settle_s", "safe_to_mirror", "who")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    BACKEND_FIELD_NUMBER: _ClassVar[int]
+    EXPERIMENT_FIELD_NUMBER: _ClassVar[int]
+    VARIANTS_FIELD_NUMBER: _ClassVar[int]
+    RATE_RPS_FIELD_NUMBER: _ClassVar[int]
+    MOST_SHARE_FIELD_NUMBER: _ClassVar[int]
+    REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    SETTLE_S_FIELD_NUMBER: _ClassVar[int]
+    SAFE_TO_MIRROR_FIELD_NUMBER: _ClassVar[int]
+    WHO_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    backend: str
+    experiment: str
+    variants: _containers.RepeatedCompositeFieldContainer[Variant]
+    rate_rps: float
+    most_share: float
+    requests: int
+    seconds: float
+    settle_s: float
+    safe_to_mirror: bool
+    who: str
+    def __init__(self, service: _Optional[str] = ..., backend: _Optional[str] = ..., experiment: _Optional[str] = ..., variants: _Optional[_Iterable[_Union[Variant, _Mapping]]] = ..., rate_rps: _Optional[float] = ..., most_share: _Optional[float] = ..., requests: _Optional[int] = ..., seconds: _Optional[float] = ..., settle_s: _Optional[float] = ..., safe_to_mirror: _Optional[bool] = ..., who: _Optional[str] = ...) -> None: ...
+
+class Variant(_message.Message):
+    __slots__ = ("name", "replicas", "settings")
+    class SettingsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    REPLICAS_FIELD_NUMBER: _ClassVar[int]
+    SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    replicas: int
+    settings: _containers.ScalarMap[str, float]
+    def __init__(self, name: _Optional[str] = ..., replicas: _Optional[int] = ..., settings: _Optional[_Mapping[str, float]] = ...) -> None: ...
+
+class EndRoundRequest(_message.Message):
+    __slots__ = ("service", "who", "why", "variants")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    WHO_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    VARIANTS_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    who: str
+    why: str
+    variants: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, service: _Optional[str] = ..., who: _Optional[str] = ..., why: _Optional[str] = ..., variants: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ListRoundsRequest(_message.Message):
+    __slots__ = ("service",)
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    def __init__(self, service: _Optional[str] = ...) -> None: ...
+
+class ListRoundsReply(_message.Message):
+    __slots__ = ("rounds",)
+    ROUNDS_FIELD_NUMBER: _ClassVar[int]
+    rounds: _containers.RepeatedCompositeFieldContainer[Round]
+    def __init__(self, rounds: _Optional[_Iterable[_Union[Round, _Mapping]]] = ...) -> None: ...
+
+class Round(_message.Message):
+    __slots__ = ("service", "backend", "experiment", "number", "over", "why", "began_s", "who", "share", "variants", "results")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    BACKEND_FIELD_NUMBER: _ClassVar[int]
+    EXPERIMENT_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    OVER_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    BEGAN_S_FIELD_NUMBER: _ClassVar[int]
+    WHO_FIELD_NUMBER: _ClassVar[int]
+    SHARE_FIELD_NUMBER: _ClassVar[int]
+    VARIANTS_FIELD_NUMBER: _ClassVar[int]
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    backend: str
+    experiment: str
+    number: int
+    over: bool
+    why: str
+    began_s: float
+    who: str
+    share: float
+    variants: _containers.RepeatedCompositeFieldContainer[Variant]
+    results: _containers.RepeatedCompositeFieldContainer[VariantResult]
+    def __init__(self, service: _Optional[str] = ..., backend: _Optional[str] = ..., experiment: _Optional[str] = ..., number: _Optional[int] = ..., over: _Optional[bool] = ..., why: _Optional[str] = ..., began_s: _Optional[float] = ..., who: _Optional[str] = ..., share: _Optional[float] = ..., variants: _Optional[_Iterable[_Union[Variant, _Mapping]]] = ..., results: _Optional[_Iterable[_Union[VariantResult, _Mapping]]] = ...) -> None: ...
+
+class VariantResult(_message.Message):
+    __slots__ = ("name", "step", "requests", "misses", "errors", "seconds", "replicas", "p50_ms", "p95_ms", "crashed", "fleet")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    MISSES_FIELD_NUMBER: _ClassVar[int]
+    ERRORS_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    REPLICAS_FIELD_NUMBER: _ClassVar[int]
+    P50_MS_FIELD_NUMBER: _ClassVar[int]
+    P95_MS_FIELD_NUMBER: _ClassVar[int]
+    CRASHED_FIELD_NUMBER: _ClassVar[int]
+    FLEET_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    step: str
+    requests: int
+    misses: int
+    errors: int
+    seconds: float
+    replicas: float
+    p50_ms: float
+    p95_ms: float
+    crashed: int
+    fleet: float
+    def __init__(self, name: _Optional[str] = ..., step: _Optional[str] = ..., requests: _Optional[int] = ..., misses: _Optional[int] = ..., errors: _Optional[int] = ..., seconds: _Optional[float] = ..., replicas: _Optional[float] = ..., p50_ms: _Optional[float] = ..., p95_ms: _Optional[float] = ..., crashed: _Optional[int] = ..., fleet: _Optional[float] = ...) -> None: ...

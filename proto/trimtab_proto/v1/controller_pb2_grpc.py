@@ -139,6 +139,21 @@ class ControllerStub:
                 request_serializer=trimtab__proto_dot_v1_dot_controller__pb2.ListCanariesRequest.SerializeToString,
                 response_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.ListCanariesReply.FromString,
                 _registered_method=True)
+        self.StartRound = channel.unary_unary(
+                '/trimtab.v1.Controller/StartRound',
+                request_serializer=trimtab__proto_dot_v1_dot_controller__pb2.StartRoundRequest.SerializeToString,
+                response_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.Round.FromString,
+                _registered_method=True)
+        self.EndRound = channel.unary_unary(
+                '/trimtab.v1.Controller/EndRound',
+                request_serializer=trimtab__proto_dot_v1_dot_controller__pb2.EndRoundRequest.SerializeToString,
+                response_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.Round.FromString,
+                _registered_method=True)
+        self.ListRounds = channel.unary_unary(
+                '/trimtab.v1.Controller/ListRounds',
+                request_serializer=trimtab__proto_dot_v1_dot_controller__pb2.ListRoundsRequest.SerializeToString,
+                response_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.ListRoundsReply.FromString,
+                _registered_method=True)
 
 
 class ControllerServicer:
@@ -306,6 +321,31 @@ class ControllerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StartRound(self, request, context):
+        """Runs variants of a backend beside the service, on copies of a part of its requests, whose answers
+        are thrown away; ended by EndRound, and by itself when they are measured, when their time is
+        over, when the service is no longer in guarded mode or stopped, when misses rise, and when the
+        backend needs the replicas itself. INVALID_ARGUMENT names the field. FAILED_PRECONDITION:
+        another experiment is on, or the mode or the stage does not allow it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EndRound(self, request, context):
+        """Ends a round, or some variants of it. NOT_FOUND: none runs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRounds(self, request, context):
+        """The last round of each service, whether it runs or is over.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ControllerServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -413,6 +453,21 @@ def add_ControllerServicer_to_server(servicer, server):
                     servicer.ListCanaries,
                     request_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.ListCanariesRequest.FromString,
                     response_serializer=trimtab__proto_dot_v1_dot_controller__pb2.ListCanariesReply.SerializeToString,
+            ),
+            'StartRound': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartRound,
+                    request_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.StartRoundRequest.FromString,
+                    response_serializer=trimtab__proto_dot_v1_dot_controller__pb2.Round.SerializeToString,
+            ),
+            'EndRound': grpc.unary_unary_rpc_method_handler(
+                    servicer.EndRound,
+                    request_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.EndRoundRequest.FromString,
+                    response_serializer=trimtab__proto_dot_v1_dot_controller__pb2.Round.SerializeToString,
+            ),
+            'ListRounds': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRounds,
+                    request_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.ListRoundsRequest.FromString,
+                    response_serializer=trimtab__proto_dot_v1_dot_controller__pb2.ListRoundsReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -982,6 +1037,87 @@ class Controller:
             '/trimtab.v1.Controller/ListCanaries',
             trimtab__proto_dot_v1_dot_controller__pb2.ListCanariesRequest.SerializeToString,
             trimtab__proto_dot_v1_dot_controller__pb2.ListCanariesReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartRound(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trimtab.v1.Controller/StartRound',
+            trimtab__proto_dot_v1_dot_controller__pb2.StartRoundRequest.SerializeToString,
+            trimtab__proto_dot_v1_dot_controller__pb2.Round.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EndRound(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trimtab.v1.Controller/EndRound',
+            trimtab__proto_dot_v1_dot_controller__pb2.EndRoundRequest.SerializeToString,
+            trimtab__proto_dot_v1_dot_controller__pb2.Round.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRounds(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trimtab.v1.Controller/ListRounds',
+            trimtab__proto_dot_v1_dot_controller__pb2.ListRoundsRequest.SerializeToString,
+            trimtab__proto_dot_v1_dot_controller__pb2.ListRoundsReply.FromString,
             options,
             channel_credentials,
             insecure,
