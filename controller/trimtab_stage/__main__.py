@@ -47,6 +47,11 @@ from trimtab_stage.stage import serve
 @click.option(
     "--initial-replicas", default=DEMO.initial_replicas, help="Ready replicas of each at first."
 )
+@click.option(
+    "--memory-limit-mib",
+    default=DEMO.memory_limit_mib,
+    help="Memory that a replica may hold; with more it is killed.",
+)
 @click.option("--seed", default=DEMO.seed, help="Seed of arrivals and of start-up delays.")
 def main(**options: Any) -> None:
     """Run a small real cluster on this machine until Ctrl-C or SIGTERM.

@@ -21,6 +21,8 @@ from trimtab_stage.xds import Snapshot, resources, route_weights, steps
 
 TICK_S = 0.05
 SLOWEST = 1000.0
+MOST_MB_PER_MINUTE = 10_000.0
+MIB = 1 << 20
 
 
 class Cluster:
@@ -33,6 +35,7 @@ class Cluster:
         self.acked: Snapshot | None = None
         self._ads = ads
         self._tasks = tasks
+        self.memory_limit_bytes = int(config.memory_limit_mib * MIB)
         self._publishing = asyncio.Lock()
         # Held open by us alone: replicas see their end close when we are gone.
         lifeline, self._lifeline_held = os.pipe()
@@ -43,6 +46,7 @@ class Cluster:
             publish=self.publish,
             grace_s=self.profile.timeout_s + 1.0,
             window_s=metric_window_s(config.speed),
+            memory_limit_bytes=self.memory_limit_bytes,
         )
         self.backends = {
             backend.name: ReplicaSet(backend, host, Random(config.seed + number))
@@ -74,10 +78,13 @@ class Cluster:
 
     def apply(self, asks: Iterable[Ask], writer: str, epoch: Epoch) -> None:
         """Write floors and weights, all or nothing; `InvalidAskError` when they are refused."""
+        asks = list(asks)
         ready = {name: backend.count(Phase.READY) for name, backend in self.backends.items()}
         self.spec = self.spec.written(asks, writer, self.profile, ready, epoch)
         for name, floor in self.spec.floors.items():
             self.wanted[name] = max(self.wanted[name], floor)
+        for ask in asks:
+            self.backends[ask.backend].version += ask.restart
         self._tasks.create_task(self.publish())
 
     def slow(self, name: str, factor: float) -> None:
@@ -86,6 +93,15 @@ class Cluster:
         if not 1 <= factor <= SLOWEST:
             raise InvalidAskError(f"factor {factor:g} is out of bounds: give 1 to {SLOWEST:g}")
         backend.slowness = factor
+
+    def leak(self, name: str, mb_per_minute: float) -> None:
+        """Have each of a backend's replicas take memory and keep it; `InvalidAskError`."""
+        backend = self._known(name)
+        if not 0 <= mb_per_minute <= MOST_MB_PER_MINUTE:
+            raise InvalidAskError(
+                f"{mb_per_minute:g} MB a minute is out of bounds: give 0 to {MOST_MB_PER_MINUTE:g}"
+            )
+        backend.leak_bps = mb_per_minute * 1e6 / 60.0
 
     def roll(self, name: str, settings: Mapping[str, float]) -> None:
         """Have a backend's replicas replaced by such with ``settings``; `InvalidAskError`."""

@@ -24,7 +24,8 @@ class StageConfig:
     its peak comes after 130 s), scaled to at most ``peak_rps`` within the first three minutes.
     ``hpa_target`` is the utilisation that the HPA holds, its windows divided by ``speed``.
     ``port`` 0 picks a free one. ``directory`` (None: a fresh temporary one) holds sockets and
-    logs; ``socket`` (None: ``stage.sock`` there) is where `trimtab.v1.Stage` is served.
+    logs; ``socket`` (None: ``stage.sock`` there) is where `trimtab.v1.Stage` is served. A replica
+    that holds more than ``memory_limit_mib`` is killed.
     """
 
     profile: Profile
@@ -38,9 +39,10 @@ class StageConfig:
     directory: Path | None = None
     socket: Path | None = None
     seed: int = 1
+    memory_limit_mib: float = 64.0
 
     def __post_init__(self) -> None:
-        for name in ("speed", "peak_rps", "hpa_target"):
+        for name in ("speed", "peak_rps", "hpa_target", "memory_limit_mib"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise StageError(f"{name} is {getattr(self, name)}: give a positive number")
         if self.start_s is not None and not 0 <= self.start_s < float("inf"):

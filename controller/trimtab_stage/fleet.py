@@ -20,7 +20,7 @@ from pathlib import Path
 from random import Random
 
 from trimtab_sim.profile import BackendProfile
-from trimtab_stage.process import PYTHON, end, spawn
+from trimtab_stage.process import PYTHON, end, resident_bytes, spawn
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,8 @@ class Phase(Enum):
 class Replica:
     """One replica; times are the event loop's, ``samples`` are (time, slot-seconds worked).
 
-    ``handicap`` multiplies its service time on top of its backend's ``slowness``.
+    ``handicap`` multiplies its service time on top of its backend's ``slowness``;
+    ``memory_bytes`` is what it holds.
     """
 
     socket: Path
@@ -54,6 +55,8 @@ class Replica:
     ready_s: float = math.inf
     slowness: float = 1.0
     handicap: float = 1.0
+    leak_bps: float = 0.0
+    memory_bytes: int = 0
     version: int = 0
     process: Process | None = None
     samples: list[tuple[float, float]] = field(default_factory=list)
@@ -66,7 +69,7 @@ class Host:
 
     ``lifeline`` is a descriptor that reads as closed when the stage is gone. ``publish`` makes
     Envoy know the present sockets and returns at its ACK. Draining may take ``grace_s``;
-    ``window_s`` of samples are kept.
+    ``window_s`` of samples are kept. Who holds more than ``memory_limit_bytes`` is killed.
     """
 
     directory: Path
@@ -75,12 +78,14 @@ class Host:
     publish: Callable[[], Awaitable[None]]
     grace_s: float
     window_s: float
+    memory_limit_bytes: float = math.inf
 
 
 class ReplicaSet:
     """The replicas of one backend.
 
-    ``slowness`` reaches every one, before it is ready or soon. While some have an older
+    ``slowness``, and the bytes that each leaks in a second, reach every one, before it is ready or
+    soon. While some have an older
     ``version``, `scale` replaces them one by one. Those that start get the ``settings``
     (`replica.Settings`).
     """
@@ -96,6 +101,7 @@ class ReplicaSet:
         self.replicas: list[Replica] = []
         self.started = self.stopped = self.crashed = 0
         self.slowness = 1.0
+        self.leak_bps = 0.0
         self.version = 0
         self.settings = dict(settings or {})
         self._host = host
@@ -112,6 +118,12 @@ class ReplicaSet:
     def sockets(self) -> tuple[str, ...]:
         """The sockets of the replicas that take traffic."""
         return tuple(str(r.socket) for r in self.replicas if r.phase is Phase.READY)
+
+    @property
+    def memory_bytes(self) -> int:
+        """What the ready replica holds that holds most."""
+        ready = (r.memory_bytes for r in self.replicas if r.phase is Phase.READY)
+        return max(ready, default=0)
 
     def billed_s(self) -> float:
         """Replica-seconds billed so far."""
@@ -192,6 +204,9 @@ class ReplicaSet:
             slowness = self.slowness * replica.handicap
             if busy_s is not None and replica.slowness != slowness:
                 await self._slow(replica, slowness)
+            if busy_s is not None and replica.leak_bps != self.leak_bps:
+                await self._leak(replica, self.leak_bps)
+            self._weigh(replica)
             now_s = self._clock()
             if busy_s is not None and replica.phase is Phase.STARTING:
                 replica.phase, replica.ready_s = Phase.READY, now_s
@@ -203,6 +218,19 @@ class ReplicaSet:
     async def _slow(self, replica: Replica, slowness: float) -> None:
         if await ask(replica.socket, f"PUT /slowness/{slowness!r}") is not None:
             replica.slowness = slowness
+
+    async def _leak(self, replica: Replica, leak_bps: float) -> None:
+        if await ask(replica.socket, f"PUT /leak/{leak_bps!r}") is not None:
+            replica.leak_bps = leak_bps
+
+    def _weigh(self, replica: Replica) -> None:
+        """Kill what holds more than it may, as a kernel kills a container."""
+        if replica.process is None:
+            return
+        replica.memory_bytes = resident_bytes(replica.process)
+        if replica.memory_bytes > self._host.memory_limit_bytes:
+            log.warning("replica %s is out of memory", replica.socket.stem)
+            replica.process.kill()
 
     def _sample(self, replica: Replica, now_s: float, busy_s: float) -> None:
         """Keep what is needed to see one window back, and no more."""

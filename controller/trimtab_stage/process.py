@@ -15,6 +15,7 @@ from trimtab_stage.config import StageError
 
 log = logging.getLogger(__name__)
 
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 PYTHON = (sys.executable, "-I", "-S")
 # Ending this soon after its start, this often in a row, is not a crash but a fault to report.
 EARLY_S = 2.0
@@ -47,6 +48,15 @@ async def end(process: Process, grace_s: float) -> None:
     except TimeoutError:
         process.kill()
         await process.wait()
+
+
+def resident_bytes(process: Process) -> int:
+    """How much memory a child holds; 0 when it is gone."""
+    try:
+        pages = Path(f"/proc/{process.pid}/statm").read_text().split()[1]
+    except OSError:
+        return 0
+    return int(pages) * PAGE_BYTES
 
 
 async def keep_running(

@@ -22,6 +22,7 @@ from random import Random
 from time import monotonic
 
 BACKLOG = 4096
+LEAK_S = 0.25  # how often one that leaks takes more
 # A request waits for others half of its time: so many threads per slot its processor keeps going.
 THREADS_PER_SLOT = 2
 # A request whose key is in the cache takes this part of a service time, one more in a batch that.
@@ -180,6 +181,30 @@ def _key(request: bytes) -> bytes:
     return request.split(b" ", 2)[1]
 
 
+class Leak:
+    """Memory that is taken and never given back, ``bytes_per_s`` from now on."""
+
+    def __init__(self) -> None:
+        self.bytes_per_s = 0.0
+        self._held: list[bytes] = []
+        self._taken_s = 0.0
+
+    @property
+    def next_s(self) -> float | None:
+        """When more is to be taken."""
+        return self._taken_s + LEAK_S if self.bytes_per_s else None
+
+    def begin(self, bytes_per_s: float, now_s: float) -> None:
+        """Leak at this pace; 0 ends it."""
+        self.bytes_per_s, self._taken_s = bytes_per_s, now_s
+
+    def advance(self, now_s: float) -> None:
+        """Take what is due. It is written to, or the kernel would not really give it."""
+        if self.next_s is not None and self.next_s <= now_s:
+            self._held.append(b"x" * int(self.bytes_per_s * (now_s - self._taken_s)))
+            self._taken_s = now_s
+
+
 class Replica:
     """The event loop around the slots."""
 
@@ -188,6 +213,7 @@ class Replica:
         self._slots = slots
         self._ready_s = ready_s
         self._draining = False
+        self._leak = Leak()
         # Cut off from its clients until then, as by a partition: nothing is lost, and nothing said.
         self._deaf_until_s = 0.0
         self._unheard: list[Connection] = []
@@ -203,6 +229,7 @@ class Replica:
         while not self._draining or self._slots.next_s is not None or self._unheard:
             for fd, _ in self._epoll.poll(self._wait_s()):
                 self._handlers[fd]()
+            self._leak.advance(monotonic())
             if monotonic() >= self._deaf_until_s:
                 self._hear(monotonic())
 
@@ -211,6 +238,8 @@ class Replica:
         next_s = self._slots.next_s
         if self._unheard or (next_s is not None and next_s < self._deaf_until_s):
             next_s = self._deaf_until_s
+        if self._leak.next_s is not None:
+            next_s = self._leak.next_s if next_s is None else min(next_s, self._leak.next_s)
         return None if next_s is None else max(0.0, next_s - monotonic())
 
     def _hear(self, now_s: float) -> None:
@@ -260,6 +289,9 @@ class Replica:
         now_s = monotonic()
         if request.startswith(b"PUT /slowness/"):
             self._slots.slowness = float(request[len(b"PUT /slowness/") :].split()[0])
+            connection.send(DONE)
+        elif request.startswith(b"PUT /leak/"):
+            self._leak.begin(float(request[len(b"PUT /leak/") :].split()[0]), now_s)
             connection.send(DONE)
         elif request.startswith(b"PUT /deaf/"):
             self._deaf_until_s = now_s + float(request[len(b"PUT /deaf/") :].split()[0])

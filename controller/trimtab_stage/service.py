@@ -134,6 +134,16 @@ class StageService(stage_pb2_grpc.StageServicer):  # type: ignore[misc] # untype
         broken = (stage_pb2.BrokenReplicas(id=name, replicas=on) for name, on in hit.items())
         return stage_pb2.BreakReply(faults=broken)
 
+    async def Leak(  # noqa: N802 # gRPC's name
+        self, request: stage_pb2.LeakRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> stage_pb2.LeakReply:
+        """Make a backend's replicas leak memory, or no more."""
+        try:
+            self._cluster.leak(request.backend, request.mb_per_minute)
+        except InvalidAskError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        return stage_pb2.LeakReply()
+
     def _overtaken(self, request: stage_pb2.ApplyRequest) -> str:
         """Who was faster; empty when the request is based on what is, by who may write."""
         if request.resource_version not in ("", self._version):
@@ -153,6 +163,7 @@ class StageService(stage_pb2_grpc.StageServicer):  # type: ignore[misc] # untype
                 backend=ask.name,
                 floor=ask.floor if ask.HasField("floor") else None,
                 weight=ask.weight if ask.HasField("weight") else None,
+                restart=ask.restart,
             )
             for ask in request.backends
         ]
@@ -178,6 +189,8 @@ class StageService(stage_pb2_grpc.StageServicer):  # type: ignore[misc] # untype
             stopped=backend.stopped,
             crashed=backend.crashed,
             outdated=backend.outdated,
+            memory_bytes=backend.memory_bytes,
+            memory_limit_bytes=self._cluster.memory_limit_bytes,
         )
 
     def _profile(self) -> stage_pb2.StageProfile:

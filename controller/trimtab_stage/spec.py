@@ -16,11 +16,12 @@ class InvalidAskError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What one backend should have; None leaves it as it is."""
+    """What one backend should have; None leaves it as it is, and ``restart`` replaces replicas."""
 
     backend: str
     floor: int | None = None
     weight: float | None = None
+    restart: bool = False
 
 
 @dataclass(frozen=True, slots=True)

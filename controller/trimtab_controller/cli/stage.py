@@ -10,6 +10,7 @@ import click
 import grpc
 
 from trimtab_controller.cli.connection import DEADLINE_S
+from trimtab_controller.cli.number import Number
 from trimtab_controller.up.folder import default_path, running_address
 from trimtab_proto.v1 import stage_pb2, stage_pb2_grpc
 
@@ -41,6 +42,27 @@ def slow(backend: str, factor: float, socket: Path | None) -> None:
         request = stage_pb2.SlowRequest(backend=backend, factor=factor)
         stub.Slow(request, timeout=DEADLINE_S)
     click.echo(f"{backend} takes {factor:g} times its usual service time from now on")
+
+
+@stage.command()
+@click.argument("backend")
+@click.option(
+    "--mb-per-minute",
+    type=Number(min=0),
+    default=10.0,
+    show_default=True,
+    help="What each replica takes and keeps; 0 ends it, and a rollout frees what was taken.",
+)
+@socket_option
+def leak(backend: str, mb_per_minute: float, socket: Path | None) -> None:
+    """Make BACKEND's replicas leak memory, until they are killed at their limit of 64 MiB.
+
+    Those to come leak as well, as a bug would have it. `trimtab forecast` sees it.
+    """
+    with connected(socket or running_socket()) as stub:
+        request = stage_pb2.LeakRequest(backend=backend, mb_per_minute=mb_per_minute)
+        stub.Leak(request, timeout=DEADLINE_S)
+    click.echo(f"{backend}'s replicas leak {mb_per_minute:g} MB a minute each from now on")
 
 
 @stage.command()

@@ -37,7 +37,7 @@ class StageStatus(_message.Message):
     def __init__(self, service: _Optional[str] = ..., time_s: _Optional[float] = ..., resource_version: _Optional[str] = ..., backends: _Optional[_Iterable[_Union[StageBackend, _Mapping]]] = ..., envoy_admin_socket: _Optional[str] = ..., port: _Optional[int] = ..., profile: _Optional[_Union[StageProfile, _Mapping]] = ..., load: _Optional[_Union[LoadStatus, _Mapping]] = ..., last_writer: _Optional[str] = ..., epoch: _Optional[int] = ..., leader: _Optional[str] = ...) -> None: ...
 
 class StageBackend(_message.Message):
-    __slots__ = ("name", "wanted", "starting", "ready", "draining", "floor", "weight", "billed_replica_s", "started", "stopped", "crashed", "outdated")
+    __slots__ = ("name", "wanted", "starting", "ready", "draining", "floor", "weight", "billed_replica_s", "started", "stopped", "crashed", "outdated", "memory_bytes", "memory_limit_bytes")
     NAME_FIELD_NUMBER: _ClassVar[int]
     WANTED_FIELD_NUMBER: _ClassVar[int]
     STARTING_FIELD_NUMBER: _ClassVar[int]
@@ -50,6 +50,8 @@ class StageBackend(_message.Message):
     STOPPED_FIELD_NUMBER: _ClassVar[int]
     CRASHED_FIELD_NUMBER: _ClassVar[int]
     OUTDATED_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_LIMIT_BYTES_FIELD_NUMBER: _ClassVar[int]
     name: str
     wanted: int
     starting: int
@@ -62,7 +64,9 @@ class StageBackend(_message.Message):
     stopped: int
     crashed: int
     outdated: int
-    def __init__(self, name: _Optional[str] = ..., wanted: _Optional[int] = ..., starting: _Optional[int] = ..., ready: _Optional[int] = ..., draining: _Optional[int] = ..., floor: _Optional[int] = ..., weight: _Optional[float] = ..., billed_replica_s: _Optional[float] = ..., started: _Optional[int] = ..., stopped: _Optional[int] = ..., crashed: _Optional[int] = ..., outdated: _Optional[int] = ...) -> None: ...
+    memory_bytes: int
+    memory_limit_bytes: int
+    def __init__(self, name: _Optional[str] = ..., wanted: _Optional[int] = ..., starting: _Optional[int] = ..., ready: _Optional[int] = ..., draining: _Optional[int] = ..., floor: _Optional[int] = ..., weight: _Optional[float] = ..., billed_replica_s: _Optional[float] = ..., started: _Optional[int] = ..., stopped: _Optional[int] = ..., crashed: _Optional[int] = ..., outdated: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., memory_limit_bytes: _Optional[int] = ...) -> None: ...
 
 class StageProfile(_message.Message):
     __slots__ = ("slo_latency_s", "slo_share", "timeout_s", "backends")
@@ -141,14 +145,16 @@ class ApplyRequest(_message.Message):
     def __init__(self, service: _Optional[str] = ..., request_id: _Optional[str] = ..., resource_version: _Optional[str] = ..., writer: _Optional[str] = ..., backends: _Optional[_Iterable[_Union[BackendAsk, _Mapping]]] = ..., epoch: _Optional[int] = ..., leader: _Optional[str] = ...) -> None: ...
 
 class BackendAsk(_message.Message):
-    __slots__ = ("name", "floor", "weight")
+    __slots__ = ("name", "floor", "weight", "restart")
     NAME_FIELD_NUMBER: _ClassVar[int]
     FLOOR_FIELD_NUMBER: _ClassVar[int]
     WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    RESTART_FIELD_NUMBER: _ClassVar[int]
     name: str
     floor: int
     weight: float
-    def __init__(self, name: _Optional[str] = ..., floor: _Optional[int] = ..., weight: _Optional[float] = ...) -> None: ...
+    restart: bool
+    def __init__(self, name: _Optional[str] = ..., floor: _Optional[int] = ..., weight: _Optional[float] = ..., restart: _Optional[bool] = ...) -> None: ...
 
 class ApplyReply(_message.Message):
     __slots__ = ("resource_version", "applied")
@@ -287,3 +293,15 @@ class BrokenReplicas(_message.Message):
     id: str
     replicas: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, id: _Optional[str] = ..., replicas: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class LeakRequest(_message.Message):
+    __slots__ = ("backend", "mb_per_minute")
+    BACKEND_FIELD_NUMBER: _ClassVar[int]
+    MB_PER_MINUTE_FIELD_NUMBER: _ClassVar[int]
+    backend: str
+    mb_per_minute: float
+    def __init__(self, backend: _Optional[str] = ..., mb_per_minute: _Optional[float] = ...) -> None: ...
+
+class LeakReply(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

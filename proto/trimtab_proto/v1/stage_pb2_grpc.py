@@ -64,6 +64,11 @@ class StageStub:
                 request_serializer=trimtab__proto_dot_v1_dot_stage__pb2.BreakRequest.SerializeToString,
                 response_deserializer=trimtab__proto_dot_v1_dot_stage__pb2.BreakReply.FromString,
                 _registered_method=True)
+        self.Leak = channel.unary_unary(
+                '/trimtab.v1.Stage/Leak',
+                request_serializer=trimtab__proto_dot_v1_dot_stage__pb2.LeakRequest.SerializeToString,
+                response_deserializer=trimtab__proto_dot_v1_dot_stage__pb2.LeakReply.FromString,
+                _registered_method=True)
 
 
 class StageServicer:
@@ -127,6 +132,15 @@ class StageServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Leak(self, request, context):
+        """Makes each of a backend's replicas take memory and keep it, those to come included, from now on: a
+        leak to try forecasts with. At its limit a replica is killed, as a kernel would. Nobody's write.
+        INVALID_ARGUMENT: unknown backend, or a pace that is not from 0 to 10000 MB a minute.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_StageServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -159,6 +173,11 @@ def add_StageServicer_to_server(servicer, server):
                     servicer.Break,
                     request_deserializer=trimtab__proto_dot_v1_dot_stage__pb2.BreakRequest.FromString,
                     response_serializer=trimtab__proto_dot_v1_dot_stage__pb2.BreakReply.SerializeToString,
+            ),
+            'Leak': grpc.unary_unary_rpc_method_handler(
+                    servicer.Leak,
+                    request_deserializer=trimtab__proto_dot_v1_dot_stage__pb2.LeakRequest.FromString,
+                    response_serializer=trimtab__proto_dot_v1_dot_stage__pb2.LeakReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -323,6 +342,33 @@ class Stage:
             '/trimtab.v1.Stage/Break',
             trimtab__proto_dot_v1_dot_stage__pb2.BreakRequest.SerializeToString,
             trimtab__proto_dot_v1_dot_stage__pb2.BreakReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Leak(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trimtab.v1.Stage/Leak',
+            trimtab__proto_dot_v1_dot_stage__pb2.LeakRequest.SerializeToString,
+            trimtab__proto_dot_v1_dot_stage__pb2.LeakReply.FromString,
             options,
             channel_credentials,
             insecure,
