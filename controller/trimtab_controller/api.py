@@ -101,6 +101,7 @@ class Controller(Reader):
         self._board.mandate.halt(request.who, request.why)
         with self._board.lock:
             self._board.mandate.stop(request.who, request.why, self._clock())
+            self._board.drills.end_all(f"stopped by {request.who or 'somebody'}", self._clock())
             return pb.StopReply()
 
     def Abort(self, request: pb.AbortRequest, context: grpc.ServicerContext) -> pb.AbortReply:
@@ -108,6 +109,7 @@ class Controller(Reader):
         mandate = self._board.mandate
         with self._board.lock:
             mandate.abort(_named(request.who), request.why, self._clock())
+            self._board.drills.end_all(f"aborted by {request.who}", self._clock())
             self._board.lock.wait_for(lambda: mandate.stopped, _patience_s(context))
             return pb.AbortReply(stopped=mandate.stopped, not_undone=mandate.not_undone)
 

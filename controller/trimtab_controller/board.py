@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from trimtab_controller.approvals import Approvals
 from trimtab_controller.canary.canaries import Canaries
 from trimtab_controller.config import ServiceConfig
+from trimtab_controller.drills.drills import Drills
 from trimtab_controller.experiments import Experiments
 from trimtab_controller.mandate import Mandate
 from trimtab_controller.memory import Memory, TickRecord
@@ -38,9 +39,9 @@ class Status:
 class Board:
     """Hold ``lock`` to read or change ``mandate``, ``approvals`` and the ``cluster``'s limits.
 
-    ``canaries`` are the trials of new versions, ``rounds`` those of variants; ``config_error`` is
-    why a changed configuration is not followed; ``memories`` are the services' pasts, for whoever
-    only looks.
+    ``canaries`` are the trials of new versions, ``rounds`` those of variants; with ``drills``
+    things fail on purpose; ``config_error`` is why a changed configuration is not followed;
+    ``memories`` are the services' pasts, for whoever only looks.
 
     The loop holds it from gating to the last write of a tick, so that a command that has
     returned is obeyed by every later write. ``bell`` is called after every tick, and ``followers``
@@ -53,6 +54,7 @@ class Board:
         approvals: Approvals,
         canaries: Canaries,
         rounds: Rounds,
+        drills: Drills,
         cluster: ClusterLimits,
         clock: Clock,
     ) -> None:
@@ -61,6 +63,7 @@ class Board:
         self.approvals = approvals
         self.canaries = canaries
         self.rounds = rounds
+        self.drills = drills
         self.cluster = cluster
         self.config_error = ""
         self.memories: dict[str, Memory] = {}
@@ -111,7 +114,7 @@ class Board:
     @property
     def experiments(self) -> Sequence[Experiments]:
         """All kinds."""
-        return (self.canaries, self.rounds)
+        return (self.canaries, self.rounds, self.drills)
 
     def busy(self, service: str) -> str:
         """Which experiment a service has, and how to end it; of all kinds it has one at most."""

@@ -18,7 +18,7 @@ from trimtab_controller.kubernetes.spec import Acting, ApiSpec, KubernetesSpec, 
 from trimtab_controller.security.spec import SecuritySpec
 from trimtab_controller.sensors.prometheus.spec import Key, PrometheusSpec
 from trimtab_controller.telemetry.spec import MetricsSpec, WebhookSpec
-from trimtab_guard.limits import BackendLimits, ClusterLimits, Limits
+from trimtab_guard.limits import BackendLimits, ClusterLimits, DrillLimits, Limits
 from trimtab_guard.modes import Mode
 from trimtab_guard.schedule import ALWAYS, Schedule
 from trimtab_sim import profile_file
@@ -142,8 +142,8 @@ class ServiceSpec(Described):
 
     It lives on the local ``stage`` or on ``kubernetes``. ``miss_price`` is lambda of the score; no
     mode above ``ceiling`` can be set; ``limits`` override the guard's defaults; without asking,
-    trimtab acts only when ``schedule`` allows it. ``fitted`` is a file of `trimtab fit`, which the
-    evidence goes by.
+    trimtab acts only when ``schedule`` allows it, and without ``drills`` nothing is broken on
+    purpose. ``fitted`` is a file of `trimtab fit`, which the evidence goes by.
     """
 
     ceiling: Mode
@@ -154,6 +154,7 @@ class ServiceSpec(Described):
     sensor: Sensing = Sensing.ENVOY
     schedule: Schedule = ALWAYS
     limits: Place | None = None
+    drills: DrillLimits | None = None
     fitted: str = ""
 
     def __post_init__(self) -> None:

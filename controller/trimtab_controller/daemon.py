@@ -27,6 +27,8 @@ from trimtab_controller.canary.canaries import Canaries
 from trimtab_controller.config import Config, ServiceConfig
 from trimtab_controller.config import load as load_config
 from trimtab_controller.decide import Budgeted
+from trimtab_controller.drills.drills import Drills
+from trimtab_controller.drills.lens import Lens
 from trimtab_controller.election.candidate import Candidate, LeadershipLostError
 from trimtab_controller.election.start import stand, while_leading
 from trimtab_controller.evidence.office import Office
@@ -222,7 +224,8 @@ def _board(
     approvals = Approvals(journal, config.approval.wait_s, config.approval.grant_s)
     mirrors = {name: stage for name, stage in stages.items() if isinstance(stage, LocalStage)}
     canaries, rounds = Canaries(journal, time.time), Rounds(journal, time.time, mirrors)
-    return Board(mandate, approvals, canaries, rounds, config.cluster, time.time)
+    drills = Drills(journal)
+    return Board(mandate, approvals, canaries, rounds, drills, config.cluster, time.time)
 
 
 def newest_epoch(stages: Iterable[Stage]) -> int:
@@ -270,9 +273,11 @@ def _service(
     journal: Journal,
     board: Board,
 ) -> Service:
-    eyes = Eyes(config.name, config.backends, stage, sensor, time.time)
+    lens = Lens(stage, sensor, time.time)
+    board.drills.attach(config.name, lens)
+    eyes = Eyes(config.name, config.backends, lens, lens, time.time)
     memory, seen = past.memories[config.name], past.seen(config.name, config.backends)
-    return Service(config, stage, eyes, memory, journal, board, time.time, seen)
+    return Service(config, lens, eyes, memory, journal, board, time.time, seen)
 
 
 @click.command(context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})

@@ -12,6 +12,7 @@ from trimtab_controller.approvals import Approvals
 from trimtab_controller.board import Board
 from trimtab_controller.canary.canaries import Canaries
 from trimtab_controller.config import Config
+from trimtab_controller.drills.drills import Drills
 from trimtab_controller.journal import Entry, Journal, JournalError, Location, Record
 from trimtab_controller.mandate import Mandate
 from trimtab_controller.memory import TickRecord
@@ -73,21 +74,23 @@ class Follower:
                 return
 
     def _look(self) -> None:
-        mandate, approvals, canaries, rounds = self._rebuilt()
+        mandate, approvals, canaries, rounds, drills = self._rebuilt()
         last = self._copy.last("tick")
         with self.board.lock:
             self.board.mandate, self.board.approvals = mandate, approvals
             self.board.canaries, self.board.rounds = canaries, rounds
+            self.board.drills = drills
         if last and last.seq != self._seen:
             self._seen = last.seq
             self._show(last)
 
-    def _rebuilt(self) -> tuple[Mandate, Approvals, Canaries, Rounds]:
+    def _rebuilt(self) -> tuple[Mandate, Approvals, Canaries, Rounds, Drills]:
         configs, approval, now_s = self._config.by_name, self._config.approval, self._clock()
         mandate = Mandate(self._copy, configs, Mode.SHADOW, self._stop_file, now_s)
         approvals = Approvals(self._copy, approval.wait_s, approval.grant_s)
         rounds = Rounds(self._copy, self._clock, {})
-        return mandate, approvals, Canaries(self._copy, self._clock), rounds
+        canaries = Canaries(self._copy, self._clock)
+        return mandate, approvals, canaries, rounds, Drills(self._copy)
 
     def _show(self, last: Entry) -> None:
         ticks = [unpack(TickRecord, packed) for packed in last.body["services"]]

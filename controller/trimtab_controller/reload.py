@@ -22,7 +22,7 @@ from trimtab_sim.schema import ConfigError
 log = logging.getLogger(__name__)
 
 # What of a service may change; and of its backends, the bounds of their replicas.
-LOOSE = ("ceiling", "schedule", "limits", "backends")
+LOOSE = ("ceiling", "schedule", "limits", "drills", "backends")
 
 
 def reloaded(file: Path, running: Config) -> Config:
@@ -36,7 +36,8 @@ def reloaded(file: Path, running: Config) -> Config:
     if changed:
         raise ConfigError(
             f"{file}: restart needed: it changes {', '.join(changed)}; while trimtab runs, only "
-            "limits, ceilings, schedules, bounds of replicas and security.clients can change"
+            "limits, drills, ceilings, schedules, bounds of replicas and security.clients can "
+            "change"
         )
     return config
 

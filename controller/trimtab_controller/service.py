@@ -142,6 +142,7 @@ class Service:
         """Send the tick's intent, unless it was stopped or has become too old meanwhile."""
         intent, now_s = tick.intent, self.clock()
         self._keep_round(now_s)
+        self.board.drills.conduct(self.board, self.name, now_s)
         if intent is None or tick.outcome is not Outcome.APPLIED:
             return tick
         if refusal := self._revoked(tick, intent, now_s):

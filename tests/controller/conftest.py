@@ -24,6 +24,8 @@ from trimtab_controller.canary.canaries import Canaries
 from trimtab_controller.config import ServiceConfig, load
 from trimtab_controller.daemon import newest_epoch
 from trimtab_controller.decide import Budgeted
+from trimtab_controller.drills.drills import Drills
+from trimtab_controller.drills.lens import Lens
 from trimtab_controller.evidence.office import Office
 from trimtab_controller.explain.changes import Changes
 from trimtab_controller.explain.explanation import Explainer
@@ -241,11 +243,13 @@ class World:
         self.approvals = Approvals(self.journal, wait_s=900.0, grant_s=3600.0)
         self.canaries = Canaries(self.journal, self.clock)
         self.rounds = Rounds(self.journal, self.clock, self.mirrors)
+        self.drills = Drills(self.journal)
         self.board = Board(
             self.mandate,
             self.approvals,
             self.canaries,
             self.rounds,
+            self.drills,
             self.config.cluster,
             self.clock,
         )
@@ -256,9 +260,11 @@ class World:
 
     def service(self, config: ServiceConfig, past: Recollection) -> Service:
         stage = self.stages.setdefault(config.name, MemoryStage(config.profile, self.clock))
-        eyes = Eyes(config.name, config.backends, stage, self.sensor, self.clock)
+        lens = Lens(stage, self.sensor, self.clock)
+        self.drills.attach(config.name, lens)
+        eyes = Eyes(config.name, config.backends, lens, lens, self.clock)
         memory, seen = past.memories[config.name], past.seen(config.name, config.backends)
-        return Service(config, stage, eyes, memory, self.journal, self.board, self.clock, seen)
+        return Service(config, lens, eyes, memory, self.journal, self.board, self.clock, seen)
 
     @property
     def stage(self) -> MemoryStage:

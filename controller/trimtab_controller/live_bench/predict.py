@@ -16,6 +16,7 @@ from trimtab_controller.approvals import Approvals
 from trimtab_controller.board import Board
 from trimtab_controller.canary.canaries import Canaries
 from trimtab_controller.config import Config
+from trimtab_controller.drills.drills import Drills
 from trimtab_controller.journal import Journal
 from trimtab_controller.live_bench.books import WARM_UP_S, Score
 from trimtab_controller.live_bench.model import TICK_S, ModelSensor, ModelStage
@@ -94,7 +95,7 @@ def _daemon(config: Config, model: ModelStage, policy: PpoPolicy) -> Iterator[Lo
         mandate = Mandate(journal, config.by_name, Mode.GUARDED, Path(folder) / "stop", clock())
         approvals = Approvals(journal, config.approval.wait_s, config.approval.grant_s)
         canaries, rounds = Canaries(journal, clock), Rounds(journal, clock, {})
-        board = Board(mandate, approvals, canaries, rounds, config.cluster, clock)
+        board = Board(mandate, approvals, canaries, rounds, Drills(journal), config.cluster, clock)
         eyes = Eyes(name, backends, model, ModelSensor(model), clock)
         memory = recall(journal, [name]).memories[name]
         steered = Service(service, model, eyes, memory, journal, board, clock)

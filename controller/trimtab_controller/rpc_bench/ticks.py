@@ -17,6 +17,7 @@ from trimtab_controller.board import Board
 from trimtab_controller.canary.canaries import Canaries
 from trimtab_controller.daemon import collect_seldom
 from trimtab_controller.decide import Budgeted
+from trimtab_controller.drills.drills import Drills
 from trimtab_controller.journal import Journal
 from trimtab_controller.loop import Loop
 from trimtab_controller.mandate import Mandate
@@ -91,7 +92,10 @@ class Daemon:
         approvals = Approvals(self.journal, 900.0, 3600.0)
         canaries = Canaries(self.journal, self.clock)
         rounds = Rounds(self.journal, self.clock, {})
-        self.board = Board(mandate, approvals, canaries, rounds, ClusterLimits(), self.clock)
+        drills = Drills(self.journal)
+        self.board = Board(
+            mandate, approvals, canaries, rounds, drills, ClusterLimits(), self.clock
+        )
         past = recall(self.journal, [config.name for config in configs])
         parts = [
             Service(

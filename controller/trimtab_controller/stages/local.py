@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import grpc
 
+from trimtab_controller.drills.breaking import StageFault
 from trimtab_controller.protocols import (
     WRITER,
     BackendReport,
@@ -89,6 +92,23 @@ class LocalStage:
         except grpc.RpcError as error:
             raise _kind(error)(self._explain(error)) from error
         return [Running(v.name, v.cluster, v.ready, v.crashed) for v in reply.variants]
+
+    def have_broken(
+        self, faults: Sequence[StageFault], lease_s: float, epoch: Epoch
+    ) -> Mapping[str, Sequence[str]]:
+        """As `Breakable.have_broken`."""
+        request = stage_pb2.BreakRequest(
+            service=self._service,
+            faults=[stage_pb2.StageFault(**fault._asdict()) for fault in faults],
+            lease_s=lease_s,
+            epoch=epoch.number,
+            leader=epoch.leader,
+        )
+        try:
+            reply = self._stub.Break(request, timeout=self._deadline_s)
+        except grpc.RpcError as error:
+            raise _kind(error)(self._explain(error)) from error
+        return {each.id: tuple(each.replicas) for each in reply.faults}
 
     def close(self) -> None:
         """End the connection."""
