@@ -13,6 +13,7 @@ from trimtab_controller import messages
 from trimtab_controller.approvals import Answer
 from trimtab_controller.board import Board
 from trimtab_controller.canary import messages as canary
+from trimtab_controller.drills import messages as drills
 from trimtab_controller.evidence import messages as evidence
 from trimtab_controller.evidence.ladder import ladder
 from trimtab_controller.evidence.office import Office
@@ -221,6 +222,21 @@ class Controller(Reader):
             rounds, now_s = self._board.rounds, self._clock()
             rounds.end(service, who, request.why, now_s, request.variants)
             return variants.message(rounds, service, self._board.configs[service].profile)
+
+    def StartDrill(self, request: pb.StartDrillRequest, context: grpc.ServicerContext) -> pb.Drill:
+        """Break things on purpose, once all is well."""
+        service, who = self._listed(request.service), _named(request.who)
+        plan = drills.plan(request, self._board.configs[service].backends)
+        with self._board.lock:
+            begun = self._board.drills.begin(self._board, plan, who, self._clock())
+        return drills.described(begun)
+
+    def EndDrill(self, request: pb.EndDrillRequest, context: grpc.ServicerContext) -> pb.Drill:
+        """Undo everything, and end it."""
+        service, who = self._listed(request.service), _named(request.who)
+        with self._board.lock:
+            ended = self._board.drills.end(service, who, request.why, self._clock())
+        return drills.described(ended)
 
 
 def _named(who: str) -> str:

@@ -13,6 +13,7 @@ from trimtab_controller import messages
 from trimtab_controller.board import Board
 from trimtab_controller.broadcast import Broadcast
 from trimtab_controller.canary import messages as canary
+from trimtab_controller.drills import messages as drills
 from trimtab_controller.explain.changes import Changes
 from trimtab_controller.explain.explanation import Explainer
 from trimtab_controller.mandate import UnknownError
@@ -115,6 +116,16 @@ class Reader(controller_pb2_grpc.ControllerServicer):  # type: ignore[misc]  # u
             names = [n for n in rounds.rounds if wanted in ("", n) and n in configs]
             shown = [variants.message(rounds, name, configs[name].profile) for name in names]
         return pb.ListRoundsReply(rounds=shown)
+
+    def ListDrills(
+        self, request: pb.ListDrillsRequest, context: grpc.ServicerContext
+    ) -> pb.ListDrillsReply:
+        """Show the last drill of each service, and what happened in it."""
+        wanted = self._listed(request.service) if request.service else ""
+        with self._board.lock:
+            found = [c for name, c in self._board.drills.courses.items() if wanted in ("", name)]
+        told = self._board.drills.page if request.page else lambda _: ""
+        return pb.ListDrillsReply(drills=[drills.described(one, told(one)) for one in found])
 
     def _listed(self, service: str) -> str:
         if not service:

@@ -48,6 +48,7 @@ class LazyGroup(click.Group):
         "reject": "trimtab_controller.cli.approvals:reject",
         "revoke": "trimtab_controller.cli.approvals:revoke",
         "canary": "trimtab_controller.cli.canary:canary",
+        "drill": "trimtab_controller.cli.drill:drill",
         "report": "trimtab_controller.cli.evidence:report",
         "ladder": "trimtab_controller.cli.evidence:ladder",
         "token": "trimtab_controller.cli.token:token",

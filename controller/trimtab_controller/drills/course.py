@@ -12,6 +12,8 @@ from trimtab_controller.drills.plan import Fault, Injection, Plan
 from trimtab_guard.blast import Blast, Breach, Edge, Group, breach, missed, overspent
 from trimtab_guard.limits import DrillLimits
 
+# In the journal: a drill as it is and what has just happened, and one tick's look at it.
+KIND, LOOK = "drill", "drill-look"
 # How many times the steady state may fail to hold for as long as it must before the drill begins.
 TRIES = 6.0
 

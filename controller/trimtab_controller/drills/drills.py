@@ -13,8 +13,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from trimtab_controller.drills.breaking import Breakable, StageFault
-from trimtab_controller.drills.course import Course, Look, Phase, Seen, Struck
+from trimtab_controller.drills.course import KIND, LOOK, Course, Look, Phase, Seen, Struck
 from trimtab_controller.drills.lens import Lens
+from trimtab_controller.drills.page import page, told
 from trimtab_controller.drills.plan import Fault, Injection, Plan
 from trimtab_controller.experiments import admit, barred
 from trimtab_controller.journal import Entry, Journal
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# A drill as it is and what has just happened; and one tick's look at it.
-KIND, LOOK = "drill", "drill-look"
 # For how long the stage keeps what it has broken when nobody asks again: three ticks, within these.
 LEAST_LEASE_S, MOST_LEASE_S = 3.0, 60.0
 
@@ -87,6 +86,10 @@ class Drills:
         """End what runs, if anything does."""
         if self.busy(service):
             self._end(self.courses[service], Phase.ABORTED, why, now_s)
+
+    def page(self, course: Course) -> str:
+        """What happened in a drill, as Markdown; needs no lock, and raises `JournalError`."""
+        return page(told(self._journal, course))
 
     def end_all(self, why: str, now_s: float) -> None:
         """End whatever runs, at once."""

@@ -115,6 +115,10 @@ def _own_rounds(reply: pb.ListRoundsReply, covers: Covers) -> pb.ListRoundsReply
     return pb.ListRoundsReply(rounds=[one for one in reply.rounds if covers(one.service)])
 
 
+def _own_drills(reply: pb.ListDrillsReply, covers: Covers) -> pb.ListDrillsReply:
+    return pb.ListDrillsReply(drills=[one for one in reply.drills if covers(one.service)])
+
+
 RULES: Mapping[str, Rule] = {
     f"{CONTROLLER}WatchDecisions": Rule(Role.VIEWER, _named, within=_own_status),
     f"{CONTROLLER}ListPending": Rule(Role.VIEWER, _nothing, within=_own_envelopes),
@@ -126,6 +130,7 @@ RULES: Mapping[str, Rule] = {
     f"{CONTROLLER}GetLadder": Rule(Role.VIEWER, _nothing, within=_own_rungs),
     f"{CONTROLLER}ListCanaries": Rule(Role.VIEWER, _named, within=_own_canaries),
     f"{CONTROLLER}ListRounds": Rule(Role.VIEWER, _named, within=_own_rounds),
+    f"{CONTROLLER}ListDrills": Rule(Role.VIEWER, _named, within=_own_drills),
     # Every answer is journalled and adds to a memory.
     f"{CONTROLLER}Recommend": Rule(Role.OPERATOR, _named),
     # Who lies to it about the load moves replicas.
@@ -140,6 +145,9 @@ RULES: Mapping[str, Rule] = {
     # Nothing that was live ends with it.
     f"{CONTROLLER}EndRound": Rule(Role.OPERATOR, _named),
     f"{CONTROLLER}StartRound": Rule(Role.ADMIN, _named),
+    # Everything is whole again.
+    f"{CONTROLLER}EndDrill": Rule(Role.OPERATOR, _named),
+    f"{CONTROLLER}StartDrill": Rule(Role.ADMIN, _named),
     f"{CONTROLLER}Reject": Rule(Role.OPERATOR, _envelope),
     f"{CONTROLLER}Revoke": Rule(Role.OPERATOR, _envelope),
     f"{CONTROLLER}Approve": Rule(Role.APPROVER, _envelope),

@@ -966,3 +966,67 @@ class VariantResult(_message.Message):
     crashed: int
     fleet: float
     def __init__(self, name: _Optional[str] = ..., step: _Optional[str] = ..., requests: _Optional[int] = ..., misses: _Optional[int] = ..., errors: _Optional[int] = ..., seconds: _Optional[float] = ..., replicas: _Optional[float] = ..., p50_ms: _Optional[float] = ..., p95_ms: _Optional[float] = ..., crashed: _Optional[int] = ..., fleet: _Optional[float] = ...) -> None: ...
+
+class StartDrillRequest(_message.Message):
+    __slots__ = ("service", "plan", "who")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    PLAN_FIELD_NUMBER: _ClassVar[int]
+    WHO_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    plan: str
+    who: str
+    def __init__(self, service: _Optional[str] = ..., plan: _Optional[str] = ..., who: _Optional[str] = ...) -> None: ...
+
+class EndDrillRequest(_message.Message):
+    __slots__ = ("service", "who", "why")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    WHO_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    who: str
+    why: str
+    def __init__(self, service: _Optional[str] = ..., who: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
+
+class ListDrillsRequest(_message.Message):
+    __slots__ = ("service", "page")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    page: bool
+    def __init__(self, service: _Optional[str] = ..., page: _Optional[bool] = ...) -> None: ...
+
+class ListDrillsReply(_message.Message):
+    __slots__ = ("drills",)
+    DRILLS_FIELD_NUMBER: _ClassVar[int]
+    drills: _containers.RepeatedCompositeFieldContainer[Drill]
+    def __init__(self, drills: _Optional[_Iterable[_Union[Drill, _Mapping]]] = ...) -> None: ...
+
+class Drill(_message.Message):
+    __slots__ = ("service", "drill", "phase", "why", "who", "began_s", "first_s", "last_s", "ended_s", "missed_s", "budget_s", "in_force", "page")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    DRILL_FIELD_NUMBER: _ClassVar[int]
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    WHO_FIELD_NUMBER: _ClassVar[int]
+    BEGAN_S_FIELD_NUMBER: _ClassVar[int]
+    FIRST_S_FIELD_NUMBER: _ClassVar[int]
+    LAST_S_FIELD_NUMBER: _ClassVar[int]
+    ENDED_S_FIELD_NUMBER: _ClassVar[int]
+    MISSED_S_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_S_FIELD_NUMBER: _ClassVar[int]
+    IN_FORCE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    drill: str
+    phase: str
+    why: str
+    who: str
+    began_s: float
+    first_s: float
+    last_s: float
+    ended_s: float
+    missed_s: float
+    budget_s: float
+    in_force: _containers.RepeatedScalarFieldContainer[str]
+    page: str
+    def __init__(self, service: _Optional[str] = ..., drill: _Optional[str] = ..., phase: _Optional[str] = ..., why: _Optional[str] = ..., who: _Optional[str] = ..., began_s: _Optional[float] = ..., first_s: _Optional[float] = ..., last_s: _Optional[float] = ..., ended_s: _Optional[float] = ..., missed_s: _Optional[float] = ..., budget_s: _Optional[float] = ..., in_force: _Optional[_Iterable[str]] = ..., page: _Optional[str] = ...) -> None: ...

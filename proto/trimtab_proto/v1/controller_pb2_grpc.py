@@ -154,6 +154,21 @@ class ControllerStub:
                 request_serializer=trimtab__proto_dot_v1_dot_controller__pb2.ListRoundsRequest.SerializeToString,
                 response_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.ListRoundsReply.FromString,
                 _registered_method=True)
+        self.StartDrill = channel.unary_unary(
+                '/trimtab.v1.Controller/StartDrill',
+                request_serializer=trimtab__proto_dot_v1_dot_controller__pb2.StartDrillRequest.SerializeToString,
+                response_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.Drill.FromString,
+                _registered_method=True)
+        self.EndDrill = channel.unary_unary(
+                '/trimtab.v1.Controller/EndDrill',
+                request_serializer=trimtab__proto_dot_v1_dot_controller__pb2.EndDrillRequest.SerializeToString,
+                response_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.Drill.FromString,
+                _registered_method=True)
+        self.ListDrills = channel.unary_unary(
+                '/trimtab.v1.Controller/ListDrills',
+                request_serializer=trimtab__proto_dot_v1_dot_controller__pb2.ListDrillsRequest.SerializeToString,
+                response_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.ListDrillsReply.FromString,
+                _registered_method=True)
 
 
 class ControllerServicer:
@@ -346,6 +361,31 @@ class ControllerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StartDrill(self, request, context):
+        """Breaks things on purpose, inside a boundary, once a steady state has held for long enough; everything
+        is undone when it is over, when something goes beyond the boundary, when trimtab may not act by
+        itself any more, and when the daemon ends. INVALID_ARGUMENT names what is wrong with the plan.
+        FAILED_PRECONDITION: drills are not allowed for the service, another experiment is on, the mode
+        does not allow it, or its boundary does not.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EndDrill(self, request, context):
+        """Undoes everything now. NOT_FOUND: no drill runs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDrills(self, request, context):
+        """The last drill of each service, whether it runs or is over.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ControllerServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -468,6 +508,21 @@ def add_ControllerServicer_to_server(servicer, server):
                     servicer.ListRounds,
                     request_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.ListRoundsRequest.FromString,
                     response_serializer=trimtab__proto_dot_v1_dot_controller__pb2.ListRoundsReply.SerializeToString,
+            ),
+            'StartDrill': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartDrill,
+                    request_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.StartDrillRequest.FromString,
+                    response_serializer=trimtab__proto_dot_v1_dot_controller__pb2.Drill.SerializeToString,
+            ),
+            'EndDrill': grpc.unary_unary_rpc_method_handler(
+                    servicer.EndDrill,
+                    request_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.EndDrillRequest.FromString,
+                    response_serializer=trimtab__proto_dot_v1_dot_controller__pb2.Drill.SerializeToString,
+            ),
+            'ListDrills': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDrills,
+                    request_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.ListDrillsRequest.FromString,
+                    response_serializer=trimtab__proto_dot_v1_dot_controller__pb2.ListDrillsReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1118,6 +1173,87 @@ class Controller:
             '/trimtab.v1.Controller/ListRounds',
             trimtab__proto_dot_v1_dot_controller__pb2.ListRoundsRequest.SerializeToString,
             trimtab__proto_dot_v1_dot_controller__pb2.ListRoundsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartDrill(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trimtab.v1.Controller/StartDrill',
+            trimtab__proto_dot_v1_dot_controller__pb2.StartDrillRequest.SerializeToString,
+            trimtab__proto_dot_v1_dot_controller__pb2.Drill.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EndDrill(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trimtab.v1.Controller/EndDrill',
+            trimtab__proto_dot_v1_dot_controller__pb2.EndDrillRequest.SerializeToString,
+            trimtab__proto_dot_v1_dot_controller__pb2.Drill.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDrills(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trimtab.v1.Controller/ListDrills',
+            trimtab__proto_dot_v1_dot_controller__pb2.ListDrillsRequest.SerializeToString,
+            trimtab__proto_dot_v1_dot_controller__pb2.ListDrillsReply.FromString,
             options,
             channel_credentials,
             insecure,
