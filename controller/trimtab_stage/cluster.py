@@ -17,7 +17,7 @@ from trimtab_stage.fleet import Host, Phase, ReplicaSet
 from trimtab_stage.incumbent import Incumbent, metric_window_s, pod
 from trimtab_stage.mirrors import Mirrors, Variant, checked_settings
 from trimtab_stage.spec import Ask, InvalidAskError, Spec
-from trimtab_stage.xds import Snapshot, resources, route_weights, steps
+from trimtab_stage.xds import RDS, Snapshot, resources, route_weights, steps
 
 TICK_S = 0.05
 SLOWEST = 1000.0
@@ -155,7 +155,11 @@ class Cluster:
 
     async def _push(self, snapshot: Snapshot) -> None:
         present = resources(self.acked, self.profile) if self.acked else {}
-        for kind, wanted in resources(snapshot, self.profile).items():
-            if present.get(kind) != wanted:
-                await self._ads.offer(kind, wanted)
+        wanted = resources(snapshot, self.profile)
+        changed = [kind for kind in wanted if present.get(kind) != wanted[kind]]
+        # Together, for Envoy acknowledges a new cluster only once it knows its endpoints.
+        clusters = [self._ads.offer(kind, wanted[kind]) for kind in changed if kind != RDS]
+        await asyncio.gather(*clusters)
+        if RDS in changed:
+            await self._ads.offer(RDS, wanted[RDS])
         self.acked = snapshot

@@ -91,7 +91,6 @@ def resources(snapshot: Snapshot, profile: Profile) -> dict[str, list[Message]]:
     """Return what changes with a snapshot, by type, in the order in which Envoy must learn it."""
     return {
         CDS: [_cluster(name) for name in snapshot.endpoints],
-        # A change of clusters must be followed by one of endpoints, or a new one warms for 15 s.
         EDS: [_assignment(name, sockets) for name, sockets in snapshot.endpoints.items()],
         RDS: [_route(snapshot, profile)],
     }

@@ -170,7 +170,7 @@ class Rounds:
             if round_.over:
                 self._left.discard(service)
             elif watch:
-                watch.heard(round_, running, now_s)
+                watch.heard(round_, running)
 
     def _record(self, round_: Round, now_s: float) -> Round:
         service = round_.plan.service

@@ -13,6 +13,8 @@ from trimtab_controller.variants.sight import Look, Looks, goes_on, measured, ra
 
 # A share is left as it is until it is so far from what it should be: every change is one for Envoy.
 OFF = 0.1
+# How much of the present load one look is.
+NEWS = 0.3
 
 
 @dataclass(slots=True)
@@ -30,8 +32,10 @@ class Watch:
     looks: Looks
     running: Mapping[str, Running] = field(default_factory=dict)
     share: float = 0.0
+    service_rps: float = 0.0
     wanted: int = 0
-    mirrored_s: float | None = None
+    ready: bool = False
+    copied_s: float | None = None
     first: Look | None = None
     last: Look | None = None
     _live: list[int] = field(default_factory=list)
@@ -46,20 +50,21 @@ class Watch:
         self.wanted = live.wanted + live.draining
         if self.last and not goes_on(self.last, seen):
             self.first = None  # from here on, once more
-        elif self.last and self.mirrored_s is not None:
+        elif self.last:
             self._steer(round_, rate_rps(self.last, seen))
             self._live.append(live.ready)
         self.last = seen
+        if self.copied_s is None and self._copied(round_, seen):
+            self.copied_s = now_s
         if self.first is None and self._settled(round_, now_s):
             self.first, self._live = seen, []
 
-    def heard(self, round_: Round, running: Sequence[Running], now_s: float) -> None:
+    def heard(self, round_: Round, running: Sequence[Running]) -> None:
         """What the stage says of them; once all are ready, the copies begin."""
         self.running = {each.name: each for each in running}
-        if self.mirrored_s is None and self.last:
-            ready = {each.name: each.ready for each in running}
-            if all(ready.get(round_.known_as(v), 0) >= v.replicas for v in round_.running):
-                self.mirrored_s = now_s
+        ready = {each.name: each.ready for each in running}
+        if all(ready.get(round_.known_as(v), 0) >= v.replicas for v in round_.running):
+            self.ready = True
 
     def end(self, round_: Round, names: Iterable[str]) -> None:
         """Keep what was found of variants that end before the others."""
@@ -89,13 +94,22 @@ class Watch:
         if first and last and cluster in first.totals and cluster in last.totals:
             seconds = last.time_s - first.time_s
             return measured(name, first.totals[cluster], last.totals[cluster], seconds, self.slo_s)
-        return Result(name, Step.STARTING if self.mirrored_s is None else Step.SETTLING)
+        return Result(name, Step.SETTLING if self.copied_s is not None else Step.STARTING)
 
     def _settled(self, round_: Round, now_s: float) -> bool:
-        return self.mirrored_s is not None and now_s - self.mirrored_s >= round_.plan.settle_s
+        return self.copied_s is not None and now_s - self.copied_s >= round_.plan.settle_s
+
+    def _copied(self, round_: Round, seen: Look) -> bool:
+        """Whether every variant has got something."""
+        running = (self.running.get(round_.known_as(variant)) for variant in round_.running)
+        totals = [seen.totals.get(each.cluster) if each else None for each in running]
+        return all(each and (each.answers or each.active) for each in totals)
 
     def _steer(self, round_: Round, service_rps: float) -> None:
-        """Follow the load with the share."""
-        share = round_.plan.share(service_rps)
+        """Follow the load with the share; nothing is copied before all are ready."""
+        self.service_rps += (
+            NEWS * (service_rps - self.service_rps) if self.service_rps else service_rps
+        )
+        share = round_.plan.share(self.service_rps) if self.ready else 0.0
         if abs(share - self.share) > OFF * self.share:
             self.share = share

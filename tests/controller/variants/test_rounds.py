@@ -72,9 +72,9 @@ class MemoryMirror:
         return Look(now_s, self.reads, self.requests, dict(self.counted))
 
     def _answer(self, name: str, requests: int, late: int) -> None:
-        was = self.counted.get(name, Totals({SLOW: 0, QUICK: 0}, 0, 0, 1))
+        was = self.counted.get(name, Totals({SLOW: 0, QUICK: 0}, 0, 0, 0))
         bins = {SLOW: was.bins[SLOW] + late, QUICK: was.bins[QUICK] + requests - late}
-        self.counted[name] = Totals(bins, was.answers + requests, 0, 1)
+        self.counted[name] = Totals(bins, was.answers + requests, 0, 0)
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_variants_are_measured_on_the_same_load_and_go(world: World, mirror: Mem
     for _ in range(20):
         world.tick()
         shares.append(mirror.wanted.share if mirror.wanted else 0.0)
-        mirror.service_rps *= 1.1
+        mirror.service_rps *= 1.02
         if round_of(world).over:
             break
     assert round_of(world).why == MEASURED
@@ -218,7 +218,7 @@ def test_what_the_stage_refuses_is_over(world: World, mirror: MemoryMirror) -> N
 
 def test_a_loser_ends_before_the_others(world: World, mirror: MemoryMirror) -> None:
     begin(world)
-    world.tick(8)
+    world.tick(10)
     world.board.rounds.end("web", "ann", "cannot win", world.clock(), ("few",))
     few = world.board.rounds.results("web")[1]
     assert few.step is Step.ENDED
@@ -235,7 +235,7 @@ def test_a_loser_ends_before_the_others(world: World, mirror: MemoryMirror) -> N
 
 def test_envoy_begins_anew_and_so_does_the_measuring(world: World, mirror: MemoryMirror) -> None:
     begin(world)
-    world.tick(8)
+    world.tick(10)
     assert world.board.rounds.results("web")[1].requests > 0
     mirror.counted, mirror.requests, mirror.reads = {}, 0, 0
     world.tick()
