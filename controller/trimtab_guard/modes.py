@@ -24,11 +24,12 @@ RUNGS = tuple(Mode)
 
 
 class Change(StrEnum):
-    """The three things that can be done to a service."""
+    """What can be done to a service. A restart, one replica after the other, is always asked for."""
 
     SCALE_UP = "scale-up"
     SCALE_DOWN = "scale-down"
     ROUTE = "route"
+    RESTART = "restart"
 
 
 class Authority(StrEnum):
@@ -42,10 +43,10 @@ class Authority(StrEnum):
 _SHADOW, _ASK, _ACT = Authority
 
 LADDER: dict[Mode, dict[Change, Authority]] = {
-    Mode.SHADOW: {Change.SCALE_UP: _SHADOW, Change.SCALE_DOWN: _SHADOW, Change.ROUTE: _SHADOW},
-    Mode.APPROVE: {Change.SCALE_UP: _ASK, Change.SCALE_DOWN: _ASK, Change.ROUTE: _ASK},
-    Mode.ASSIST: {Change.SCALE_UP: _ACT, Change.SCALE_DOWN: _ASK, Change.ROUTE: _ASK},
-    Mode.GUARDED: {Change.SCALE_UP: _ACT, Change.SCALE_DOWN: _ACT, Change.ROUTE: _ACT},
+    Mode.SHADOW: dict(zip(Change, (_SHADOW, _SHADOW, _SHADOW, _SHADOW), strict=True)),
+    Mode.APPROVE: dict(zip(Change, (_ASK, _ASK, _ASK, _ASK), strict=True)),
+    Mode.ASSIST: dict(zip(Change, (_ACT, _ASK, _ASK, _ASK), strict=True)),
+    Mode.GUARDED: dict(zip(Change, (_ACT, _ACT, _ACT, _ASK), strict=True)),
 }
 
 

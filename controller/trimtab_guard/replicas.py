@@ -167,7 +167,7 @@ def _sight(
     proposals = history.proposals.get(state.name, Peaks())
     return Sight(
         present=present,
-        needed=_needed(state, backend, limits),
+        needed=needed(state, backend, limits),
         peak=int(proposals.highest(now_s - limits.hold_s)),
         recent=(present, *map(int, steps.levels(now_s - limits.rate_window_s))),
         churn=int(steps.churn(now_s - limits.flap_window_s)),
@@ -185,7 +185,8 @@ def _dropped(state: State, limits: Limits, history: History, now_s: float) -> bo
     return load_rps(state) < limits.drop_share * history.load.highest(now_s - limits.drop_s)
 
 
-def _needed(state: BackendState, backend: BackendLimits, limits: Limits) -> int:
+def needed(state: BackendState, backend: BackendLimits, limits: Limits) -> int:
+    """How many replicas the load of a backend takes, with headroom; one while it has a share."""
     if state.weight == 0:
         return 0
     load_rps = state.rate_rps.value if possible(state.rate_rps.value) else 0.0

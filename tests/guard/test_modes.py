@@ -17,17 +17,17 @@ def decided(od: tuple[int, float], spot: tuple[int, float]) -> Verdict:
 
 
 @pytest.mark.parametrize(
-    ("mode", "up", "down", "route"),
+    ("mode", "up", "down", "route", "restart"),
     [
-        ("shadow", "shadow", "shadow", "shadow"),
-        ("approve", "ask", "ask", "ask"),
-        ("assist", "act", "ask", "ask"),
-        ("guarded", "act", "act", "act"),
+        ("shadow", "shadow", "shadow", "shadow", "shadow"),
+        ("approve", "ask", "ask", "ask", "ask"),
+        ("assist", "act", "ask", "ask", "ask"),
+        ("guarded", "act", "act", "act", "ask"),
     ],
 )
-def test_the_ladder(mode: str, up: str, down: str, route: str) -> None:
+def test_the_ladder(mode: str, up: str, down: str, route: str, restart: str) -> None:
     got = [authority(Mode(mode), change) for change in Change]
-    assert got == [Authority(up), Authority(down), Authority(route)]
+    assert got == [Authority(up), Authority(down), Authority(route), Authority(restart)]
 
 
 def test_each_rung_grants_at_least_what_the_one_below_grants() -> None:

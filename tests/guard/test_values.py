@@ -37,7 +37,7 @@ def test_values_can_neither_be_changed_nor_be_given_new_fields(kind: Any) -> Non
 
 def test_words_that_people_and_journals_see() -> None:
     assert [*map(str, Mode)] == ["shadow", "approve", "assist", "guarded"]
-    assert [*map(str, Change)] == ["scale-up", "scale-down", "route"]
+    assert [*map(str, Change)] == ["scale-up", "scale-down", "route", "restart"]
     assert [*map(str, Authority)] == ["shadow", "ask", "act"]
     assert [*map(str, Day)] == ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
