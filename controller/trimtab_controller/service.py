@@ -240,7 +240,7 @@ class Service:
         verdict: Verdict,
     ) -> tuple[Intent | None, Outcome]:
         """What is to be written of the verdict, and what to call the tick."""
-        if self.board.mandate.stopped:
+        if self.board.mandate.halted:
             return None, Outcome.STOPPED
         barred = report.barred and tick.mode is not Mode.SHADOW
         if barred or not verdict.backends:
