@@ -251,7 +251,7 @@ def _with(want: Want, allowed: Iterable[Move]) -> Want:
     for move in allowed:
         if move.backend == want.name:
             if move.change is Change.ROUTE:
-                want = replace(want, weight=float(move.after))
+                want = want._replace(weight=float(move.after))
             else:
-                want = replace(want, replicas=int(move.after))
+                want = want._replace(replicas=int(move.after))
     return want

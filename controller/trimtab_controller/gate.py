@@ -41,7 +41,7 @@ def explained(proposal: Proposal, verdict: Verdict) -> Proposal:
         for reason in verdict.reasons
         if reason.code == Code.BUDGET
     ]
-    return replace(proposal, why="; ".join((proposal.why, *short))) if short else proposal
+    return proposal._replace(why="; ".join((proposal.why, *short))) if short else proposal
 
 
 def _joined(now: Want, parts: Iterable[Want]) -> Want:

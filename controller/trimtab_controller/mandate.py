@@ -103,16 +103,18 @@ class Mandate:
             self._follow(kind, body, now_s)
 
     def mode(self, service: str, now_s: float) -> Mode:
-        """The mode that holds now."""
-        return self.standing(service, now_s).mode
+        """The mode that holds now, as `halted` knows it: thousands of services ask in a tick."""
+        chosen = self._chosen(service)
+        return self._under_facts(chosen, service, now_s, math.inf, stopped=self.halted).mode
 
     def standing(self, service: str, now_s: float) -> Standing:
         """The mode that holds now, and what lowers it."""
-        return self._under_facts(self._chosen(service), service, now_s, math.inf)
+        chosen = self._chosen(service)
+        return self._under_facts(chosen, service, now_s, math.inf, stopped=self.stopped)
 
     def barred(self, service: str, now_s: float, deadline_s: float) -> str:
         """Why nothing may be written now that was decided until ``deadline_s``, in any mode."""
-        found = self._under_facts(Mode.GUARDED, service, now_s, deadline_s)
+        found = self._under_facts(Mode.GUARDED, service, now_s, deadline_s, stopped=self.stopped)
         return "; ".join(c.why for c in found.reasons if c.mode is Mode.SHADOW)
 
     def lease(self, service: str) -> Lease:
@@ -128,7 +130,12 @@ class Mandate:
     @property
     def stopped(self) -> bool:
         """Whether nothing may be written: looked at before every single write."""
-        return self._stop or self._halted is not None or os.access(self._stop_file, os.F_OK)
+        return self.halted or os.access(self._stop_file, os.F_OK)
+
+    @property
+    def halted(self) -> bool:
+        """The same without a look for the stop file, for which `keep` looks once a tick."""
+        return self._stop or self._halted is not None
 
     def set_mode(self, service: str, mode: Mode, who: str, now_s: float) -> None:
         """A human's choice, and the start of a lease; for a service that was lost, a new epoch.
@@ -257,11 +264,13 @@ class Mandate:
     def _chosen(self, service: str) -> Mode:
         return lower(self.configs[service].spec.ceiling, self._modes[service])
 
-    def _under_facts(self, mode: Mode, service: str, now_s: float, deadline_s: float) -> Standing:
+    def _under_facts(
+        self, mode: Mode, service: str, now_s: float, deadline_s: float, *, stopped: bool
+    ) -> Standing:
         facts = Facts(
             lease=self.lease(service),
             foreign_writer=self._writers.get(service, ""),
-            stopped=self.stopped,
+            stopped=stopped,
             epoch=self.epoch,
             newest_epoch=self._newest_epochs.get(service, NO_EPOCH),
             deadline_s=deadline_s,

@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from trimtab_controller.journal import Entry, Journal, Record
 from trimtab_controller.protocols import Intent
@@ -42,8 +43,7 @@ class Outcome(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
-class TickRecord:
+class TickRecord(NamedTuple):
     """One service's tick. ``outcome`` is final unless there is an ``intent`` to write.
 
     ``baseline`` is what the plain rule wanted: with state, proposal, limits and memory it is all

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from trimtab_guard.authority import NO_EPOCH, Epoch
 from trimtab_guard.model import Proposal, Reading, State, Want
@@ -44,8 +44,7 @@ class PolicyError(Exception):
     """The policy gave no answer in its time, or an answer to another question."""
 
 
-@dataclass(frozen=True, slots=True)
-class BackendReport:
+class BackendReport(NamedTuple):
     """One backend as the stage reports it. ``floor`` is the field that trimtab owns.
 
     ``disruption_min`` is the fewest replicas that somebody else needs it to keep.
@@ -61,8 +60,7 @@ class BackendReport:
     disruption_min: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class StageReport:
+class StageReport(NamedTuple):
     """What the stage holds now, and the version that a write must be based on.
 
     ``writer`` is who wrote last, empty when nobody has; ``metrics`` is where a sensor finds

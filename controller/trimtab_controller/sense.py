@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from trimtab_controller.protocols import (
     BackendReport,
@@ -21,8 +21,7 @@ from trimtab_guard.model import UNREAD, BackendState, Reading, State
 Readings = Mapping[Signal, Reading]
 
 
-@dataclass(frozen=True, slots=True)
-class Sight:
+class Sight(NamedTuple):
     """What one tick saw of a service.
 
     In ``state`` a signal that could not be measured now is NaN, as old as its last reading: the

@@ -112,8 +112,7 @@ class Service:
         rule = baseline(sight.known, self.config.profile)
         verdict = self._judge(sight, proposal, rule, purse)
         intent, outcome = self._decided(tick, sight, sight.report, proposal, verdict)
-        return replace(
-            tick,
+        return tick._replace(
             proposal=proposal,
             baseline=rule,
             verdict=verdict,
@@ -148,22 +147,22 @@ class Service:
         if refusal := self._revoked(tick, intent, now_s):
             self._conclude(act.withdraw(intent, now_s, refusal))
             stopped = self.board.mandate.stopped
-            return replace(
-                tick, outcome=Outcome.STOPPED if stopped else Outcome.FAILED, error=refusal
+            return tick._replace(
+                outcome=Outcome.STOPPED if stopped else Outcome.FAILED, error=refusal
             )
         try:
             outcome = act.send(self.stage, intent, now_s)
         except StageError as error:
-            return replace(tick, outcome=Outcome.FAILED, error=str(error))
+            return tick._replace(outcome=Outcome.FAILED, error=str(error))
         self._conclude(outcome)
         if outcome.applied:
             return tick
-        return replace(tick, outcome=Outcome.FAILED, error=outcome.error)
+        return tick._replace(outcome=Outcome.FAILED, error=outcome.error)
 
     def shown(self, tick: TickRecord) -> TickRecord:
         """The tick with the counts as they are after it; trouble is logged as well."""
         self._log_news(tick.error)
-        return replace(tick, decisions=self.memory.decisions, actions=self.memory.actions)
+        return tick._replace(decisions=self.memory.decisions, actions=self.memory.actions)
 
     def _keep_round(self, now_s: float) -> None:
         """Variants on copies of its traffic are no write to the service: they come and go here."""
@@ -195,7 +194,7 @@ class Service:
         self.verifier.cool_down(until_s)
         self.board.approvals.void(self.name)
         self.board.give_back(self.name, why, now_s)
-        return replace(tick, mode=mandate.mode(self.name, now_s), error=why)
+        return tick._replace(mode=mandate.mode(self.name, now_s), error=why)
 
     def _condemned(self) -> tuple[Intent, ...]:
         """The writes that a rollback has yet to undo: all under watch, for any may be the one."""
@@ -211,7 +210,7 @@ class Service:
             return tick
         before = undo.replaced(writes)
         if not before:
-            return replace(tick, outcome=Outcome.UNCHANGED)
+            return tick._replace(outcome=Outcome.UNCHANGED)
         return self._restored(tick, sight, sight.report, before)
 
     def _restored(
@@ -224,7 +223,7 @@ class Service:
         epoch = self.board.mandate.epoch
         intent = undo.undoing(limits, tick.time_s, report, before, allowed, epoch)
         outcome = Outcome.APPLIED if intent else Outcome.UNCHANGED
-        return replace(tick, intent=intent, outcome=outcome)
+        return tick._replace(intent=intent, outcome=outcome)
 
     def _give_back(self, tick: TickRecord, sight: Sight, trial: Trial) -> TickRecord | None:
         """A trial that is over with nothing for the new version: at once, and without asking."""
@@ -233,7 +232,7 @@ class Service:
         if barred or not back or self.memory.intent or sight.report is None:
             return None
         returned = self._restored(tick, sight, sight.report, back)
-        return replace(returned, error=trial.why) if returned.intent else None
+        return returned._replace(error=trial.why) if returned.intent else None
 
     def _judge(
         self, sight: Sight, proposal: Proposal, rule: tuple[Want, ...], purse: Purse
@@ -251,7 +250,7 @@ class Service:
         verdict: Verdict,
     ) -> tuple[Intent | None, Outcome]:
         """What is to be written of the verdict, and what to call the tick."""
-        if self.board.mandate.stopped:
+        if self.board.mandate.halted:
             return None, Outcome.STOPPED
         barred = report.barred and tick.mode is not Mode.SHADOW
         if barred or not verdict.backends:

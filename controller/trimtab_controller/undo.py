@@ -39,4 +39,4 @@ def undoing(
 
 
 def _higher(first: Want, later: Want) -> Want:
-    return replace(first, replicas=max(first.replicas, later.replicas))
+    return first._replace(replicas=max(first.replicas, later.replicas))

@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import replace
 
 from trimtab_controller.protocols import Intent
 from trimtab_guard.limits import Limits
@@ -56,7 +55,7 @@ class Verifier:
     def forget(self) -> None:
         """Watch nothing any more: somebody else has written."""
         if self._seen.watches:
-            self._seen = replace(self._seen, watches=())
+            self._seen = self._seen._replace(watches=())
 
     def look(self, state: State, limits: Limits, now_s: float) -> bool:
         """Weigh what was seen now: whether some write has made things worse."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from trimtab_guard.modes import Mode, lower
@@ -44,8 +43,7 @@ NO_LEASE = Lease(0.0, 0.0)
 FOREVER = Lease(-math.inf, math.inf)
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """What was observed of a service, apart from its state, that decides who may act.
 
     ``foreign_writer`` is who else changed a field of ours and was not answered yet; ``epoch``
@@ -73,8 +71,7 @@ class Ceiling(NamedTuple):
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """The mode that holds now, and every reason why it is not the one that was set."""
 
     mode: Mode

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeVar
 
 from trimtab_guard.limits import LONGEST_WINDOW_S
 from trimtab_guard.model import Proposal, State
@@ -34,9 +34,11 @@ from trimtab_guard.series import Band, Peaks, Point, Steps
 
 Series = TypeVar("Series", Band, Peaks, Steps)
 
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+"""Of no backend and no signal."""
 
-@dataclass(frozen=True, slots=True)
-class History:
+
+class History(NamedTuple):
     """What is known of one service's past hour.
 
     ``time_s`` is the last tick and ``backends`` who was there; ``recorded_s`` the last tick
@@ -52,12 +54,12 @@ class History:
     proposed_s: float = 0.0
     strayed_s: float = 0.0
     backends: tuple[str, ...] = ()
-    dark_s: Peaks = field(default_factory=Peaks)
-    load: Peaks = field(default_factory=Peaks)
-    proposals: Mapping[str, Peaks] = field(default_factory=dict)
-    replicas: Mapping[str, Steps] = field(default_factory=dict)
-    shares: Mapping[str, Band] = field(default_factory=dict)
-    senses: Mapping[str, Known] = field(default_factory=dict)
+    dark_s: Peaks = Peaks()
+    load: Peaks = Peaks()
+    proposals: Mapping[str, Peaks] = NOTHING
+    replicas: Mapping[str, Steps] = NOTHING
+    shares: Mapping[str, Band] = NOTHING
+    senses: Mapping[str, Known] = NOTHING
 
     @classmethod
     def empty(cls, now_s: float) -> History:
@@ -102,13 +104,12 @@ class History:
         if any(flaws(proposal, self.backends, self.proposed_s, self.time_s)):
             return self
         if not proposal.in_envelope:
-            return replace(self, proposed_s=proposal.time_s, strayed_s=self.time_s)
+            return self._replace(proposed_s=proposal.time_s, strayed_s=self.time_s)
         seen = {
             want.name: self.proposals.get(want.name, Peaks()).with_value(self.time_s, want.replicas)
             for want in proposal.backends
         }
-        return replace(
-            self,
+        return self._replace(
             recorded_s=self.time_s,
             proposed_s=proposal.time_s,
             proposals={**self.proposals, **seen},
@@ -118,7 +119,7 @@ class History:
         """Remember replicas that were really changed, before the next state can show it."""
         steps = self.replicas.get(backend, Steps())
         changed = steps.with_level(time_s, before).with_level(time_s, after)
-        return replace(self, replicas={**self.replicas, backend: changed})
+        return self._replace(replicas={**self.replicas, backend: changed})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, lists and dicts: what ``json.dumps`` takes."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from trimtab_guard.limits import LONGEST_WINDOW_S, ClusterLimits, Limits
@@ -83,7 +83,7 @@ def waiting(verdict: Verdict, must: Verdict, crowd: Reason) -> Verdict:
     )
     if not differs:
         return verdict
-    return replace(verdict, backends=must.backends, reasons=(*verdict.reasons, crowd))
+    return verdict._replace(backends=must.backends, reasons=(*verdict.reasons, crowd))
 
 
 def paid(verdict: Verdict, state: State, limits: Limits, purse: Purse) -> Verdict:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from trimtab_guard.history import History, load_rps
 from trimtab_guard.limits import BackendLimits, Limits
@@ -20,8 +20,7 @@ from trimtab_guard.series import Peaks, Steps
 from trimtab_guard.trust import Wish
 
 
-@dataclass(frozen=True, slots=True)
-class Sight:
+class Sight(NamedTuple):
     """What the limits see of one backend: replicas, what its share needs, and the windows.
 
     ``needed`` is how many its present load takes, at least one while it has a share; ``peak``

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from trimtab_guard.history import History
 from trimtab_guard.limits import Limits
@@ -19,8 +19,7 @@ ROUNDING = 1e-6
 """Shares this close are the same: routes are written in whole numbers."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sight:
+class Sight(NamedTuple):
     """What the limits see of the route, per backend in the order of the state.
 
     ``held``: it stays as it is. ``able`` is what the ready replicas can serve, in any unit,

@@ -6,8 +6,8 @@ Points are ``(time_s, value)`` in order of time. Values are frozen; every change
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import NamedTuple
 
 Point = tuple[float, float]
 
@@ -25,8 +25,7 @@ def _by(points: tuple[Point, ...], now_s: float) -> tuple[Point, ...]:
     return (*points[:later], *((now_s, value) for _, value in points[later:]))
 
 
-@dataclass(frozen=True, slots=True)
-class Peaks:
+class Peaks(NamedTuple):
     """The highest value of any recent span: only values that no later one has reached are kept.
 
     A falling staircase, so it stays short however often a value is added, and answers
@@ -58,13 +57,12 @@ class Peaks:
         return self if points is self.points else Peaks(points)
 
 
-@dataclass(frozen=True, slots=True)
-class Band:
+class Band(NamedTuple):
     """Between which levels a number has been over any recent span, however often it moved."""
 
     level: float
-    highs: Peaks = field(default_factory=Peaks)
-    depths: Peaks = field(default_factory=Peaks)  # of the negated levels
+    highs: Peaks = Peaks()
+    depths: Peaks = Peaks()  # of the negated levels
 
     @property
     def last_s(self) -> float:
@@ -98,8 +96,7 @@ class Band:
         return Band(self.level, highs.between(oldest_s, now_s), depths.between(oldest_s, now_s))
 
 
-@dataclass(frozen=True, slots=True)
-class Steps:
+class Steps(NamedTuple):
     """A step function, every move of it: each level is in force until the next one."""
 
     points: tuple[Point, ...] = ()

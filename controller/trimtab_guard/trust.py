@@ -6,7 +6,7 @@ This is the Simplex switch: an untrusted policy, a plain rule, and a guard that 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from trimtab_guard.history import History
 from trimtab_guard.limits import Limits
@@ -25,8 +25,7 @@ from trimtab_guard.senses import (
 Wants = tuple[Want, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(NamedTuple):
     """What the limits are applied to, in the order of the state's backends.
 
     ``in_doubt``: some signal is not trusted, so nothing may be taken away. ``at_once``: the

@@ -72,8 +72,7 @@ class Watch:
         return most + math.log(total / len(self.stakes))
 
 
-@dataclass(frozen=True, slots=True)
-class Verification:
+class Verification(NamedTuple):
     """The actions of one service that are under watch, oldest first; JSON like `History`.
 
     ``time_s`` is the last sample's; nothing is autonomous before ``cooling_until_s``.
@@ -85,7 +84,7 @@ class Verification:
 
     def with_action(self, now_s: float, before: Iterable[Want]) -> Verification:
         """Watch what was just written in the place of ``before``; a rollback is not watched."""
-        return replace(self, watches=(*self.watches, Watch(now_s, tuple(before))))
+        return self._replace(watches=(*self.watches, Watch(now_s, tuple(before))))
 
     def with_sample(self, sample: Sample, limits: Limits, now_s: float) -> Verification:
         """Bet on what ended after each action, and let go of what has been watched for long.
@@ -108,7 +107,7 @@ class Verification:
 
     def rolled_back(self, now_s: float, limits: Limits) -> Verification:
         """Nothing is under watch any more, and the cool-down begins."""
-        return replace(self, watches=(), cooling_until_s=now_s + limits.cool_s)
+        return self._replace(watches=(), cooling_until_s=now_s + limits.cool_s)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, lists and dicts: what ``json.dumps`` takes."""

@@ -283,8 +283,7 @@ def test_a_change_of_what_is_not_ours_is_no_conflict(begin: Start, cluster: Clus
     for number in range(5):
         labels = {"metadata": {"labels": {"number": str(number)}}}
         cluster.client.patch("HorizontalPodAutoscaler", "web-a", labels)
-        report = replace(
-            report,
+        report = report._replace(
             version=stage.apply(intended(report, Ask("a", 2, 4 + number, None), name=f"{number}")),
         )
     assert cluster.client.get("HorizontalPodAutoscaler", "web-a")["spec"]["minReplicas"] == 8

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -144,7 +143,7 @@ def test_a_share_does_not_go_back_to_who_cannot_serve(changed: World) -> None:
     def broken() -> StageReport:
         report = ready()
         a, b = report.backends
-        return replace(report, backends=(replace(a, ready=0), b))
+        return report._replace(backends=(a._replace(ready=0), b))
 
     changed.stage.status = broken
     abort(changed)

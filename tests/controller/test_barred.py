@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,7 +19,7 @@ OWNER = "ScaledObject web owns Deployment a"
 def tell(world: World, **words: str) -> None:
     """Have the stage say so from now on."""
     status = type(world.stage).status
-    world.stage.status = lambda: replace(status(world.stage), **words)
+    world.stage.status = lambda: status(world.stage)._replace(**words)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +74,7 @@ def test_what_a_disruption_budget_needs_is_a_floor(world: World) -> None:
     def budgeted() -> Any:
         report = status(world.stage)
         first, *others = report.backends
-        return replace(report, backends=(replace(first, disruption_min=5), *others))
+        return report._replace(backends=(first._replace(disruption_min=5), *others))
 
     world.stage.status = budgeted
     world.want(a=1)

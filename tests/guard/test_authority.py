@@ -104,7 +104,7 @@ def test_what_is_in_order_lowers_nothing() -> None:
 def test_every_fact_has_its_ceiling(
     facts: dict[str, Any], code: str | None, ceiling: Mode, why: str
 ) -> None:
-    observed = replace(CALM, **facts)
+    observed = CALM._replace(**facts)
     for mode in Mode:
         standing = effective(mode, observed, ALWAYS, NOW_S)
         assert standing.mode == lower(mode, ceiling)

@@ -127,7 +127,7 @@ class HostileLife(RuleBasedStateMachine):
     def judged_again(
         self, result: Verdict, baseline: tuple[Want, ...], seen: State, before: History
     ) -> None:
-        again = replace(self.proposal, service="web", time_s=self.now_s, backends=result.backends)
+        again = self.proposal._replace(service="web", time_s=self.now_s, backends=result.backends)
         if result.backends:
             repeated = judge(again, baseline, seen, self.limits, before, self.now_s)
             assert repeated.backends == result.backends

@@ -235,8 +235,8 @@ def test_judging_leaves_everything_as_it_was(world: dict[str, Any]) -> None:
 def test_in_doubt_nothing_is_ever_taken_away(
     seen: State, past: History, one: int, other: int
 ) -> None:
-    bad = replace(seen.backends[0], rate_rps=Reading(math.nan, NOW_S))
-    seen = replace(seen, backends=(bad, seen.backends[1]))
+    bad = seen.backends[0]._replace(rate_rps=Reading(math.nan, NOW_S))
+    seen = seen._replace(backends=(bad, seen.backends[1]))
     wish = Proposal("web", "p", NOW_S, (Want("od", one, 0.5), Want("spot", other, 0.5)))
     allowed = Limits("web", tuple(BackendLimits(name, 0, 8) for name in NAMES))
     result = judge(wish, wish.backends, seen, allowed, past, NOW_S)

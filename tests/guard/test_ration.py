@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -151,7 +150,7 @@ def test_who_wishes_nothing_does_not_wait(share: float, waits: bool) -> None:
 def test_who_differs_in_anything_waits(wish: Want, waits: bool) -> None:
     crowd, least = Reason("CROWD", "", 3, 2), Want("od", 5, 0.0)
     verdict, must = (Verdict("web", NOW_S, (want,)) for want in (wish, least))
-    held = replace(must, reasons=(crowd,))
+    held = must._replace(reasons=(crowd,))
     assert waiting(verdict, must, crowd) == (held if waits else verdict)
     assert bool(waiting(must, verdict, crowd).reasons) == waits
 
@@ -241,7 +240,7 @@ def test_together_they_never_spend_or_change_more(
         wish = proposal(od, spot, (share, 1 - share), service=service)
         arguments = (), state(service=service), allowed, PAST, NOW_S, purse
         found = judge(wish, *arguments)
-        again = judge(replace(wish, backends=found.backends), *arguments)
+        again = judge(wish._replace(backends=found.backends), *arguments)
         assert again.backends == found.backends
         growth = [max(0, n - 5) for n in counts(found)]
         price = growth[0] + growth[1] * 0.1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -219,7 +218,7 @@ def able(od_rps: float, spot_rps: float) -> Limits:
 def loaded(od: float, spot: float, ready: tuple[int, int] = (5, 5)) -> State:
     rate = Reading(100.0, NOW_S)
     seen = route(od, spot, ready)
-    return replace(seen, backends=tuple(replace(b, rate_rps=rate) for b in seen.backends))
+    return seen._replace(backends=tuple(b._replace(rate_rps=rate) for b in seen.backends))
 
 
 @pytest.mark.parametrize(
@@ -262,7 +261,7 @@ def test_the_load_may_be_anything_while_it_is_unknown_or_nothing() -> None:
     tiny = able(0.001, 0.001)
     for reading in (Reading(0.0, NOW_S), Reading(math.nan, NOW_S)):
         seen = loaded(0.9, 0.1)
-        seen = replace(seen, backends=tuple(replace(b, rate_rps=reading) for b in seen.backends))
+        seen = seen._replace(backends=tuple(b._replace(rate_rps=reading) for b in seen.backends))
         result = verdict(proposal(shares=(0.9, 0.1)), seen, settled(0.9, 0.1), tiny)
         assert shares(result)["od"] == pytest.approx(0.9)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -169,14 +168,14 @@ def test_a_signal_that_was_never_seen_is_blindness() -> None:
 
 
 def test_of_several_doubts_the_worst_is_named() -> None:
-    seen = replace(aged(800), p95_ms=Reading(-1.0, NOW_S))
+    seen = aged(800)._replace(p95_ms=Reading(-1.0, NOW_S))
     assert codes(verdict(proposal(2, 2), seen, forgotten(800))) == {"BLIND"}
-    seen = replace(aged(20), p95_ms=Reading(-1.0, NOW_S))
+    seen = aged(20)._replace(p95_ms=Reading(-1.0, NOW_S))
     assert codes(verdict(proposal(2, 2), seen, forgotten(20))) == {"INVALID"}
 
 
 def test_without_a_baseline_blindness_adds_nothing() -> None:
-    seen = replace(aged(800), backends=(backend("od", wanted=0, ready=0), aged(800).backends[1]))
+    seen = aged(800)._replace(backends=(backend("od", wanted=0, ready=0), aged(800).backends[1]))
     result = verdict(proposal(2, 2), seen, forgotten(800), limits(0, 10))
     assert replicas(result) == {"od": 0, "spot": 5}
 
@@ -294,7 +293,7 @@ def test_a_rate_that_stays_frozen_is_blindness() -> None:
 
 
 def test_doubts_name_the_signal_and_its_age() -> None:
-    seen = replace(aged(20), miss_share=Reading(7.0, NOW_S))
+    seen = aged(20)._replace(miss_share=Reading(7.0, NOW_S))
     known = forgotten(20).with_state(seen).senses
     found = doubts(seen, known, limits(), NOW_S)
     assert found == (Doubt("STALE", "spot.rate_rps", 20.0), Doubt("INVALID", "miss_share", 5.0))
@@ -421,7 +420,7 @@ def test_only_listed_backends_are_ever_named() -> None:
 
 def strayed(age_s: float) -> History:
     """A memory in which the policy was outside of its envelope until ``age_s`` ago."""
-    return replace(watched(), strayed_s=NOW_S - age_s)
+    return watched()._replace(strayed_s=NOW_S - age_s)
 
 
 @pytest.mark.parametrize(
@@ -450,11 +449,11 @@ def test_what_is_proposed_outside_is_no_history() -> None:
     after = past.with_proposal(outside)
     assert (after.proposals, after.recorded_s) == (past.proposals, past.recorded_s)
     assert after.strayed_s == past.time_s
-    assert past.with_proposal(replace(outside, time_s=NOW_S + 99)).strayed_s == 0.0
+    assert past.with_proposal(outside._replace(time_s=NOW_S + 99)).strayed_s == 0.0
 
 
 def test_a_clock_that_went_back_does_not_silence_a_policy_for_longer() -> None:
-    ahead = replace(watched(), strayed_s=NOW_S + 5000)
+    ahead = watched()._replace(strayed_s=NOW_S + 5000)
     assert ahead.with_state(state()).strayed_s == NOW_S
 
 
@@ -464,7 +463,7 @@ def test_what_was_never_read_was_never_believed() -> None:
 
 
 def test_the_worst_doubt_is_told() -> None:
-    seen = replace(aged(30), miss_share=Reading(7.0, NOW_S))
+    seen = aged(30)._replace(miss_share=Reading(7.0, NOW_S))
     assert codes(verdict(proposal(7), seen, forgotten(30))) == {"INVALID"}
 
 

@@ -238,7 +238,7 @@ def test_the_oldest_guilty_action_is_named() -> None:
     for now_s in (NOW_S + 3, NOW_S + 4):
         bad = bad.with_sample(Sample(now_s, 100, 100, 0.01), LIMITS, now_s)
     assert bad.regression(LIMITS) == Regression(NOW_S, BEFORE)
-    exonerated = replace(bad, watches=(replace(bad.watches[0], stakes=(0.0,) * 6), bad.watches[1]))
+    exonerated = bad._replace(watches=(replace(bad.watches[0], stakes=(0.0,) * 6), bad.watches[1]))
     assert exonerated.regression(LIMITS) == Regression(NOW_S + 2.5, later)
 
 
@@ -273,7 +273,7 @@ def test_a_rollback_keeps_the_range_and_the_rate() -> None:
 def test_a_clock_that_goes_back_frees_nothing_and_freezes_nothing() -> None:
     ahead = Verification().with_action(NOW_S + 9999, BEFORE).rolled_back(NOW_S + 9999, LIMITS)
     ahead = ahead.with_action(NOW_S + 9999, BEFORE)
-    ahead = replace(ahead, time_s=NOW_S + 9999)
+    ahead = ahead._replace(time_s=NOW_S + 9999)
     back = ahead.with_sample(Sample(NOW_S, 100, 100, 0.01), LIMITS, NOW_S)
     assert back.cooling_until_s == NOW_S + LIMITS.cool_s
     assert [watch.time_s for watch in back.watches] == [NOW_S]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 from trimtab_controller.canary.trial import Phase, Trial
 from trimtab_guard.model import Proposal, State, Want
@@ -23,7 +22,7 @@ def steered(trial: Trial, proposal: Proposal) -> Proposal:
     weight, replicas = old.weight + new.weight, old.replicas + new.replicas
     for name, share in ((old.name, 1.0 - trial.share), (new.name, trial.share)):
         wants[name] = Want(name, math.ceil(replicas * share), weight * share)
-    return replace(proposal, backends=tuple(wants.values()), why=f"{trial}; {proposal.why}")
+    return proposal._replace(backends=tuple(wants.values()), why=f"{trial}; {proposal.why}")
 
 
 def given_back(trial: Trial, state: State) -> tuple[Want, ...]:

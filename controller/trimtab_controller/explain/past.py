@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from itertools import takewhile
 from typing import NamedTuple
 
@@ -88,16 +87,14 @@ def _unread(state: State, time_s: float) -> State:
         return Reading(math.nan, reading.time_s)
 
     backends = tuple(
-        replace(
-            backend,
+        backend._replace(
             rate_rps=old(backend.rate_rps),
             in_flight=old(backend.in_flight),
             error_share=old(backend.error_share),
         )
         for backend in state.backends
     )
-    return replace(
-        state,
+    return state._replace(
         time_s=time_s,
         backends=backends,
         p50_ms=old(state.p50_ms),

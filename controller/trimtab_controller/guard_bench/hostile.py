@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -100,10 +99,10 @@ def disguised(rng: Random, proposal: Proposal) -> Proposal:
         {"backends": ()},
         {"backends": wants[1:]},
         {"backends": (*wants, wants[0])},
-        {"backends": (*wants[1:], replace(wants[0], name="elsewhere"))},
+        {"backends": (*wants[1:], wants[0]._replace(name="elsewhere"))},
         {"backends": wants[::-1]},
     )
-    return replace(proposal, **rng.choice(lies))
+    return proposal._replace(**rng.choice(lies))
 
 
 def _wants(state: State, counts: Sequence[Any], shares: Sequence[float]) -> Wants:

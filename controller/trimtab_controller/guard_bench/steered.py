@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
@@ -55,7 +55,7 @@ class Steered:
         self.stays_ticks -= 1
         if self.proposal is None or rng.random() < 0.5:
             fresh = proposed(rng, self.leader, truth, self.service.limits, turn)
-            self.proposal = replace(fresh, in_envelope=self.in_envelope)
+            self.proposal = fresh._replace(in_envelope=self.in_envelope)
         return self.proposal
 
     def write(self, now_s: float, wants: Sequence[Want]) -> None:

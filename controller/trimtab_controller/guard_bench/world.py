@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
@@ -150,7 +150,7 @@ Fault = Callable[[Random, State, Service], State]
 def _spoilt(state: State, **fields: Any) -> State:
     """With other fields of its last backend."""
     *others, last = state.backends
-    return replace(state, backends=(*others, replace(last, **fields)))
+    return state._replace(backends=(*others, last._replace(**fields)))
 
 
 def _rate(value: float, age_s: float = 0.0) -> Fault:
@@ -172,11 +172,11 @@ def _field(**fields: Any) -> Fault:
 
 
 def _top(**fields: Any) -> Fault:
-    return lambda _rng, state, _of: replace(state, **fields)
+    return lambda _rng, state, _of: state._replace(**fields)
 
 
 def _old_counts(rng: Random, state: State, _of: Service) -> State:
-    return replace(state, replicas_time_s=state.time_s - rng.choice((-5, -0.5, 1, 2, 3, 4, 60)))
+    return state._replace(replicas_time_s=state.time_s - rng.choice((-5, -0.5, 1, 2, 3, 4, 60)))
 
 
 def _again(rng: Random, state: State, of: Service) -> State:
@@ -186,8 +186,8 @@ def _again(rng: Random, state: State, of: Service) -> State:
 
 def _other_backends(rng: Random, state: State, _of: Service) -> State:
     first, rest = state.backends[0], state.backends[1:]
-    sets = (rest, (*state.backends, first), (replace(first, name="stray"), *rest))
-    return replace(state, backends=rng.choice((*sets, state.backends[::-1])))
+    sets = (rest, (*state.backends, first), (first._replace(name="stray"), *rest))
+    return state._replace(backends=rng.choice((*sets, state.backends[::-1])))
 
 
 FAULTS: dict[str, Fault] = {
@@ -203,9 +203,9 @@ FAULTS: dict[str, Fault] = {
     "frozen, too": _rate(17.0),
     "silent": _rate(0.0),
     "ahead": lambda _rng, state, _of: _spoilt(state, in_flight=Reading(4.0, state.time_s + 5)),
-    "bad latency": lambda _rng, state, _of: replace(state, p95_ms=Reading(-1.0, state.time_s)),
-    "no latency": lambda _rng, state, _of: replace(state, p50_ms=Reading(math.nan, state.time_s)),
-    "bad misses": lambda _rng, state, _of: replace(state, miss_share=Reading(2.0, state.time_s)),
+    "bad latency": lambda _rng, state, _of: state._replace(p95_ms=Reading(-1.0, state.time_s)),
+    "no latency": lambda _rng, state, _of: state._replace(p50_ms=Reading(math.nan, state.time_s)),
+    "bad misses": lambda _rng, state, _of: state._replace(miss_share=Reading(2.0, state.time_s)),
     "bad count": _field(wanted=-2),
     "part of a replica": _field(ready=2.5),
     "infinite count": _field(draining=math.inf),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
@@ -41,8 +41,8 @@ class Plant:
 
     def status(self) -> StageReport:
         report = self._seen()
-        backends = (replace(b, ready=b.ready - self.dead.get(b.name, 0)) for b in report.backends)
-        return replace(report, backends=tuple(backends))
+        backends = (b._replace(ready=b.ready - self.dead.get(b.name, 0)) for b in report.backends)
+        return report._replace(backends=tuple(backends))
 
     def live(self, ticks: int = 1) -> None:
         for _ in range(ticks):

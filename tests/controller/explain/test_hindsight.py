@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import pytest
 
@@ -35,7 +34,7 @@ def tick(time_s: float, load_rps: float, miss_share: float, **changes: object) -
         proposal=Proposal("web", "ppo", time_s, wants, "", True, PLANNED_RPS, time_s + STARTUP_S),
         verdict=Verdict("web", time_s, wants),
     )
-    return replace(record, **changes)
+    return record._replace(**changes)
 
 
 def after(load_rps: float, miss_share: float, *, start_s: float = 30.0) -> list[TickRecord]:
@@ -43,8 +42,8 @@ def after(load_rps: float, miss_share: float, *, start_s: float = 30.0) -> list[
 
 
 NOW = tick(0.0, 350.0, 0.0)
-SHADOW = replace(NOW, outcome=Outcome.SHADOW)
-BLIND = replace(NOW, proposal=None)
+SHADOW = NOW._replace(outcome=Outcome.SHADOW)
+BLIND = NOW._replace(proposal=None)
 
 
 @pytest.mark.parametrize(
