@@ -13,6 +13,7 @@ near the mean of the choices, and that mean is what a deployed policy chooses.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from trimtab_envs.merit import TINY, spill
 from trimtab_envs.minutes import Bools, Floats
 from trimtab_sim.profile import Profiles
 from trimtab_sim.rows import by_row, each, of_row, part, total, where
+from trimtab_sim.signals import Sensed
 
 Ints = NDArray[np.int64]
 
@@ -51,9 +53,10 @@ GLIDE = 0.3
 DEADBAND = 0.25
 
 
-def base_headroom(miss_price: Floats) -> Floats:
+@part
+def base_headroom(miss_price: Any) -> Any:
     """Headroom that a sober engineer would take at this price of a miss; actions multiply it."""
-    return np.asarray(1.3 + 0.2 * np.log(np.maximum(miss_price, 1.0) / 10.0))
+    return 1.3 + 0.2 * np.log(np.maximum(miss_price, 1.0) / 10.0)
 
 
 def one_hot(action: Ints) -> Floats:
@@ -119,9 +122,7 @@ class Rule:
         estimates: Floats,
         present: Floats,
         ahead: Floats,
-        backlog: Floats,
-        wanted: Floats,
-        ready: Floats,
+        sensed: Sensed,
         known: Bools,
     ) -> tuple[Floats, Floats]:
         """Whole replicas ``[B, K]`` and the demand in rps ``[B, K]`` that they are sized for.
@@ -129,18 +130,19 @@ class Rule:
         ``share`` ``[B, K]`` of the load that each backend is built for, and ``soon`` the replicas
         that it can have before long: what it lacks then, others build as well; ``estimates``
         ``[E, B, K]`` and ``present`` ``[B, K]`` of the whole service's load;
-        ``ahead`` ``[B, K]`` whether it may jump before new replicas serve; ``backlog`` ``[B, K]``
-        requests waiting; ``wanted`` what is asked for at present, which stays while the load
-        is not ``known`` ``[B, 1]``; ``ready`` what serves, which stays until others serve instead.
+        ``ahead`` ``[B, K]`` whether it may jump before new replicas serve. Of what is ``sensed``,
+        what waits is work, what is wanted stays while the load is not ``known`` ``[B, 1]``, and
+        what is ready stays until others serve instead.
         """
         profiles = self.profiles
         demand = mixed(estimates, setting) * share
         replicas, *between = np.empty((9, *profiles.shape))
         _size(
-            replicas, *between, self.held, demand, share, soon, present, ahead, backlog, wanted,
-            ready, known[:, 0], setting.headroom, setting.hold_s, setting.wait,
-            profiles.replica_rps, profiles.startup_mean_s, profiles.min_replicas,
-            profiles.max_replicas, self._tick_s,
+            replicas, *between, self.held, demand, share, soon, present, ahead,
+            sensed.in_flight, sensed.wanted, sensed.ready, known[:, 0],
+            setting.headroom, setting.hold_s, setting.wait,
+            profiles.replica_rps, profiles.concurrency, profiles.startup_mean_s,
+            profiles.min_replicas, profiles.max_replicas, self._tick_s,
         )  # fmt: skip
         return replicas, demand
 
@@ -162,7 +164,7 @@ def _size(
     soon: Floats,
     present: Floats,
     ahead: Floats,
-    backlog: Floats,
+    in_flight: Floats,
     wanted: Floats,
     ready: Floats,
     known: Bools,
@@ -170,6 +172,7 @@ def _size(
     hold_s: Floats,
     wait: Floats,
     replica_rps: Floats,
+    slots: Floats,
     startup_s: Floats,
     least: Floats,
     most: Floats,
@@ -179,7 +182,8 @@ def _size(
         able[at] = share[at] * np.isinf(soon[at])
         room_rps[at] = most[at] * replica_rps[at]
         # Waiting requests are work too; new replicas can help within about a start-up.
-        behind_rps = backlog[at] / np.maximum(startup_s[at], 1.0)
+        backlog = waiting(in_flight[at], ready[at], slots[at])
+        behind_rps = backlog / np.maximum(startup_s[at], 1.0)
         work_rps[at] = demand_rps[at] * headroom[at] + behind_rps
     between = fitted, over, spare
     _carry(target, work_rps, able, room_rps, soon, replica_rps, most, *between)
@@ -204,6 +208,12 @@ def _size(
         moved = where(up > wanted[at], up, np.minimum(wanted[at], down))
         whole = where(of_row(known, at), moved, wanted[at])
         replicas[at] = np.minimum(np.maximum(whole, least[at]), most[at])
+
+
+@part
+def waiting(in_flight: Any, ready: Any, slots: Any) -> Any:
+    """Requests that no slot is free for; none where nothing is known."""
+    return np.maximum(where(np.isnan(in_flight), 0.0, in_flight) - ready * slots, 0.0)
 
 
 @part

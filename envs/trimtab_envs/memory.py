@@ -47,9 +47,9 @@ class Memory:
         self._tick_s = tick_s
         self._sum = np.zeros((LEVELS, rows))
         self._mass = np.zeros((LEVELS, rows))
-        self._var = np.zeros((2, rows))
-        self._peak = np.zeros((PEAK_SCALES, rows))
-        self._levels = np.zeros((LEVELS, rows))
+        self.var = np.zeros((2, rows))
+        self.peaks = np.zeros((PEAK_SCALES, rows))
+        self.levels = np.zeros((LEVELS, rows))
         self._last = np.zeros(rows)
         self.age_s = np.zeros(rows)
         self.minutes = Minutes(rows)
@@ -58,7 +58,7 @@ class Memory:
         self.bursts = Bursts(rows)
         self.beat = Beat(rows, tick_s)
         self.time_s = np.zeros(rows)
-        self._tau_s = np.empty((LEVELS, rows))
+        self.tau_s = np.empty((LEVELS, rows))
         self._peak_decay = np.empty((PEAK_SCALES, rows))
         self._alpha = np.empty((LEVELS, rows))
         self.startup_s = startup_s.copy()
@@ -73,16 +73,16 @@ class Memory:
         self.startup_s[rows] = startup_s[rows]
         # What is decided now serves after the start-up, and was seen a lag ago.
         self.horizon_s[rows] = (startup_s + lag_s + self._tick_s)[rows]
-        tau = np.empty_like(self._tau_s)
+        tau = np.empty_like(self.tau_s)
         tau[: len(STARTUP_SCALES)] = np.multiply.outer(STARTUP_SCALES, startup_s)
         tau[len(STARTUP_SCALES) :] = 60.0 * np.array(MINUTE_SCALES)[:, None]
-        self._tau_s[:, rows] = np.maximum(tau, self._tick_s)[:, rows]
-        self._alpha[:, rows] = -np.expm1(-self._tick_s / self._tau_s[:, rows])
-        self._peak_decay[:, rows] = np.exp(-self._tick_s / self._tau_s[[2, 4]])[:, rows]
+        self.tau_s[:, rows] = np.maximum(tau, self._tick_s)[:, rows]
+        self._alpha[:, rows] = -np.expm1(-self._tick_s / self.tau_s[:, rows])
+        self._peak_decay[:, rows] = np.exp(-self._tick_s / self.tau_s[[2, 4]])[:, rows]
 
     def reset(self, rows: Bools, startup_s: Floats, lag_s: Floats) -> None:
         """Forget the masked rows and give them new profiles (all arrays ``[R]``)."""
-        for array in (self._sum, self._mass, self._levels, self._var, self._peak):
+        for array in (self._sum, self._mass, self.levels, self.var, self.peaks):
             array[:, rows] = 0.0
         self._last[rows] = 0.0
         self.age_s[rows] = 0.0
@@ -99,12 +99,12 @@ class Memory:
         """
         rate, jump = rate.copy(), np.empty_like(rate)
         seen, counted = np.empty((2, len(rate)), dtype=np.bool_)
-        _read(rate, time_s, self._last, self.age_s, self.time_s, self._levels, seen, counted, jump)
+        _read(rate, time_s, self._last, self.age_s, self.time_s, self.levels, seen, counted, jump)
         self.beat.update(jump, self.time_s, counted)
         self.bursts.update(rate, self.level(1), counted)
         _follow(
-            rate, seen, counted, self._last, self.age_s, self._sum, self._mass, self._levels,
-            self._var, self._peak, self._alpha, self._peak_decay, self._tick_s,
+            rate, seen, counted, self._last, self.age_s, self._sum, self._mass, self.levels,
+            self.var, self.peaks, self._alpha, self._peak_decay, self._tick_s,
         )  # fmt: skip
         if self.minutes.update(rate, self.level(LEVEL_SCALE), seen, self._tick_s):
             self._reflect()
@@ -133,22 +133,7 @@ class Memory:
 
     def level(self, scale: int) -> Floats:
         """Exponentially weighted mean at one scale, unbiased from the first reading on, ``[R]``."""
-        return np.asarray(self._levels[scale])
-
-    @property
-    def slope(self) -> Floats:
-        """Change of the load in rps per second over about two start-ups, ``[R]``."""
-        return np.asarray(_slope(self.level(0), self.level(1), *self._tau_s[:2], self.age_s))
-
-    @property
-    def noise(self) -> Floats:
-        """Standard deviation from tick to tick, and around the level, ``[2, R]`` in rps."""
-        return np.sqrt(self._var)
-
-    @property
-    def peaks(self) -> Floats:
-        """Decaying maxima over about eight start-ups and one hour, ``[2, R]`` in rps."""
-        return self._peak
+        return np.asarray(self.levels[scale])
 
     def seasonal(self, horizon_s: Floats) -> Floats:
         """Forecast from one period ago, leaning on it as far as the period is clear, ``[R]``."""
@@ -162,8 +147,8 @@ class Memory:
         if self._estimates is None:
             self._estimates = np.empty((len(ESTIMATES), len(self._last)))
             _estimate(
-                self._estimates, self._levels, self._var, self._peak, self.bursts.ratios,
-                self._tau_s, self.age_s, self.horizon_s, self._a_period_ago, self.season.strength,
+                self._estimates, self.levels, self.var, self.peaks, self.bursts.ratios,
+                self.tau_s, self.age_s, self.horizon_s, self._a_period_ago, self.season.strength,
                 self.spread.known, self.spread.loads, self.spread.surges, self.spread.highest,
             )  # fmt: skip
         return self._estimates
@@ -226,7 +211,8 @@ def _follow(
 
 
 @part
-def _slope(fast: Any, slow: Any, fast_s: Any, slow_s: Any, age_s: Any) -> Any:
+def slope(fast: Any, slow: Any, fast_s: Any, slow_s: Any, age_s: Any) -> Any:
+    """Change of a load in rps per second, of two levels with such time constants."""
     # An EWMA lags a ramp by its time constant, so two of them tell its slope.
     warm = np.minimum(age_s / (2.0 * slow_s), 1.0)
     return warm * (fast - slow) / np.maximum(slow_s - fast_s, 1e-9)
@@ -258,8 +244,8 @@ def _estimate(
     """The rows of ``ESTIMATES``, in their order."""
     for row in each(age_s):
         now, level = levels[0, row], levels[1, row]
-        slope = _slope(now, level, tau_s[0, row], tau_s[1, row], age_s[row])
-        trend = now + slope * (np.minimum(tau_s[0, row], age_s[row]) + horizon_s[row])
+        rising = slope(now, level, tau_s[0, row], tau_s[1, row], age_s[row])
+        trend = now + rising * (np.minimum(tau_s[0, row], age_s[row]) + horizon_s[row])
         estimates[0, row] = now
         estimates[1, row] = np.minimum(np.maximum(trend, 0.3 * now), 3.0 * now)
         estimates[2, row] = level + 1.5 * np.sqrt(var[1, row])

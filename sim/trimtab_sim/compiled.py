@@ -97,15 +97,20 @@ def _of_column(array: Any, at: Any) -> Any:  # noqa: ARG001
     return lambda array, at: array[at[1]]
 
 
-@_meaning(rows.total)
-def _total(array: Any, at: Any) -> Any:  # noqa: ARG001
-    def total(array: Any, at: Any) -> float:
+@_meaning(rows.row_total)
+def _row_total(array: Any, row: Any) -> Any:  # noqa: ARG001
+    def total(array: Any, row: int) -> float:
         amount = 0.0
         for k in range(array.shape[1]):
-            amount += array[at[0], k]
+            amount += array[row, k]
         return amount
 
     return total
+
+
+@_meaning(rows.total)
+def _total(array: Any, at: Any) -> Any:  # noqa: ARG001
+    return lambda array, at: rows.row_total(array, at[0])
 
 
 def compile_rows() -> None:

@@ -76,3 +76,8 @@ def of_column(array: Any, at: Any) -> Any:  # noqa: ARG001 - the one column, to 
 def total(array: Any, at: Any) -> Any:  # noqa: ARG001 - the one row, to Numba
     """The sum over the row of ``array`` ``[B, K]`` that the place ``at`` lies in."""
     return array.sum(1, keepdims=True)
+
+
+def row_total(array: Any, row: Any) -> Any:
+    """The sums over the rows of ``array`` ``[B, K]``, at a place in an array of ``[B]``."""
+    return array[row].sum(-1)
