@@ -23,7 +23,6 @@ from trimtab_envs.merit import TINY, spill
 from trimtab_envs.minutes import Bools, Floats
 from trimtab_sim.profile import Profiles
 from trimtab_sim.rows import by_row, each, of_row, part, total, where
-from trimtab_sim.signals import Sensed
 
 Ints = NDArray[np.int64]
 
@@ -122,7 +121,9 @@ class Rule:
         estimates: Floats,
         present: Floats,
         ahead: Floats,
-        sensed: Sensed,
+        in_flight: Floats,
+        wanted: Floats,
+        ready: Floats,
         known: Bools,
     ) -> tuple[Floats, Floats]:
         """Whole replicas ``[B, K]`` and the demand in rps ``[B, K]`` that they are sized for.
@@ -130,16 +131,17 @@ class Rule:
         ``share`` ``[B, K]`` of the load that each backend is built for, and ``soon`` the replicas
         that it can have before long: what it lacks then, others build as well; ``estimates``
         ``[E, B, K]`` and ``present`` ``[B, K]`` of the whole service's load;
-        ``ahead`` ``[B, K]`` whether it may jump before new replicas serve. Of what is ``sensed``,
-        what waits is work, what is wanted stays while the load is not ``known`` ``[B, 1]``, and
-        what is ready stays until others serve instead.
+        ``ahead`` ``[B, K]`` whether it may jump before new replicas serve; ``in_flight`` ``[B, K]``
+        requests, of which those waiting are work; ``wanted`` what is asked for at present, which
+        stays while the load is not ``known`` ``[B, 1]``; ``ready`` what serves, which stays until
+        others serve instead.
         """
         profiles = self.profiles
         demand = mixed(estimates, setting) * share
         replicas, *between = np.empty((9, *profiles.shape))
         _size(
             replicas, *between, self.held, demand, share, soon, present, ahead,
-            sensed.in_flight, sensed.wanted, sensed.ready, known[:, 0],
+            in_flight, wanted, ready, known[:, 0],
             setting.headroom, setting.hold_s, setting.wait,
             profiles.replica_rps, profiles.concurrency, profiles.startup_mean_s,
             profiles.min_replicas, profiles.max_replicas, self._tick_s,

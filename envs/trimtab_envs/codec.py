@@ -127,7 +127,9 @@ class Codec:
             estimates,
             present,
             ahead,
-            sensed,
+            sensed.in_flight,
+            sensed.wanted,
+            sensed.ready,
             known,
         )
         self.scarcity.ask(replicas)
