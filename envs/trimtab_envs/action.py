@@ -13,14 +13,16 @@ near the mean of the choices, and that mean is what a deployed policy chooses.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trimtab_envs.memory import ESTIMATES
-from trimtab_envs.merit import TINY, spilled
+from trimtab_envs.merit import TINY, spill
 from trimtab_envs.minutes import Bools, Floats
 from trimtab_sim.profile import Profiles
+from trimtab_sim.rows import by_row, each, of_row, part, total, where
 
 Ints = NDArray[np.int64]
 
@@ -50,9 +52,10 @@ GLIDE = 0.3
 DEADBAND = 0.25
 
 
-def base_headroom(miss_price: Floats) -> Floats:
+@part
+def base_headroom(miss_price: Any) -> Any:
     """Headroom that a sober engineer would take at this price of a miss; actions multiply it."""
-    return np.asarray(1.3 + 0.2 * np.log(np.maximum(miss_price, 1.0) / 10.0))
+    return 1.3 + 0.2 * np.log(np.maximum(miss_price, 1.0) / 10.0)
 
 
 def one_hot(action: Ints) -> Floats:
@@ -118,7 +121,7 @@ class Rule:
         estimates: Floats,
         present: Floats,
         ahead: Floats,
-        backlog: Floats,
+        in_flight: Floats,
         wanted: Floats,
         ready: Floats,
         known: Bools,
@@ -128,53 +131,121 @@ class Rule:
         ``share`` ``[B, K]`` of the load that each backend is built for, and ``soon`` the replicas
         that it can have before long: what it lacks then, others build as well; ``estimates``
         ``[E, B, K]`` and ``present`` ``[B, K]`` of the whole service's load;
-        ``ahead`` ``[B, K]`` whether it may jump before new replicas serve; ``backlog`` ``[B, K]``
-        requests waiting; ``wanted`` what is asked for at present, which stays while the load
-        is not ``known`` ``[B, 1]``; ``ready`` what serves, which stays until others serve instead.
+        ``ahead`` ``[B, K]`` whether it may jump before new replicas serve; ``in_flight`` ``[B, K]``
+        requests, of which those waiting are work; ``wanted`` what is asked for at present, which
+        stays while the load is not ``known`` ``[B, 1]``; ``ready`` what serves, which stays until
+        others serve instead.
         """
         profiles = self.profiles
         demand = mixed(estimates, setting) * share
+        replicas, *between = np.empty((9, *profiles.shape))
+        _size(
+            replicas, *between, self.held, demand, share, soon, present, ahead,
+            in_flight, wanted, ready, known[:, 0],
+            setting.headroom, setting.hold_s, setting.wait,
+            profiles.replica_rps, profiles.concurrency, profiles.startup_mean_s,
+            profiles.min_replicas, profiles.max_replicas, self._tick_s,
+        )  # fmt: skip
+        return replicas, demand
+
+
+@by_row
+def _size(
+    replicas: Floats,
+    work_rps: Floats,
+    target: Floats,
+    bare: Floats,
+    fitted: Floats,
+    over: Floats,
+    spare: Floats,
+    room_rps: Floats,
+    able: Floats,
+    held: Floats,
+    demand_rps: Floats,
+    share: Floats,
+    soon: Floats,
+    present: Floats,
+    ahead: Floats,
+    in_flight: Floats,
+    wanted: Floats,
+    ready: Floats,
+    known: Bools,
+    headroom: Floats,
+    hold_s: Floats,
+    wait: Floats,
+    replica_rps: Floats,
+    slots: Floats,
+    startup_s: Floats,
+    least: Floats,
+    most: Floats,
+    tick_s: float,
+) -> None:
+    for at in each(replicas):
+        able[at] = share[at] * np.isinf(soon[at])
+        room_rps[at] = most[at] * replica_rps[at]
         # Waiting requests are work too; new replicas can help within about a start-up.
-        work = demand * setting.headroom + backlog / np.maximum(profiles.startup_mean_s, 1.0)
-        target = np.where(known, self._replicas(self._covered(work, share, soon)), wanted)
-        keep = np.where(
-            setting.hold_s > 0.0, np.exp(-self._tick_s / np.maximum(setting.hold_s, 1e-9)), 0.0
-        )
-        self.held = np.maximum(target, target + keep * (self.held - target))
-        bare = self._replicas(self._covered(BARE * present * share, share, soon))
-        part = 1.0 - setting.wait * (1.0 - ahead)
-        need = np.where(self.held > bare, bare + part * (self.held - bare), self.held)
-        need = self._relieved(need, ready, soon)
-        up, down = np.ceil(need - 1e-9), np.ceil(need + DEADBAND)
-        moved = np.where(up > wanted, up, np.minimum(wanted, down))
-        replicas = np.where(known, moved, wanted)
-        return np.clip(replicas, profiles.min_replicas, profiles.max_replicas), demand
+        backlog = waiting(in_flight[at], ready[at], slots[at])
+        behind_rps = backlog / np.maximum(startup_s[at], 1.0)
+        work_rps[at] = demand_rps[at] * headroom[at] + behind_rps
+    between = fitted, over, spare
+    _carry(target, work_rps, able, room_rps, soon, replica_rps, most, *between)
+    for at in each(replicas):
+        work_rps[at] = BARE * present[at] * share[at]
+    _carry(bare, work_rps, able, room_rps, soon, replica_rps, most, *between)
+    need, coming_rps, over_rps = target, spare, over
+    for at in each(replicas):
+        aim = where(of_row(known, at), target[at], wanted[at])
+        keep = np.exp(-tick_s / np.maximum(hold_s[at], 1e-9)) * (hold_s[at] > 0.0)
+        held[at] = np.maximum(aim, aim + keep * (held[at] - aim))
+        early = bare[at] + (1.0 - wait[at] * (1.0 - ahead[at])) * (held[at] - bare[at])
+        need[at] = where(held[at] > bare[at], early, held[at])
+        coming_rps[at] = np.maximum(np.minimum(need[at], soon[at]) - ready[at], 0.0)
+        coming_rps[at] *= replica_rps[at]
+        over_rps[at] = np.maximum(ready[at] - need[at], 0.0) * replica_rps[at]
+    for at in each(replicas):
+        # What has to stay until replicas elsewhere have taken over.
+        stays = np.minimum(total(coming_rps, at) / np.maximum(total(over_rps, at), TINY), 1.0)
+        needed = need[at] + stays * over_rps[at] / replica_rps[at]
+        up, down = np.ceil(needed - 1e-9), np.ceil(needed + DEADBAND)
+        moved = where(up > wanted[at], up, np.minimum(wanted[at], down))
+        whole = where(of_row(known, at), moved, wanted[at])
+        replicas[at] = np.minimum(np.maximum(whole, least[at]), most[at])
 
-    def _relieved(self, need: Floats, ready: Floats, soon: Floats) -> Floats:
-        """What is needed, and what has to stay until replicas elsewhere have taken over."""
-        replica_rps = self.profiles.replica_rps
-        coming = np.maximum(np.minimum(need, soon) - ready, 0.0)
-        lacking_rps = (coming * replica_rps).sum(1, keepdims=True)
-        over_rps = np.maximum(ready - need, 0.0) * replica_rps
-        stays = np.minimum(lacking_rps / np.maximum(over_rps.sum(1, keepdims=True), TINY), 1.0)
-        return np.asarray(need + stays * over_rps / replica_rps)
 
-    def _covered(self, work_rps: Floats, share: Floats, soon: Floats) -> Floats:
-        """The work, and beside it with others what a backend cannot have the replicas for."""
-        lacking_rps = np.maximum(work_rps - soon * self.profiles.replica_rps, 0.0)
-        if not lacking_rps.any():
-            return work_rps
-        able = share * np.isinf(soon)
-        part = able / np.maximum(able.sum(1, keepdims=True), TINY)
-        return np.asarray(work_rps + part * lacking_rps.sum(1, keepdims=True))
+@part
+def waiting(in_flight: Any, ready: Any, slots: Any) -> Any:
+    """Requests that no slot is free for; none where nothing is known."""
+    return np.maximum(where(np.isnan(in_flight), 0.0, in_flight) - ready * slots, 0.0)
 
-    def _replicas(self, work_rps: Floats) -> Floats:
-        """Replicas for so much work; what is beyond one backend's maximum goes to the others."""
-        profiles = self.profiles
-        room_rps = profiles.max_replicas * profiles.replica_rps
-        if (work_rps > room_rps).any():
-            work_rps = spilled(work_rps, room_rps)
-        return np.asarray(np.minimum(work_rps / profiles.replica_rps, profiles.max_replicas))
+
+@part
+def _carry(
+    replicas: Floats,
+    work_rps: Floats,
+    able: Floats,
+    room_rps: Floats,
+    soon: Floats,
+    replica_rps: Floats,
+    most: Floats,
+    fitted: Floats,
+    over: Floats,
+    spare: Floats,
+) -> None:
+    """Replicas for so much work; the last three, and the work itself, are written to.
+
+    What one backend lacks the replicas for, those that are ``able`` to build carry by their share;
+    what is beyond one's maximum goes to the others.
+    """
+    lacking_rps = over
+    for at in each(work_rps):
+        lacking_rps[at] = np.maximum(work_rps[at] - soon[at] * replica_rps[at], 0.0)
+    if lacking_rps.any():
+        for at in each(work_rps):
+            takes = able[at] / np.maximum(total(able, at), TINY)
+            work_rps[at] += takes * total(lacking_rps, at)
+    spill(fitted, work_rps, room_rps, over, spare)
+    for at in each(work_rps):
+        replicas[at] = np.minimum(fitted[at] / replica_rps[at], most[at])
 
 
 def mixed(estimates: Floats, setting: Setting) -> Floats:

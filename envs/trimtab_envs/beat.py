@@ -9,9 +9,9 @@ phases alike, and then a jump may be ahead at any time.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from trimtab_envs.minutes import Bools, Floats
+from trimtab_envs.minutes import Bools, Floats, Ints
+from trimtab_sim.rows import by_row, each, of_column, of_row, where, whole
 
 PERIODS_S = (60.0, 300.0)
 BIN_S = 5.0
@@ -36,6 +36,7 @@ class Beat:
 
     def __init__(self, rows: int, tick_s: float) -> None:
         self._tick_s = tick_s
+        self._keep = float(np.exp(-tick_s / SCORE_S))
         self._phases = [_Phases(rows, round(period / BIN_S)) for period in PERIODS_S]
         self._since_s = np.zeros(rows)
         self._foretold = np.zeros((len(PERIODS_S), rows))
@@ -54,20 +55,11 @@ class Beat:
 
         All ``[R]``; only where ``seen``.
         """
-        energy = np.minimum(jump * jump, LARGEST_JUMP**2) * seen
-        keep = np.where(seen, np.exp(-self._tick_s / SCORE_S), 1.0)
-        bins = np.floor((time_s - 0.5 * BIN_S) / BIN_S).astype(np.intp)
-        for index, period_s in enumerate(PERIODS_S):
-            phases = self._phases[index]
-            phase = bins % phases.count
-            believed = self._since_s > KNOWN_CYCLES * period_s
-            counted = energy * (believed & (energy > NOISE * phases.middle))
-            told = counted * phases.chance_at(phase)
-            self._jumped[index] = keep * self._jumped[index] + counted
-            self._foretold[index] = keep * self._foretold[index] + told
-            cycles = np.minimum(1.0 + self._since_s / period_s, CYCLES)
-            gain = seen / cycles * min(1.0, self._tick_s / BIN_S)
-            phases.update(phase, gain, energy)
+        for phases, jumped, foretold in zip(
+            self._phases, self._jumped, self._foretold, strict=True
+        ):
+            memory = self._since_s, jumped, foretold
+            phases.update((jump, time_s, seen), memory, self._tick_s, self._keep)
         self._since_s += self._tick_s * seen
 
     @property
@@ -77,16 +69,24 @@ class Beat:
 
     def ahead(self, time_s: Floats, horizon_s: Floats) -> Floats:
         """Whether a jump may come within ``horizon_s`` after ``time_s``: 0 (no) to 1, ``[R]``."""
-        scores = self.scores
-        chosen = (scores[1] > scores[0] - TIE).astype(np.intp)
-        trust = np.clip(3.0 * np.where(chosen, scores[1], scores[0]) - 2.0, 0.0, 1.0)
-        ahead = np.ones(len(trust))
-        for index, phases in enumerate(self._phases):
-            rows = (trust * (chosen == index)).nonzero()[0]
+        trust, ahead = np.empty_like(self._jumped), np.ones_like(time_s)
+        _trust(self._foretold, self._jumped, trust, ahead)
+        for trusted, phases in zip(trust, self._phases, strict=True):
+            rows = trusted.nonzero()[0]
             if rows.size:
                 within = phases.within(rows, time_s[rows], horizon_s[rows])
-                ahead[rows] -= trust[rows] * (1.0 - within)
+                ahead[rows] -= trusted[rows] * (1.0 - within)
         return ahead
+
+
+@by_row
+def _trust(foretold: Floats, jumped: Floats, trust: Floats, ahead: Floats) -> None:
+    for at in each(ahead):
+        short = foretold[0, at] / (jumped[0, at] + DOUBT)
+        long = foretold[1, at] / (jumped[1, at] + DOUBT)
+        longer = long > short - TIE
+        trust[0, at] = np.minimum(np.maximum(3.0 * short - 2.0, 0.0), 1.0) * np.logical_not(longer)
+        trust[1, at] = np.minimum(np.maximum(3.0 * long - 2.0, 0.0), 1.0) * longer
 
 
 class _Phases:
@@ -96,44 +96,93 @@ class _Phases:
     """
 
     def __init__(self, rows: int, count: int) -> None:
-        self.count = count
+        self._count = count
         self._energy = np.zeros((rows, count))
-        self.middle = np.zeros(rows)
+        self._middle = np.zeros(rows)
         self._highest = np.zeros(rows)
-        self._rows = np.arange(rows)
+        self._first: Ints = np.arange(rows) * count
+        self._centres = np.arange(count) + 0.5
+        # Where the middle may have moved, and where the highest is no longer the highest.
+        self._moved, self._sunk = np.zeros((2, rows), dtype=np.bool_)
 
     def reset(self, rows: Bools) -> None:
         """Forget the masked rows ``[R]``."""
         self._energy[rows] = 0.0
-        self.middle[rows] = self._highest[rows] = 0.0
+        self._middle[rows] = self._highest[rows] = 0.0
 
-    def update(self, phase: NDArray[np.intp], gain: Floats, energy: Floats) -> None:
-        """Move the ``phase`` that a tick lies in towards its ``energy``; all ``[R]``."""
-        cell = self._rows, phase
-        old = self._energy[cell]
-        new = old + gain * (energy - old)
-        self._energy[cell] = new
-        middle = self.middle
-        moved = (np.sign(old - middle) != np.sign(new - middle)).nonzero()[0]
+    def update(
+        self,
+        tick: tuple[Floats, Floats, Bools],
+        memory: tuple[Floats, Floats, Floats],
+        tick_s: float,
+        keep: float,
+    ) -> None:
+        """Count a tick's jump, and in ``Beat``'s ``memory`` what foretold it; all ``[R]``."""
+        _learn(
+            self._energy.ravel(), self._first, self._middle, self._highest, self._moved, self._sunk,
+            *tick, *memory, self._count, tick_s, keep,
+        )  # fmt: skip
+        moved, sunk = self._moved.nonzero()[0], self._sunk.nonzero()[0]
         if moved.size:
-            half = self.count // 2
-            middle[moved] = np.partition(self._energy[moved], half, axis=1)[:, half]
-        sunk = ((old == self._highest) & (new < old)).nonzero()[0]
-        np.maximum(self._highest, new, out=self._highest)
+            half = self._count // 2
+            self._middle[moved] = np.partition(self._energy[moved], half, axis=1)[:, half]
         if sunk.size:
             self._highest[sunk] = self._energy[sunk].max(axis=1)
 
-    def chance_at(self, phase: NDArray[np.intp]) -> Floats:
-        """Jumps beyond the usual at ``phase``, as a part of the largest: 0 to 1, ``[R]``."""
-        beyond = np.maximum(self._energy[self._rows, phase] - self.middle, 0.0)
-        return np.asarray(beyond / np.maximum(self._highest - self.middle, SMALL))
-
-    def within(self, rows: NDArray[np.intp], time_s: Floats, horizon_s: Floats) -> Floats:
+    def within(self, rows: Ints, time_s: Floats, horizon_s: Floats) -> Floats:
         """The highest chance of ``rows`` at any phase until ``horizon_s`` after ``time_s``."""
-        phase = np.mod(time_s, self.count * BIN_S) / BIN_S
-        until = np.arange(self.count) + 0.5 - phase[:, None]
-        until_s = np.where(until < 0.0, until + self.count, until) * BIN_S
-        middle = self.middle[rows]
-        beyond = np.maximum(self._energy[rows] - middle[:, None], 0.0)
-        highest = np.where(until_s <= horizon_s[:, None], beyond, 0.0).max(axis=1)
-        return np.asarray(highest / np.maximum(self._highest[rows] - middle, SMALL))
+        beyond, middle = self._energy[rows], self._middle[rows]
+        _leave_within(beyond, middle, time_s, horizon_s, self._centres)
+        return np.asarray(beyond.max(axis=1) / np.maximum(self._highest[rows] - middle, SMALL))
+
+
+@by_row
+def _learn(
+    energy: Floats,
+    first: Ints,
+    middle: Floats,
+    highest: Floats,
+    moved: Bools,
+    sunk: Bools,
+    jump: Floats,
+    time_s: Floats,
+    seen: Bools,
+    since_s: Floats,
+    jumped: Floats,
+    foretold: Floats,
+    count: int,
+    tick_s: float,
+    keep: float,
+) -> None:
+    period_s = count * BIN_S
+    for at in each(first):
+        place = first[at] + whole((time_s[at] - 0.5 * BIN_S) / BIN_S) % count
+        now = np.minimum(jump[at] * jump[at], LARGEST_JUMP**2) * seen[at]
+        old = energy[place]
+        believed = since_s[at] > KNOWN_CYCLES * period_s
+        counted = now * (believed & (now > NOISE * middle[at]))
+        # Jumps beyond the usual at this phase, as a part of the largest.
+        chance = np.maximum(old - middle[at], 0.0) / np.maximum(highest[at] - middle[at], SMALL)
+        kept = where(seen[at], keep, 1.0)
+        jumped[at] = kept * jumped[at] + counted
+        foretold[at] = kept * foretold[at] + counted * chance
+        cycles = np.minimum(1.0 + since_s[at] / period_s, CYCLES)
+        new = old + seen[at] / cycles * min(1.0, tick_s / BIN_S) * (now - old)
+        moved[at] = np.sign(old - middle[at]) != np.sign(new - middle[at])
+        sunk[at] = (old == highest[at]) & (new < old)
+        highest[at] = np.maximum(highest[at], new)
+        energy[place] = new
+
+
+@by_row
+def _leave_within(
+    energy: Floats, middle: Floats, time_s: Floats, horizon_s: Floats, centres: Floats
+) -> None:
+    """Of the ``energy`` ``[R, phases]`` leave what is beyond the middle and within the horizon."""
+    count = len(centres)
+    for at in each(energy):
+        phase = np.mod(of_row(time_s, at), count * BIN_S) / BIN_S
+        until = of_column(centres, at) - phase
+        until_s = where(until < 0.0, until + count, until) * BIN_S
+        beyond = np.maximum(energy[at] - of_row(middle, at), 0.0)
+        energy[at] = where(until_s <= of_row(horizon_s, at), beyond, 0.0)

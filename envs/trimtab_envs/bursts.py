@@ -10,12 +10,13 @@ from __future__ import annotations
 import numpy as np
 
 from trimtab_envs.minutes import Bools, Floats
+from trimtab_sim.rows import by_row, each, of_column, of_row
 
 BURST_RANKS = np.array([0.9, 0.98, 0.998])
 # Steps in the logarithm: large at first, then small enough that rare ticks do not swing it.
 FIRST_STEP, LAST_STEP = 0.4, 0.1
 START = np.log([1.1, 1.3, 1.5])
-LOWEST, HIGHEST = np.log(0.5), np.log(20.0)
+LOWEST, HIGHEST = float(np.log(0.5)), float(np.log(20.0))
 
 
 class Bursts:
@@ -35,10 +36,19 @@ class Bursts:
 
     def update(self, rate: Floats, level: Floats, seen: Bools) -> None:
         """Add one tick's ``rate`` ``[R]`` against the ``level`` known before it, where ``seen``."""
-        usable = seen & (level > 0.0)
-        step = np.maximum(FIRST_STEP / np.sqrt(1.0 + self._count), LAST_STEP) * usable
-        above = rate > level * self.ratios
-        self._log += step * (BURST_RANKS[:, None] - 1.0 + above)
-        np.minimum(np.maximum(self._log, LOWEST), HIGHEST, out=self._log)
-        self.ratios = np.exp(self._log)
-        self._count += usable
+        _track(self._log, self.ratios, self._count, rate, level, seen)
+
+
+@by_row
+def _track(
+    log: Floats, ratios: Floats, count: Floats, rate: Floats, level: Floats, seen: Bools
+) -> None:
+    for at in each(log):
+        usable = of_column(seen, at) & (of_column(level, at) > 0.0)
+        step = np.maximum(FIRST_STEP / np.sqrt(1.0 + of_column(count, at)), LAST_STEP) * usable
+        above = of_column(rate, at) > of_column(level, at) * ratios[at]
+        moved = log[at] + step * (of_row(BURST_RANKS, at) - 1.0 + above)
+        log[at] = np.minimum(np.maximum(moved, LOWEST), HIGHEST)
+        ratios[at] = np.exp(log[at])
+    for row in each(count):
+        count[row] += seen[row] & (level[row] > 0.0)

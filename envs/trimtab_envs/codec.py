@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from trimtab_envs.action import GLIDE, NEUTRAL, Rule, Setting, decode, one_hot
+from trimtab_envs.action import GLIDE, NEUTRAL, Rule, Setting, decode, one_hot, waiting
 from trimtab_envs.memory import Memory
 from trimtab_envs.merit import Merit
 from trimtab_envs.minutes import Bools, Floats
@@ -21,10 +21,11 @@ from trimtab_envs.scarcity import Scarcity
 from trimtab_guard.model import Reading, State
 from trimtab_guard.senses import LARGEST, WHOLE_SHARE
 from trimtab_sim.profile import Profiles
+from trimtab_sim.rows import by_row, each, of_column, of_row, total, where
 from trimtab_sim.signals import Sensed, Wanted
 
 # Time constants of the remembered miss share, seconds.
-MISS_SCALES_S = np.array([[60.0], [900.0]])
+MISS_SCALES_S = np.array([60.0, 900.0])
 DECISION_S = 30.0
 # A reading from another year is no reading.
 LONGEST_AGE_S = 365 * 86_400.0
@@ -49,7 +50,8 @@ class Codec:
         self.scarcity = Scarcity(profiles, tick_s)
         self.rule = Rule(profiles, tick_s)
         self.choice = np.tile(one_hot(np.array(NEUTRAL)), (*profiles.shape, 1))
-        self._misses = np.zeros((2, profiles.shape[0]))
+        self._misses = np.zeros((len(MISS_SCALES_S), profiles.shape[0]))
+        self._miss_gain = -np.expm1(-tick_s / MISS_SCALES_S)
         self._sensed: Sensed | None = None
         self.setting: Setting = self._decoded()
 
@@ -75,13 +77,13 @@ class Codec:
 
     def sense(self, sensed: Sensed) -> None:
         """Take in one tick. NaN rates and misses are missing readings."""
-        rate = np.where(self.profiles.present, sensed.rate_rps, 0.0).sum(1)
-        backends = self.profiles.shape[1]
-        measured_s = sensed.time_s - sensed.age_s
-        self.memory.update(np.repeat(rate, backends), np.repeat(measured_s, backends))
-        gain = -np.expm1(-self.tick_s / MISS_SCALES_S)
-        miss = np.where(np.isfinite(sensed.miss_share), sensed.miss_share, self._misses)
-        self._misses += gain * (miss - self._misses)
+        rate_rps, known_rps, measured_s = np.empty((3, *self.profiles.shape))
+        _read(
+            rate_rps, known_rps, measured_s, sensed.rate_rps, self.profiles.present,
+            sensed.time_s, sensed.age_s,
+        )  # fmt: skip
+        self.memory.update(rate_rps.ravel(), measured_s.ravel())
+        _remember(self._misses, sensed.miss_share, self._miss_gain)
         self.merit.update(sensed)
         self.scarcity.update(sensed)
         self._sensed = sensed
@@ -125,7 +127,7 @@ class Codec:
             estimates,
             present,
             ahead,
-            self.backlog,
+            sensed.in_flight,
             sensed.wanted,
             sensed.ready,
             known,
@@ -139,8 +141,7 @@ class Codec:
     def backlog(self) -> Floats:
         """Requests that wait, ``[B, K]``."""
         sensed = self._seen()
-        in_flight = np.nan_to_num(sensed.in_flight)
-        return np.maximum(in_flight - sensed.ready * self.profiles.concurrency, 0.0)
+        return np.asarray(waiting(sensed.in_flight, sensed.ready, self.profiles.concurrency))
 
     @property
     def wanted(self) -> Floats:
@@ -151,6 +152,32 @@ class Codec:
         if self._sensed is None:
             raise RuntimeError("Codec.sense() must be called before observe() and want()")
         return self._sensed
+
+
+@by_row
+def _read(
+    rate_rps: Floats,
+    known_rps: Floats,
+    measured_s: Floats,
+    seen_rps: Floats,
+    present: Bools,
+    time_s: Floats,
+    age_s: Floats,
+) -> None:
+    """Each service's rate, and when it was measured, for each of its backends."""
+    for at in each(known_rps):
+        known_rps[at] = where(present[at], seen_rps[at], 0.0)
+    for at in each(known_rps):
+        rate_rps[at] = total(known_rps, at)
+        measured_s[at] = of_row(time_s, at) - of_row(age_s, at)
+
+
+@by_row
+def _remember(misses: Floats, miss_share: Floats, gain: Floats) -> None:
+    for at in each(misses):
+        share = of_column(miss_share, at)
+        known = where(np.isfinite(share), share, misses[at])
+        misses[at] += of_row(gain, at) * (known - misses[at])
 
 
 def pack(states: Sequence[State], width: int) -> Sensed:

@@ -9,10 +9,13 @@ nothing to choose.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from trimtab_envs.minutes import Bools, Floats
 from trimtab_sim.profile import LEAST_SCV, Profiles
+from trimtab_sim.rows import by_row, each, of_row, part, total, where
 from trimtab_sim.signals import Sensed
 
 # Seconds for which a measured pace counts, and the requests that weigh as much as the profile's
@@ -57,19 +60,21 @@ class Merit:
 
     def __init__(self, profiles: Profiles, miss_price: Floats, tick_s: float) -> None:
         self._tick_s = tick_s
-        self._keep = np.exp(-tick_s / MEMORY_S)
+        self._keep = float(np.exp(-tick_s / MEMORY_S))
         # Seconds of slots that were busy, requests finished, come and failed, lately; and those
         # in flight at the last reading.
         self._lately = np.zeros((4, *profiles.shape))
         self._in_flight = np.zeros(profiles.shape)
         self._ready, self._waited_s = np.zeros((2, *profiles.shape))
         self.soon = np.full(profiles.shape, np.inf)
+        self.slowness, self.late_share, self.cost = np.empty((3, *profiles.shape))
         self.reset(np.ones(profiles.shape[0], dtype=np.bool_), profiles, miss_price)
 
     def reset(self, services: Bools, profiles: Profiles, miss_price: Floats) -> None:
         """Forget the masked services ``[B]``; profiles and prices replace those of all."""
         self._profiles, self._miss_price = profiles, miss_price
-        self._dearness = profiles.price / profiles.replica_rps / profiles.least_price[:, None]
+        self._replica_rps = profiles.replica_rps
+        self._dearness = profiles.price / self._replica_rps / profiles.least_price[:, None]
         self._lately[:, services] = self._in_flight[services] = 0.0
         self._ready[services] = self._waited_s[services] = 0.0
         self.soon[services] = np.inf
@@ -77,47 +82,29 @@ class Merit:
 
     def update(self, sensed: Sensed) -> None:
         """Take in one tick; missing readings leave no trace."""
-        seen = np.isfinite(sensed.rate_rps) & np.isfinite(sensed.in_flight)
-        in_flight = np.where(seen, sensed.in_flight, self._in_flight)
-        arrived = np.where(seen, sensed.rate_rps, 0.0) * self._tick_s
-        busy_s = np.minimum(in_flight, sensed.ready * self._profiles.concurrency) * self._tick_s
-        finished = np.maximum(arrived + self._in_flight - in_flight, 0.0)
-        failed = arrived * np.nan_to_num(sensed.error_share)
-        now = self._keep * self._lately + (busy_s, finished, arrived, failed)
-        self._lately = np.where(seen, now, self._lately)
-        self._in_flight = in_flight
-        self._wait(sensed)
+        slots, startup_s = self._profiles.concurrency, self._profiles.startup_mean_s
+        _measure(
+            *self._lately, self._in_flight, sensed.rate_rps, sensed.in_flight, sensed.error_share,
+            sensed.ready, slots, self._keep, self._tick_s,
+        )  # fmt: skip
+        _wait(
+            self.soon, self._waited_s, self._ready, sensed.wanted, sensed.starting, sensed.ready,
+            startup_s, self._tick_s,
+        )  # fmt: skip
         self._judge()
 
-    def _wait(self, sensed: Sensed) -> None:
-        """For replicas that were asked for: they may be lost, refused, or never come."""
-        come = (sensed.ready > self._ready) | (sensed.ready >= sensed.wanted)
-        lost = (sensed.ready < self._ready) & ~come
-        self._ready = sensed.ready.copy()
-        self._waited_s = np.where(come, 0.0, self._waited_s + self._tick_s)
-        # Whoever loses replicas that are still wanted may lose the new ones, too.
-        self._waited_s = np.where(lost, np.inf, self._waited_s)
-        refused = sensed.starting + sensed.ready < sensed.wanted
-        usual_s = np.where(refused, 0.0, LATE_STARTUPS * self._profiles.startup_mean_s)
-        # A stage may take a moment, and always a tick, to do what it is asked.
-        late = self._waited_s > usual_s + LATE_S + self._tick_s
-        self.soon = np.where(late, sensed.ready, np.inf)
-
     def _judge(self) -> None:
-        profiles, service_s = self._profiles, self._profiles.service_time_s
-        busy_s, finished, arrived, failed = self._lately
-        known_s = PRIOR_REQUESTS * service_s
-        pace = (busy_s + known_s) / (finished * service_s + known_s)
-        self.slowness = np.clip(pace / TOLERATED, 1.0, SLOWEST)
-        slo = profiles.slo_latency_s[:, None] / (service_s * self.slowness)
-        answered = 1.0 - failed / (arrived + PRIOR_REQUESTS)
-        self.late_share = 1.0 - answered * (1.0 - tail(slo, profiles.service_scv))
-        self.cost = self._dearness * self.slowness + self._miss_price[:, None] * self.late_share
+        profiles = self._profiles
+        _judge(
+            self.slowness, self.late_share, self.cost, *self._lately, profiles.service_time_s,
+            profiles.service_scv, profiles.slo_latency_s, self._dearness, self._miss_price,
+        )  # fmt: skip
 
     def built(self, lean: Floats) -> Floats:
         """Share of the load that each backend should have capacity for."""
-        raw = self._profiles.present * lean * self.cost**-GREED
-        return np.asarray(raw / raw.sum(1, keepdims=True))
+        share: Floats = np.empty(lean.shape)
+        _build(share, np.empty(lean.shape), self._profiles.present, lean, self.cost)
+        return share
 
     def routed(self, tilt: Floats, ready: Floats, load_rps: Floats, weight: Floats) -> Floats:
         """Share of the route: ready capacity, those in time first; ``load_rps`` is ``[B, 1]``.
@@ -125,35 +112,168 @@ class Merit:
         The present ``weight`` ``[B, K]`` stays while nothing is ready, or while it is about right
         and goes only where something is ready.
         """
-        capacity_rps = ready * self._profiles.replica_rps / self.slowness
-        preferred = capacity_rps * tilt * np.exp(-STRICTNESS * self.late_share)
-        total = preferred.sum(1, keepdims=True)
-        load = np.maximum(load_rps, SOME_RPS) * preferred / np.maximum(total, TINY)
-        load = spilled(load, FULL * capacity_rps)
-        carried = load.sum(1, keepdims=True)
-        share = load / np.maximum(carried, TINY)
-        moves = (np.abs(share - weight) > STILL) | ((weight > 0.0) & (ready == 0.0))
-        return np.where((carried > 0.0) & moves.any(1, keepdims=True), share, weight)
+        share: Floats = np.empty(ready.shape)
+        between = np.empty((7, *ready.shape))
+        _route(
+            share, *between, tilt, ready, load_rps[:, 0], weight,
+            self._replica_rps, self.slowness, self.late_share,
+        )  # fmt: skip
+        return share
 
 
-def tail(times_mean: Floats, scv: Floats) -> Floats:
+@by_row
+def _measure(
+    busy_s: Floats,
+    finished: Floats,
+    arrived: Floats,
+    failed: Floats,
+    held: Floats,
+    rate_rps: Floats,
+    in_flight: Floats,
+    error_share: Floats,
+    ready: Floats,
+    slots: Floats,
+    keep: float,
+    tick_s: float,
+) -> None:
+    """Add a tick to what was lately, where it was read; ``held`` were in flight before it."""
+    for at in each(held):
+        seen = np.isfinite(rate_rps[at]) & np.isfinite(in_flight[at])
+        now = where(seen, in_flight[at], held[at])
+        came = where(seen, rate_rps[at], 0.0) * tick_s
+        left = np.maximum(came + held[at] - now, 0.0)
+        lost = came * where(np.isnan(error_share[at]), 0.0, error_share[at])
+        busy = np.minimum(now, ready[at] * slots[at]) * tick_s
+        busy_s[at] = where(seen, keep * busy_s[at] + busy, busy_s[at])
+        finished[at] = where(seen, keep * finished[at] + left, finished[at])
+        arrived[at] = where(seen, keep * arrived[at] + came, arrived[at])
+        failed[at] = where(seen, keep * failed[at] + lost, failed[at])
+        held[at] = now
+
+
+@by_row
+def _wait(
+    soon: Floats,
+    waited_s: Floats,
+    before: Floats,
+    wanted: Floats,
+    starting: Floats,
+    ready: Floats,
+    startup_s: Floats,
+    tick_s: float,
+) -> None:
+    """For replicas that were asked for: they may be lost, refused, or never come."""
+    for at in each(soon):
+        come = (ready[at] > before[at]) | (ready[at] >= wanted[at])
+        lost = (ready[at] < before[at]) & np.logical_not(come)
+        waited = where(come, 0.0, waited_s[at] + tick_s)
+        # Whoever loses replicas that are still wanted may lose the new ones, too.
+        waited_s[at] = where(lost, np.inf, waited)
+        refused = starting[at] + ready[at] < wanted[at]
+        usual_s = where(refused, 0.0, LATE_STARTUPS * startup_s[at])
+        # A stage may take a moment, and always a tick, to do what it is asked.
+        late = waited_s[at] > usual_s + LATE_S + tick_s
+        soon[at] = where(late, ready[at], np.inf)
+        before[at] = ready[at]
+
+
+@by_row
+def _judge(
+    slowness: Floats,
+    late_share: Floats,
+    cost: Floats,
+    busy_s: Floats,
+    finished: Floats,
+    arrived: Floats,
+    failed: Floats,
+    service_s: Floats,
+    scv: Floats,
+    slo_s: Floats,
+    dearness: Floats,
+    miss_price: Floats,
+) -> None:
+    for at in each(cost):
+        known_s = PRIOR_REQUESTS * service_s[at]
+        pace = (busy_s[at] + known_s) / (finished[at] * service_s[at] + known_s)
+        slowness[at] = np.minimum(np.maximum(pace / TOLERATED, 1.0), SLOWEST)
+        slo = of_row(slo_s, at) / (service_s[at] * slowness[at])
+        answered = 1.0 - failed[at] / (arrived[at] + PRIOR_REQUESTS)
+        late_share[at] = 1.0 - answered * (1.0 - tail(slo, scv[at]))
+        cost[at] = dearness[at] * slowness[at] + of_row(miss_price, at) * late_share[at]
+
+
+@by_row
+def _build(share: Floats, merit: Floats, present: Bools, lean: Floats, cost: Floats) -> None:
+    for at in each(merit):
+        merit[at] = present[at] * lean[at] * cost[at] ** -GREED
+    for at in each(merit):
+        share[at] = merit[at] / total(merit, at)
+
+
+@by_row
+def _route(
+    share: Floats,
+    preferred: Floats,
+    room: Floats,
+    load: Floats,
+    carried: Floats,
+    over: Floats,
+    spare: Floats,
+    moves: Floats,
+    tilt: Floats,
+    ready: Floats,
+    load_rps: Floats,
+    weight: Floats,
+    replica_rps: Floats,
+    slowness: Floats,
+    late_share: Floats,
+) -> None:
+    for at in each(share):
+        capacity_rps = ready[at] * replica_rps[at] / slowness[at]
+        preferred[at] = capacity_rps * tilt[at] * np.exp(-STRICTNESS * late_share[at])
+        room[at] = FULL * capacity_rps
+    for at in each(share):
+        some_rps = np.maximum(of_row(load_rps, at), SOME_RPS)
+        load[at] = some_rps * preferred[at] / np.maximum(total(preferred, at), TINY)
+    spill(carried, load, room, over, spare)
+    for at in each(share):
+        share[at] = carried[at] / np.maximum(total(carried, at), TINY)
+        moves[at] = (np.abs(share[at] - weight[at]) > STILL) | (
+            (weight[at] > 0.0) & (ready[at] == 0.0)
+        )
+    for at in each(share):
+        moved = (total(carried, at) > 0.0) & (total(moves, at) > 0.0)
+        share[at] = where(moved, share[at], weight[at])
+
+
+@part
+def tail(times_mean: Any, scv: Any) -> Any:
     """Share of gamma distributed times beyond so many times their mean.
 
     The cube root is nearly normal (Wilson and Hilferty 1931), and the normal tail nearly logistic.
     """
     variance = np.maximum(scv, LEAST_SCV) / 9.0
     deviations = (np.cbrt(times_mean) - (1.0 - variance)) / np.sqrt(variance)
-    return np.asarray(1.0 / (1.0 + np.exp(1.5976 * deviations + 0.07056 * deviations**3)))
+    return 1.0 / (1.0 + np.exp(1.5976 * deviations + 0.07056 * deviations**3))
 
 
-def spilled(load: Floats, room: Floats) -> Floats:
-    """``load`` ``[B, K]`` with what is beyond a backend's ``room`` sent to those that have some.
+@part
+def spill(fitted: Floats, load: Floats, room: Floats, over: Floats, spare: Floats) -> None:
+    """Fit ``load`` ``[B, K]``: what is beyond a backend's ``room`` goes to those that have some.
 
-    What fits nowhere goes to all, by their room.
+    What fits nowhere goes to all, by their room. ``over`` and ``spare`` are written to as well.
     """
-    total, whole = load.sum(1, keepdims=True), room.sum(1, keepdims=True)
-    over, spare = np.maximum(load - room, 0.0), np.maximum(room - load, 0.0)
-    part = over.sum(1, keepdims=True) / np.maximum(spare.sum(1, keepdims=True), TINY)
-    fitting = load - over + spare * part
-    by_room = np.where(whole > 0.0, room * (total / np.maximum(whole, TINY)), load)
-    return np.where(total < whole, fitting, by_room)
+    for at in each(load):
+        over[at] = np.maximum(load[at] - room[at], 0.0)
+        fitted[at] = load[at]
+    if not over.any():
+        return
+    for at in each(load):
+        spare[at] = np.maximum(room[at] - load[at], 0.0)
+    for at in each(load):
+        all_load, all_room = total(load, at), total(room, at)
+        spread = total(over, at) / np.maximum(total(spare, at), TINY)
+        fitting = load[at] - over[at] + spare[at] * spread
+        by_room = room[at] * (all_load / np.maximum(all_room, TINY))
+        no_room = where(all_room > 0.0, by_room, load[at])
+        fitted[at] = where(all_load < all_room, fitting, no_room)

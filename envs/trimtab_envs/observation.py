@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trimtab_envs import features
 from trimtab_envs.action import (
     ACTION_DIMS,
     BARE,
@@ -27,12 +27,11 @@ from trimtab_envs.action import (
     TILTS,
     WAITS,
     Setting,
-    base_headroom,
     mixed,
 )
-from trimtab_envs.memory import ESTIMATES, LEVELS, Memory
+from trimtab_envs.memory import ESTIMATES, Memory
 from trimtab_envs.merit import FULL, GREED, STRICTNESS, TOLERATED, Merit
-from trimtab_envs.minutes import BIN_S, BINS, Bools, Floats
+from trimtab_envs.minutes import Floats
 from trimtab_sim.profile import Profiles
 from trimtab_sim.signals import Sensed
 
@@ -51,6 +50,11 @@ FEATURES = (
     "set_estimate_over_now", "set_headroom", "set_hold", "set_lean", "set_tilt", "set_wait",
     "jump_ahead", "beat_minute", "beat_five",
 )  # fmt: skip
+# Where a group of features ends, as they are computed in, and the first part of one.
+_ENDS = [FEATURES.index(name) for name in (
+    "size", f"{ESTIMATES[1]}_over_now", "level_0_1", "miss_fast", "set_estimate_over_now",
+)]  # fmt: skip
+_NOISE = FEATURES.index("slope") + 1 - FEATURES.index("level_0_1")
 
 
 def schema_hash() -> str:
@@ -80,145 +84,82 @@ class Scene:
     held: Floats
     misses: Floats
 
-    def wide(self, per_service: Floats) -> Floats:
-        """``[B]`` as ``[B, K]``."""
-        return np.broadcast_to(per_service[:, None], self.profiles.shape)
-
-    def rows(self, flat: Floats) -> Floats:
-        """``[B x K]`` as ``[B, K]``."""
-        return flat.reshape(self.profiles.shape)
+    def rows(self, flat: NDArray[Any]) -> NDArray[Any]:
+        """``[..., B x K]`` as ``[..., B, K]``."""
+        return flat.reshape(*flat.shape[:-1], *self.profiles.shape)
 
 
 def encode(scene: Scene) -> NDArray[np.float32]:
     """The observation, ``[B, K, len(FEATURES)]`` float32, clipped to [-6, 6]."""
-    estimates = scene.memory.estimates().reshape(-1, *scene.profiles.shape)
-    now = estimates[0]
-    # Half a request slot keeps a near-idle load from exploding.
-    floor = 0.1 * scene.profiles.replica_rps
-    built = scene.merit.built(scene.setting.lean)
-    columns = (
-        *_service(scene),
-        *_capacity(scene, now * np.maximum(built, 1e-3), floor),
-        *(_log_ratio(estimate, now, floor) for estimate in estimates[1:]),
-        *_load(scene, now, floor),
-        *(np.log1p(100.0 * scene.wide(share)) for share in scene.misses),
-        *_routing(scene, now, built, floor),
-        _log_ratio(mixed(estimates, scene.setting), now, floor),
-        *_setting(scene),
-        scene.rows(scene.memory.jump_ahead),
-        *(2.0 * scene.rows(score) for score in scene.memory.beat.scores),
-    )
     # Feature by feature as long as there is anything to compute: rows next to each other.
-    features = np.empty((len(FEATURES), *scene.profiles.shape))
-    for feature, column in zip(features, columns, strict=True):
-        np.clip(column, -6.0, 6.0, out=feature)
-    features[np.isnan(features)] = 0.0
-    return np.ascontiguousarray(np.moveaxis(features, 0, -1), dtype=np.float32)
+    columns = np.empty((len(FEATURES), *scene.profiles.shape))
+    known, capacity, demands, load, routing, setting = np.split(columns, _ENDS)
+    estimates, replica_rps = scene.memory.estimates(), scene.profiles.replica_rps
+    now = scene.rows(estimates[0])
+    built = scene.merit.built(scene.setting.lean)
+    _known(known, scene)
+    _capacity(capacity, scene, now, built, replica_rps)
+    relative = demands.reshape(len(demands), -1)
+    features.relative(relative, estimates[1:], estimates[0], replica_rps.ravel())
+    _load(load, scene, now, replica_rps)
+    _routing(routing, scene, now, built, replica_rps)
+    _setting(setting, scene, now, mixed(scene.rows(estimates), scene.setting), replica_rps)
+    return np.ascontiguousarray(np.moveaxis(columns, 0, -1), dtype=np.float32)
 
 
-Columns = tuple[NDArray[Any], ...]
+def _known(columns: Floats, scene: Scene) -> None:
+    profiles = scene.profiles
+    features.service(
+        columns, scene.miss_price, profiles.startup_mean_s, profiles.concurrency,
+        profiles.slo_latency_s, profiles.service_time_s, profiles.service_scv,
+        profiles.metric_lag_s, scene.sensed.age_s, scene.tick_s,
+    )  # fmt: skip
 
 
-def _service(scene: Scene) -> Columns:
-    """What is known beforehand, and how old the metrics are."""
-    profiles, startup_s = scene.profiles, scene.profiles.startup_mean_s
-    lag_s = scene.wide(profiles.metric_lag_s)
-    return (
-        np.log(scene.wide(scene.miss_price) / 50.0) / 2.0,
-        np.log2(startup_s / scene.tick_s) / 2.0,
-        np.log(startup_s / 45.0) / 2.0,
-        np.log2(profiles.concurrency) / 2.0,
-        np.log2(scene.wide(profiles.slo_latency_s) / profiles.service_time_s) / 2.0,
-        profiles.service_scv,
-        lag_s / startup_s,
-        (scene.wide(scene.sensed.age_s) - lag_s) / startup_s,
-    )
-
-
-def _capacity(scene: Scene, load: Floats, floor: Floats) -> Columns:
-    """Replicas against the part of the load that they are for."""
+def _capacity(
+    columns: Floats, scene: Scene, now: Floats, built: Floats, replica_rps: Floats
+) -> None:
     profiles, sensed = scene.profiles, scene.sensed
-    slots = np.maximum(sensed.ready, 0.5) * profiles.concurrency
-    ready_rps = sensed.ready * profiles.replica_rps
-    total_rps = (sensed.ready + sensed.starting) * profiles.replica_rps
-    headroom = (total_rps + floor) / (load + floor)
-    return (
-        np.log2(load / profiles.replica_rps + 0.1) / 2.0,
-        sensed.in_flight / slots,
-        np.log1p(np.maximum(sensed.in_flight - slots, 0.0) / slots),
-        _log_ratio(load, ready_rps, floor),
-        _log_ratio(load, total_rps, floor),
-        sensed.starting / (sensed.ready + sensed.starting + 1.0),
-        np.log2((scene.held + 0.5) / (sensed.wanted + 0.5)),
-        np.log2(headroom / scene.wide(base_headroom(scene.miss_price))),
-        1.0 * (sensed.wanted <= profiles.min_replicas),
-        1.0 * (sensed.wanted >= profiles.max_replicas),
-    )
+    features.capacity(
+        columns, now, built, sensed.ready, sensed.starting, sensed.wanted, sensed.in_flight,
+        scene.held, scene.miss_price, profiles.concurrency, replica_rps,
+        profiles.min_replicas, profiles.max_replicas,
+    )  # fmt: skip
 
 
-def _load(scene: Scene, now: Floats, floor: Floats) -> Columns:
-    """What the memory tells of the load: levels, noise, peaks, season, and how old it is."""
+def _load(columns: Floats, scene: Scene, now: Floats, replica_rps: Floats) -> None:
     memory, rows, startup_s = scene.memory, scene.rows, scene.profiles.startup_mean_s
-    levels = [rows(memory.level(scale)) for scale in range(LEVELS)]
-    noise, peaks = map(rows, memory.noise), map(rows, memory.peaks)
-    season, spread, flat_now = memory.season, memory.spread, now.ravel()
-    period_s = rows(season.period_bins.astype(np.float64) * BIN_S)
-    # What is older has left the memory: no age beyond it means anything to a policy.
-    age_s = rows(np.minimum(memory.age_s, BINS * BIN_S))
-    return (
-        *(_log_ratio(a, b, floor) for a, b in pairwise(levels)),
-        next(noise) / (now + floor),
-        next(noise) / (levels[3] + floor),
-        rows(memory.slope) * startup_s / (now + floor),
-        *(_log_ratio(peak, now, floor) for peak in peaks),
-        _log_ratio(rows(np.where(spread.known, spread.highest, flat_now)), now, floor),
-        _log_ratio(rows(np.where(spread.known, spread.mean, flat_now)), now, floor),
-        2.0 * rows(season.strength),
-        np.log2((period_s + 1.0) / startup_s) / 4.0,
-        _log_ratio(rows(memory.seasonal(1.5 * memory.horizon_s)), now, floor),
-        _log_ratio(rows(memory.seasonal(3.0 * memory.horizon_s)), now, floor),
-        np.log1p(age_s / 600.0),
-        np.log1p(age_s / startup_s) / 2.0,
-    )
+    season, spread, age_s = memory.season, memory.spread, rows(memory.age_s)
+    features.noise(
+        columns[:_NOISE], now, rows(memory.levels), rows(memory.var), rows(memory.tau_s),
+        age_s, startup_s, replica_rps,
+    )  # fmt: skip
+    features.history(
+        columns[_NOISE:], now, rows(memory.peaks), rows(spread.known), rows(spread.highest),
+        rows(spread.mean), rows(season.strength), rows(season.period_bins),
+        rows(memory.seasonal(1.5 * memory.horizon_s)),
+        rows(memory.seasonal(3.0 * memory.horizon_s)), age_s, startup_s, replica_rps,
+    )  # fmt: skip
 
 
-def _routing(scene: Scene, now: Floats, built: Floats, floor: Floats) -> Columns:
-    """This backend beside the others of its service."""
-    profiles, merit, weight = scene.profiles, scene.merit, scene.sensed.weight
+def _routing(
+    columns: Floats, scene: Scene, now: Floats, built: Floats, replica_rps: Floats
+) -> None:
+    profiles, sensed, merit = scene.profiles, scene.sensed, scene.merit
     cheapest = np.where(profiles.present, merit.cost, np.inf).min(1)
-    ready_rps = scene.sensed.ready * profiles.replica_rps
-    others_rps = ready_rps.sum(1, keepdims=True) - ready_rps
-    capacity_share = _share(ready_rps, profiles.present)
-    return (
-        np.log2(merit.cost / scene.wide(cheapest)),
-        np.log2(merit.slowness),
-        np.log1p(100.0 * merit.late_share),
-        built,
-        weight,
-        capacity_share,
-        weight - capacity_share,
-        others_rps / (others_rps + now + floor),
-    )
+    features.routing(
+        columns, np.empty(now.shape), scene.misses, now, built, merit.cost, cheapest,
+        merit.slowness, merit.late_share, sensed.weight, sensed.ready, profiles.present,
+        replica_rps,
+    )  # fmt: skip
 
 
-def _setting(scene: Scene) -> Columns:
-    """The rule's dials as they stand."""
-    setting = scene.setting
-    return (
-        2.0 * np.log2(setting.headroom / scene.wide(base_headroom(scene.miss_price))),
-        np.log(setting.hold_s / 300.0),
-        np.log2(setting.lean),
-        np.log2(setting.tilt),
-        2.0 * setting.wait,
-    )
-
-
-def _log_ratio(above: Floats, below: Floats, floor: Floats) -> Floats:
-    return np.asarray(np.log2((above + floor) / (below + floor)))
-
-
-def _share(capacity: Floats, present: Bools) -> Floats:
-    """Each backend's part of the capacity; equal parts while there is none."""
-    total = capacity.sum(1, keepdims=True)
-    equal = present / present.sum(1, keepdims=True)
-    return np.asarray(np.where(total > 0.0, capacity / np.maximum(total, 1e-9), equal))
+def _setting(
+    columns: Floats, scene: Scene, now: Floats, estimate: Floats, replica_rps: Floats
+) -> None:
+    setting, memory = scene.setting, scene.memory
+    features.setting(
+        columns, now, estimate, setting.headroom, setting.hold_s, setting.lean, setting.tilt,
+        setting.wait, scene.rows(memory.jump_ahead), scene.rows(memory.beat.scores),
+        scene.miss_price, replica_rps,
+    )  # fmt: skip

@@ -15,6 +15,7 @@ from trimtab_envs.action import Setting
 from trimtab_envs.memory import ESTIMATES
 from trimtab_envs.minutes import Bools, Floats
 from trimtab_sim.profile import Profiles
+from trimtab_sim.rows import by_row, each, row_total, where
 from trimtab_sim.signals import Sensed
 
 # A refusal is news once it has outlasted the guard's rate limits; then it is, for an hour.
@@ -59,15 +60,11 @@ class Scarcity:
 
     def update(self, sensed: Sensed) -> None:
         """Compare what there is with what was asked for a tick ago."""
-        grown = (sensed.wanted > self._wanted) & (sensed.wanted <= self._asked)
-        self._followed |= grown.any(1)
-        short = (sensed.wanted < self._asked) | (sensed.starting + sensed.ready < sensed.wanted)
-        stuck = short.any(1) & (short | (sensed.wanted >= self._most)).all(1)
-        refused = stuck & self._followed
-        self._refused_s = np.where(refused, self._refused_s + self._tick_s, 0.0)
-        news = self._refused_s > REFUSED_S
-        self._since_s = np.where(news, 0.0, self._since_s + self._tick_s)
-        self._wanted = sensed.wanted.copy()
+        grown, short, free = np.empty((3, *self._asked.shape))
+        _compare(
+            grown, short, free, self._asked, self._wanted, self._followed, self._refused_s,
+            self._since_s, sensed.wanted, sensed.starting, sensed.ready, self._most, self._tick_s,
+        )  # fmt: skip
 
     def tempered(self, setting: Setting, miss_price: Floats) -> Setting:
         """The setting, sober where replicas are scarce; ``miss_price`` is ``[B]``."""
@@ -82,3 +79,33 @@ class Scarcity:
             hold_s=np.where(felt, np.maximum(setting.hold_s, hold_s), setting.hold_s),
             wait=np.where(felt, 0.0, setting.wait),
         )
+
+
+@by_row
+def _compare(
+    grown: Floats,
+    short: Floats,
+    free: Floats,
+    asked: Floats,
+    before: Floats,
+    followed: Bools,
+    refused_s: Floats,
+    since_s: Floats,
+    wanted: Floats,
+    starting: Floats,
+    ready: Floats,
+    most: Floats,
+    tick_s: float,
+) -> None:
+    for at in each(asked):
+        grown[at] = (wanted[at] > before[at]) & (wanted[at] <= asked[at])
+        few = (wanted[at] < asked[at]) | (starting[at] + ready[at] < wanted[at])
+        short[at] = few
+        free[at] = np.logical_not(few | (wanted[at] >= most[at]))
+        before[at] = wanted[at]
+    for row in each(since_s):
+        followed[row] = followed[row] | (row_total(grown, row) > 0.0)
+        stuck = (row_total(short, row) > 0.0) & (row_total(free, row) == 0.0)
+        refused = stuck & followed[row]
+        refused_s[row] = where(refused, refused_s[row] + tick_s, 0.0)
+        since_s[row] = where(refused_s[row] > REFUSED_S, 0.0, since_s[row] + tick_s)

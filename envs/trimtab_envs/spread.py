@@ -53,14 +53,6 @@ class Spread:
         self.surges[:, rows] = _quantiles(surges, valid & (before >= (BINS - filled)[:, None]))
         self.known[rows] = True
 
-    def estimates(self, level: Floats, fallback: Floats) -> Floats:
-        """Loads at each rank, then level times surge at each rank, ``[2 x len(RANKS), R]``.
-
-        ``fallback`` ``[R]`` stands in while too little is remembered.
-        """
-        surge = np.minimum(self.surges * level, SURGE_LIMIT * np.maximum(self.highest, level))
-        return np.where(self.known, np.concatenate((self.loads, surge)), fallback)
-
 
 def _quantiles(values: Floats, valid: Bools) -> Floats:
     """Quantiles at ``RANKS`` of each row's valid values, ``[len(RANKS), R]``; 1 where none is."""

@@ -14,9 +14,13 @@ from numpy.typing import NDArray
 from trimtab_envs.codec import Codec
 from trimtab_envs.episodes import Episodes, EpisodeSource
 from trimtab_envs.minutes import Bools, Floats
+from trimtab_sim.compiled import compile_rows
 from trimtab_sim.profile import Profiles, merged
 from trimtab_sim.signals import Sensed, Wanted
 from trimtab_sim.simulator import Simulator, Tick
+
+# The codec's loops; see ``trimtab_sim.rows``.
+compile_rows()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,28 +2,42 @@
 
 What happens to one backend is written as scalars, as one would say it. Only the simulator, its
 environments and the fit compile anything; the daemon runs none of them, and never imports Numba.
+What it shares with them is written in the words of ``rows``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from numba import njit
 from numba.core.caching import FunctionCache
+from numba.extending import overload, register_jitable
+
+from trimtab_sim import rows
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-_NEWEST = max(file.stat().st_mtime_ns for file in Path(__file__).parent.glob("*.py"))
 
 
-class _Cache(FunctionCache):  # type: ignore[misc]  # Numba ships no types
-    """Compiles anew when any file here has changed; Numba's looks at the function's own alone."""
+@cache
+def _newest(folder: Path) -> int:
+    return max(file.stat().st_mtime_ns for file in folder.glob("*.py"))
+
+
+class _Cache(FunctionCache):  # type: ignore[misc]
+    """Compiles anew when any file beside this or the function's has changed.
+
+    Numba's looks at the function's own alone.
+    """
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
-        self._cache_file._source_stamp = (self._cache_file._source_stamp, _NEWEST)
+        beside = (Path(file).parent for file in (__file__, function.__code__.co_filename))
+        self._cache_file._source_stamp = (self._cache_file._source_stamp, *map(_newest, beside))
 
 
 def compiled(function: Function) -> Function:
@@ -41,3 +55,67 @@ def compiled(function: Function) -> Function:
 def record(*names: str) -> np.dtype[np.void]:
     """What is known of one backend, as floats that kernels read and write by name."""
     return np.dtype([(name, np.float64) for name in names])
+
+
+def _meaning(word: Function) -> Callable[[Function], Function]:
+    """What a word of ``rows`` means where a loop goes through one row after the other."""
+    # Not strict: that would have the annotations of both agree.
+    decorator: Callable[[Function], Function] = overload(word, strict=False)
+    return decorator
+
+
+@_meaning(rows.each)
+def _each(array: Any) -> Any:
+    if array.ndim == 1:
+        return lambda array: range(len(array))
+
+    def places(array: Any) -> Iterator[tuple[int, int]]:
+        for b in range(array.shape[0]):
+            for k in range(array.shape[1]):
+                yield b, k
+
+    return places
+
+
+@_meaning(rows.where)
+def _where(condition: Any, then: Any, other: Any) -> Any:  # noqa: ARG001 - types, to Numba
+    return lambda condition, then, other: then if condition else other
+
+
+@_meaning(rows.whole)
+def _whole(number: Any) -> Any:  # noqa: ARG001
+    return lambda number: math.floor(number)
+
+
+@_meaning(rows.of_row)
+def _of_row(array: Any, at: Any) -> Any:  # noqa: ARG001
+    return lambda array, at: array[at[0]]
+
+
+@_meaning(rows.of_column)
+def _of_column(array: Any, at: Any) -> Any:  # noqa: ARG001
+    return lambda array, at: array[at[1]]
+
+
+@_meaning(rows.row_total)
+def _row_total(array: Any, row: Any) -> Any:  # noqa: ARG001
+    def total(array: Any, row: int) -> float:
+        amount = 0.0
+        for k in range(array.shape[1]):
+            amount += array[row, k]
+        return amount
+
+    return total
+
+
+@_meaning(rows.total)
+def _total(array: Any, at: Any) -> Any:  # noqa: ARG001
+    return lambda array, at: rows.row_total(array, at[0])
+
+
+def compile_rows() -> None:
+    """Compile all loops ``by_row`` that have been imported, each when it is first called."""
+    for function in rows.PARTS:
+        register_jitable(function)
+    for loop in rows.LOOPS:
+        loop.run = compiled(loop.plain)

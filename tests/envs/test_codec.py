@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,8 @@ from trimtab_envs.codec import Codec, pack
 from trimtab_envs.memory import ESTIMATES
 from trimtab_envs.observation import FEATURES
 from trimtab_guard.model import BackendState, Reading, State
+from trimtab_sim import rows
+from trimtab_sim.compiled import compile_rows
 from trimtab_sim.profile import BackendProfile, Profile, Profiles
 from trimtab_sim.signals import Sensed
 from trimtab_sim.simulator import Simulator
@@ -69,6 +73,42 @@ def test_the_daemon_observes_what_training_observed() -> None:
         np.testing.assert_array_equal(want.replicas, other.replicas)
         np.testing.assert_array_equal(want.weight, other.weight)
         sensed = world.step(150.0 + 100.0 * rng.random(SERVICES), want.replicas, want.weight).sensed
+
+
+def lived(stream: list[Sensed], known: Profiles) -> list[np.ndarray]:
+    """What a codec of random choices sees and wants on the way."""
+    rng = np.random.default_rng(3)
+    codec = Codec(known, np.array([10.0, 50.0, 250.0]), TICK_S)
+    found = []
+    for tick, sensed in enumerate(stream):
+        codec.sense(sensed)
+        if tick % 6 == 0:
+            found.append(codec.observe())
+            codec.choose(one_hot(rng.integers(0, ACTION_DIMS, (SERVICES, 2, len(ACTION_DIMS)))))
+        want = codec.want()
+        found += [want.replicas, want.weight, want.demand_rps]
+    return found
+
+
+def test_compiled_it_does_what_it_does_under_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = replace(
+        profiles(), dropout_share=np.full(SERVICES, 0.1), sample_s=np.full(SERVICES, 15.0)
+    )
+    rng = np.random.default_rng(7)
+    world = Simulator(known, TICK_S, rng)
+    stream = [world.reset(np.full((SERVICES, 2), 2.0), np.full((SERVICES, 2), 0.5))]
+    for tick in range(800):
+        # One beats by the minute, one wanders, one is idle and at times overloaded.
+        rate = np.array([300.0 if tick % 12 < 4 else 100.0, 150.0 + 100.0 * rng.random(), 0.0])
+        rate[2] = 900.0 if rng.random() < 0.02 else 0.1
+        replicas = rng.integers(1, 6, (SERVICES, 2)).astype(float)
+        stream.append(world.step(rate, replicas, rng.random((SERVICES, 2))).sensed)
+    compile_rows()
+    compiled = lived(stream, known)
+    for loop in rows.LOOPS:
+        monkeypatch.setattr(loop, "run", loop.plain)
+    for mine, other in zip(compiled, lived(stream, known), strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-9, atol=1e-9)
 
 
 def one(rate: float, service_time_s: float = 0.05) -> Sensed:

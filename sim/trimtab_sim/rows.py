@@ -1,0 +1,83 @@
+"""Arithmetic on many rows, written once for NumPy and for Numba.
+
+The daemon runs it under NumPy, on all rows at once: it may have thousands, and imports no Numba.
+Simulated worlds wait for little else: they have ``compiled`` compile the same lines, one row after
+the other. Both give the same numbers, but for the last digit of logarithms and powers,
+which their libraries round differently.
+
+A function ``by_row`` takes arrays and writes into them, ``for at in each(array): ...``: under NumPy
+that is one round with ``at`` standing for all of the array, compiled one for each of its elements.
+``each`` and the functions beside it are what the two read differently; all else that works on an
+array as on one of its elements may stand there, and no ``if`` about what is in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+Function = Callable[..., Any]
+
+
+class Loop:
+    """A function over rows, ``plain`` as it was written; ``run`` is what a call of it runs."""
+
+    def __init__(self, plain: Function) -> None:
+        self.plain = self.run = plain
+
+    def __call__(self, *arrays: Any) -> None:
+        """Run it on arrays that belong together, and numbers."""
+        self.run(*arrays)
+
+
+LOOPS: list[Loop] = []
+PARTS: list[Function] = []
+
+
+def by_row(function: Function) -> Loop:
+    """``function`` as a loop over rows, called from Python."""
+    LOOPS.append(Loop(function))
+    return LOOPS[-1]
+
+
+def part(function: Function) -> Function:
+    """``function`` of numbers or arrays, for loops over rows to call."""
+    PARTS.append(function)
+    return function
+
+
+def each(array: Any) -> Iterable[Any]:  # noqa: ARG001 - which Numba goes through
+    """Every place in ``array``."""
+    return (slice(None),)
+
+
+def where(condition: Any, then: Any, other: Any) -> Any:
+    """One or the other; both are computed."""
+    return np.where(condition, then, other)
+
+
+def whole(number: Any) -> Any:
+    """The next lower integer, as an index."""
+    return np.floor(number).astype(np.intp)
+
+
+def of_row(array: Any, at: Any) -> Any:  # noqa: ARG001 - the one row, to Numba
+    """The value of ``array`` ``[B]`` for the row of a place ``at`` in one of ``[B, K]``."""
+    return array[:, None]
+
+
+def of_column(array: Any, at: Any) -> Any:  # noqa: ARG001 - the one column, to Numba
+    """The value of ``array`` ``[K]`` for the column of a place ``at`` in one of ``[B, K]``."""
+    return array[None, :]
+
+
+def total(array: Any, at: Any) -> Any:  # noqa: ARG001 - the one row, to Numba
+    """The sum over the row of ``array`` ``[B, K]`` that the place ``at`` lies in."""
+    return array.sum(1, keepdims=True)
+
+
+def row_total(array: Any, row: Any) -> Any:
+    """The sums over the rows of ``array`` ``[B, K]``, at a place in an array of ``[B]``."""
+    return array[row].sum(-1)
