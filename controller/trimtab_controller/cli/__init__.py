@@ -38,6 +38,7 @@ class LazyGroup(click.Group):
         "watch": "trimtab_controller.cli.watching:watch",
         "explain": "trimtab_controller.cli.explain:explain",
         "why": "trimtab_controller.cli.why:why",
+        "forecast": "trimtab_controller.cli.forecast:forecast",
         "mode": "trimtab_controller.cli.control:mode",
         "renew": "trimtab_controller.cli.control:renew",
         "stop": "trimtab_controller.cli.control:stop",

@@ -150,6 +150,8 @@ def asked(envelope: controller_pb2.Envelope) -> str:
     """What an approval would grant: ``web/spot scale-up, 2 to 12 replicas, until 15:00:00``."""
     if envelope.change == Change.ROUTE:
         bounds = f"{envelope.min_weight * 100:.0f} to {envelope.max_weight * 100:.0f} %"
+    elif envelope.change == Change.RESTART:
+        bounds = f"all {envelope.max_replicas} replicas one by one"
     else:
         bounds = f"{envelope.min_replicas} to {envelope.max_replicas} replicas"
     until = clock_time(envelope.expires_s)
