@@ -115,7 +115,7 @@ def _facts(story: Story) -> Iterator[str]:
     yield f"| missed | worth {course.missed_s:.1f} s of an outage |"
     if course.phase is Phase.STEADY:
         yield f"| until steady | {course.back_s:.1f} s after the last fault |"
-    yield f"| trimtab | {writes} writes; {held} of {len(story.ticks)} ticks held |"
+    yield f"| trimtab | writes: {writes}; held in {held} of {len(story.ticks)} ticks |"
 
 
 def _seen(story: Story) -> Iterator[Line]:
