@@ -50,6 +50,7 @@ class LazyGroup(click.Group):
         "revoke": "trimtab_controller.cli.approvals:revoke",
         "canary": "trimtab_controller.cli.canary:canary",
         "drill": "trimtab_controller.cli.drill:drill",
+        "experiment": "trimtab_controller.cli.experiment:experiment",
         "report": "trimtab_controller.cli.evidence:report",
         "ladder": "trimtab_controller.cli.evidence:ladder",
         "token": "trimtab_controller.cli.token:token",
