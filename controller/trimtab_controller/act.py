@@ -71,12 +71,32 @@ def intend(
         for b in report.backends
     )
     asks = tuple(ask for ask in asks if ask.floor is not None or ask.weight is not None)
-    if not asks:
-        return None
-    # One decision per leader, version and moment: this names the action, also after a restart.
-    request_id = f"{limits.service}@{report.version}@{now_s!r} by {epoch.leader}"
+    return _intent(limits, now_s, report, asks, epoch) if asks else None
+
+
+def restart(
+    limits: Limits, now_s: float, report: StageReport, name: str, why: str, epoch: Epoch
+) -> Intent:
+    """The write that has the replicas of the backend ``name`` replaced, one after the other."""
+    asks = tuple(
+        Ask(b.name, b.wanted, floor=None, weight=None, restart=True)
+        for b in report.backends
+        if b.name == name
+    )
+    return _intent(limits, now_s, report, asks, epoch, why)
+
+
+def _intent(
+    limits: Limits,
+    now_s: float,
+    report: StageReport,
+    asks: tuple[Ask, ...],
+    epoch: Epoch,
+    why: str = "",
+) -> Intent:
     return Intent(
-        request_id,
+        # One decision per leader, version and moment: this names the action, also after a restart.
+        f"{limits.service}@{report.version}@{now_s!r} by {epoch.leader}",
         limits.service,
         now_s,
         report.version,
@@ -84,6 +104,7 @@ def intend(
         before=fields(report),
         epoch=epoch,
         cost=_cost(asks, limits),
+        why=why,
     )
 
 

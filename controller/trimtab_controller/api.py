@@ -19,6 +19,7 @@ from trimtab_controller.evidence.ladder import ladder
 from trimtab_controller.evidence.office import Office
 from trimtab_controller.explain.changes import Changes
 from trimtab_controller.explain.explanation import Explainer
+from trimtab_controller.foresight.messages import message as foretold
 from trimtab_controller.headroom import limits_reply
 from trimtab_controller.mandate import ABORT_S, OURSELVES, Refusal
 from trimtab_controller.protocols import Clock
@@ -173,6 +174,15 @@ class Controller(Reader):
     ) -> pb.Scorecard:
         """The latest scorecard of a service; a newer one is asked for where there may be one."""
         return evidence.scorecard(self._office.filed(self._listed(request.service)))
+
+    def GetForecast(
+        self, request: pb.GetForecastRequest, context: grpc.ServicerContext
+    ) -> pb.Forecast:
+        """When limits of a service's health will be met; changes nothing."""
+        config = self._board.configs[self._listed(request.service)]
+        if self._board.foresight is None:
+            raise Refusal(f"nobody looks ahead for {config.name} here")
+        return foretold(config, self._board.foresight.foresee(config, judge=True))
 
     def GetLadder(self, request: pb.GetLadderRequest, context: grpc.ServicerContext) -> pb.Ladder:
         """Where to start, and what is missing; changes nothing."""

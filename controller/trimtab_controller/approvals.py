@@ -113,6 +113,18 @@ class Approvals:
             allowed -= routes
         return tuple(_with(want, allowed) for want in request.now)
 
+    def use(self, request: Request, move: Move) -> bool:
+        """Whether a human has granted what is done once; a grant ends with it, or it is asked for.
+
+        It ends in the journal before anything is done, so that it is never used twice.
+        """
+        if not self._allows(request, move):
+            return False
+        for envelope in list(self._about(request, move)):
+            if envelope.answer is Answer.GRANTED:
+                self._record(replace(envelope, answer=Answer.EXPIRED), request.time_s)
+        return True
+
     def answer(
         self, envelope_id: str, answer: Answer, who: str, why: str, now_s: float
     ) -> Envelope:

@@ -12,6 +12,7 @@ from trimtab_controller.canary.canaries import Canaries
 from trimtab_controller.config import ServiceConfig
 from trimtab_controller.drills.drills import Drills
 from trimtab_controller.experiments import Experiments
+from trimtab_controller.foresight.foresight import Foresight
 from trimtab_controller.mandate import Mandate
 from trimtab_controller.memory import Memory, TickRecord
 from trimtab_controller.protocols import Clock
@@ -41,7 +42,8 @@ class Board:
 
     ``canaries`` are the trials of new versions, ``rounds`` those of variants; with ``drills``
     things fail on purpose; ``config_error`` is why a changed configuration is not followed;
-    ``memories`` are the services' pasts, for whoever only looks.
+    ``memories`` are the services' pasts, for whoever only looks; ``foresight`` tells what they may
+    come to, where anybody looks ahead.
 
     The loop holds it from gating to the last write of a tick, so that a command that has
     returned is obeyed by every later write. ``bell`` is called after every tick, and ``followers``
@@ -57,6 +59,7 @@ class Board:
         drills: Drills,
         cluster: ClusterLimits,
         clock: Clock,
+        foresight: Foresight | None = None,
     ) -> None:
         self.lock = threading.Condition()
         self.mandate = mandate
@@ -65,6 +68,7 @@ class Board:
         self.rounds = rounds
         self.drills = drills
         self.cluster = cluster
+        self.foresight = foresight
         self.config_error = ""
         self.memories: dict[str, Memory] = {}
         self.bell: Callable[[], object] = lambda: None
@@ -75,9 +79,11 @@ class Board:
         self._count = 0
 
     def keep_time(self, now_s: float) -> None:
-        """Remember a stop that came from outside, and end what is past its time."""
+        """Remember a stop that came from outside, and how services are; end what is over."""
         self.mandate.keep(now_s)
         self.approvals.expire(now_s)
+        if self.foresight:
+            self.foresight.keep(now_s)
 
     def publish(self, ticks: Sequence[TickRecord], policy: str) -> None:
         """Show a tick of ``policy`` to everybody who watches."""

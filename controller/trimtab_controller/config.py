@@ -44,13 +44,15 @@ class BackendSpec(profile_file.BackendSpec):
 
     ``labels`` are its series' own, where the pattern in `PrometheusSpec` does not fit. On
     Kubernetes: its ``target``, how it is scaled (``act``), and the Service that the route knows it
-    by, which has the target's name unless ``service`` says otherwise.
+    by, which has the target's name unless ``service`` says otherwise. ``connections_max`` is how
+    many a replica can hold open, 0 where nobody knows.
     """
 
     target: TargetSpec | None = None
     act: Acting = Acting.FLOOR
     service: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    connections_max: NotNegative = 0.0
 
     def __post_init__(self) -> None:
         # What the guard would refuse is refused here, where its line is known.

@@ -34,6 +34,7 @@ from trimtab_controller.election.start import stand, while_leading
 from trimtab_controller.evidence.office import Office
 from trimtab_controller.explain.changes import Changes
 from trimtab_controller.explain.explanation import Explainer
+from trimtab_controller.foresight.foresight import Foresight, Lookout
 from trimtab_controller.health import Health
 from trimtab_controller.journal import Journal, JournalError, is_url
 from trimtab_controller.keda.scaler import ExternalScaler
@@ -125,6 +126,8 @@ def serve(options: Options, inbox: Inbox) -> None:
             _service(each, stages[each.name], sensors[each.name], past, journal, board)
             for each in config.services
         ]
+        if board.foresight:
+            parts.callback(Lookout(board.foresight, lambda: board.configs).close)
         loop = Loop(services, policy, journal, board, time.time)
         pushed = {name: s for name, s in sensors.items() if isinstance(s, PushedSensor)}
         explainer = Explainer(journal, subjects, bundle)
@@ -225,7 +228,8 @@ def _board(
     mirrors = {name: stage for name, stage in stages.items() if isinstance(stage, LocalStage)}
     canaries, rounds = Canaries(journal, time.time), Rounds(journal, time.time, mirrors)
     drills = Drills(journal)
-    return Board(mandate, approvals, canaries, rounds, drills, config.cluster, time.time)
+    foresight = Foresight(journal, config.by_name, config.speed)
+    return Board(mandate, approvals, canaries, rounds, drills, config.cluster, time.time, foresight)
 
 
 def newest_epoch(stages: Iterable[Stage]) -> int:

@@ -7,6 +7,7 @@ whoever implements one sets its own deadline.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -47,7 +48,8 @@ class PolicyError(Exception):
 class BackendReport(NamedTuple):
     """One backend as the stage reports it. ``floor`` is the field that trimtab owns.
 
-    ``disruption_min`` is the fewest replicas that somebody else needs it to keep.
+    ``disruption_min`` is the fewest replicas that somebody else needs it to keep. Memory, where the
+    stage knows it, is that of the replica which holds most, and what each may hold.
     """
 
     name: str
@@ -58,6 +60,8 @@ class BackendReport(NamedTuple):
     floor: int
     weight: float
     disruption_min: int = 0
+    memory_bytes: float = math.nan
+    memory_limit_bytes: float = math.nan
 
 
 class StageReport(NamedTuple):
@@ -67,7 +71,7 @@ class StageReport(NamedTuple):
     the data plane (for the local stage: the Unix socket of Envoy's admin endpoint); ``epoch``
     the highest that was written under; ``rollout``: somebody is replacing replicas right now.
     ``barred`` is why nothing may be written, whoever decides, and ``warning`` what a human should
-    know: both in words, and empty when all is well.
+    know: both in words, and empty when all is well. ``restarts``: an `Ask` may restart replicas.
     """
 
     time_s: float
@@ -79,19 +83,22 @@ class StageReport(NamedTuple):
     rollout: bool = False
     barred: str = ""
     warning: str = ""
+    restarts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
     """The fields of one backend to write; ``None`` leaves a field as it is.
 
-    ``wanted``: replicas that were asked for before, by whomever.
+    ``wanted``: replicas that were asked for before, by whomever; ``restart`` replaces each of them,
+    one after the other.
     """
 
     backend: str
     wanted: int
     floor: int | None
     weight: float | None
+    restart: bool = False
 
 
 @dataclass(frozen=True, slots=True)

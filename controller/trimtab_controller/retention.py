@@ -34,7 +34,7 @@ PERIOD_S = 3600.0
 STEP_RECORDS = 2000
 PAUSE_S = 5.0
 # They count for as long as memories reach back, and that much is never pruned.
-SHORT_LIVED = {"tick", "outcome", "recommend", "denied", "look", "drill-look", KIND}
+SHORT_LIVED = {"tick", "outcome", "recommend", "denied", "look", "drill-look", "health", KIND}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from trimtab_controller.protocols import (
@@ -27,13 +28,14 @@ class Sight(NamedTuple):
     In ``state`` a signal that could not be measured now is NaN, as old as its last reading: the
     policy must not learn from it, and the guard holds. ``known`` has the last valid readings
     instead, for the baseline rule. Without a ``report`` the stage was not seen, and both only
-    repeat the past.
+    repeat the past. ``measured`` is all that the sensor gave, also what no decision needs.
     """
 
     state: State
     known: State
     report: StageReport | None
     error: str = ""
+    measured: Readings = MappingProxyType({})
 
     @property
     def fresh(self) -> bool:
@@ -79,7 +81,7 @@ class Eyes:
         known = join(self._service, now_s, self._report, self._readings)
         readings = {**self._readings, **missing}
         state = join(self._service, now_s, self._report, readings) if missing else known
-        return Sight(state, known, report, error)
+        return Sight(state, known, report, error, measured)
 
 
 def _told(error: Exception) -> str:

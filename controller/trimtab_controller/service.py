@@ -15,6 +15,9 @@ from trimtab_controller.canary.steer import given_back, steered
 from trimtab_controller.canary.trial import Trial
 from trimtab_controller.config import ServiceConfig
 from trimtab_controller.experiments import barred
+from trimtab_controller.foresight.headroom import widened
+from trimtab_controller.foresight.outlook import Outlook
+from trimtab_controller.foresight.restart import intended
 from trimtab_controller.gate import Permit, explained, permit
 from trimtab_controller.journal import Journal
 from trimtab_controller.memory import (
@@ -68,9 +71,17 @@ class Service:
     def sense(self) -> Sight:
         """What is."""
         sight = self.eyes.look()
+        if self.board.foresight:
+            self.board.foresight.look(self.name, sight)
         self.board.canaries.look(self.name, sight.report)
         self.board.rounds.look(self.name, sight.report)
         return sight
+
+    @property
+    def _outlooks(self) -> Sequence[Outlook]:
+        """What the latest look ahead found."""
+        foresight = self.board.foresight
+        return foresight.outlooks.get(self.name, ()) if foresight else ()
 
     def settle(self, sight: Sight) -> str:
         """Close the write that an earlier tick left open; returns why it still is."""
@@ -107,11 +118,12 @@ class Service:
             return returned
         if proposal is None or self.memory.intent:
             return tick
-        if trial:
-            proposal = steered(trial, proposal)
+        proposal = steered(trial, proposal) if trial else widened(proposal, self._outlooks)
         rule = baseline(sight.known, self.config.profile)
         verdict = self._judge(sight, proposal, rule, purse)
         intent, outcome = self._decided(tick, sight, sight.report, proposal, verdict)
+        if intent is None and (restart := self._restart(tick, sight, sight.report, purse)):
+            intent, outcome = restart, Outcome.APPLIED
         return tick._replace(
             proposal=proposal,
             baseline=rule,
@@ -267,6 +279,16 @@ class Service:
         if intent:
             return replace(intent, why=proposal.why), Outcome.APPLIED
         return None, idle if otherwise is Outcome.UNCHANGED else otherwise
+
+    def _restart(
+        self, tick: TickRecord, sight: Sight, report: StageReport, purse: Purse
+    ) -> Intent | None:
+        """Where nothing else is to be written: what a forecast asks for and people have granted."""
+        if tick.mode is Mode.SHADOW or not sight.fresh:
+            return None
+        known, now_s = self.memory.known(sight.state), self.clock()
+        ahead = self._outlooks
+        return intended(self.board, self.config, ahead, report, sight.state, known, now_s, purse)
 
     def _permit(
         self, tick: TickRecord, report: StageReport, proposal: Proposal, wished: tuple[Want, ...]

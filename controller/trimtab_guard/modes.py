@@ -24,7 +24,7 @@ RUNGS = tuple(Mode)
 
 
 class Change(StrEnum):
-    """What can be done to a service. A restart, one replica after the other, is always asked for."""
+    """What can be done to a service. A restart, one by one, is always asked for."""
 
     SCALE_UP = "scale-up"
     SCALE_DOWN = "scale-down"

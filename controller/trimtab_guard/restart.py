@@ -1,4 +1,4 @@
-"""Whether a backend's replicas may be replaced one by one now, whoever wants it and has leave to."""
+"""Whether a backend's replicas may be replaced one by one now, whoever has leave to."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from trimtab_guard.trust import refusals
 def objections(
     name: str, state: State, limits: Limits, history: History, now_s: float
 ) -> tuple[Reason, ...]:
-    """Why ``name`` must not be restarted; empty when it may. ``history`` has learned from ``state``.
+    """Why ``name`` must not be restarted; empty when it may.
 
-    Nobody knows enough (the present, a signal), some replicas are on their way already, or those
-    without the one that is being replaced could not carry the load.
+    What speaks against it: nobody knows enough (the present, a signal), some replicas are on their
+    way already, or those that are there cannot carry the load. ``history`` has learned from
+    ``state``.
     """
     if refused := tuple(refusals(state, limits, history, now_s)):
         return refused

@@ -89,8 +89,8 @@ def parse(text: str, file: Path, kind: type[T]) -> T:
 def read(place: Place, kind: Any) -> Any:
     """Read one node as ``kind``.
 
-    That is a dataclass, an enum, a tuple, a scalar, ``X | None``, texts by names that the writer
-    chooses (``Mapping[str, str]``), or `Place`: not read yet.
+    That is a dataclass, an enum, a tuple, a scalar, ``X | None``, any of them by names that the
+    writer chooses (``Mapping[str, X]``), or `Place`: not read yet.
     """
     if Place in (kind, *get_args(kind)):
         return place
@@ -101,7 +101,8 @@ def read(place: Place, kind: Any) -> Any:
     if get_origin(kind) is tuple:
         return _read_sequence(place, get_args(kind)[0])
     if get_origin(kind) is Mapping:
-        return {name: read(child, str) for name, child in _children(place, None).items()}
+        each = get_args(kind)[1]
+        return {name: read(child, each) for name, child in _children(place, None).items()}
     if dataclasses.is_dataclass(kind):
         return read_mapping(place, kind, {})
     if issubclass(kind, enum.Enum):
@@ -132,7 +133,7 @@ def _required(fields: Iterable[dataclasses.Field[Any]]) -> list[str]:
 def _children(place: Place, known: list[str] | None) -> dict[str, Place]:
     """The places below this one by their keys, of which only ``known`` ones may be there."""
     if not isinstance(place.node, yaml.MappingNode):
-        keys = f" with the keys {', '.join(known)}" if known else ", NAME: text"
+        keys = f" with the keys {', '.join(known)}" if known else ", NAME: value"
         raise place.error(f"must be a mapping{keys}")
     children: dict[str, Place] = {}
     for key_node, value_node in place.node.value:

@@ -8,8 +8,7 @@ Bayesian optimization of machine learning algorithms"). Ratios count, so scores 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
-from statistics import NormalDist
+from math import erf, sqrt
 
 import numpy as np
 
@@ -45,7 +44,13 @@ class Belief:
         return saved
 
 
-_below = np.vectorize(NormalDist().cdf, otypes=[np.float64])
+_erf = np.vectorize(erf, otypes=[np.float64])
+
+
+def _below(z: Floats) -> Floats:
+    """The standard normal distribution."""
+    below: Floats = 0.5 + 0.5 * _erf(z / sqrt(2.0))
+    return below
 
 
 def believed(

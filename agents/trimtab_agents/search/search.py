@@ -17,7 +17,7 @@ from trimtab_agents.search.sampler import Sampler, distributions, proposal, scor
 from trimtab_agents.search.space import Choice, Space, Value
 
 # No more trials when one is expected to save less than this share of the best score.
-WORTH = 0.005
+WORTH = 0.001
 # … but so many are tried, since a belief from few trials may be too sure of itself.
 LEAST = 12
 # A trial whose score so far is so many times the best need not be measured to its end.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from time import sleep
 
@@ -118,10 +118,10 @@ def _last(
     stub: controller_pb2_grpc.ControllerStub, service: str, *, page: bool = False
 ) -> pb.Drill:
     request = pb.ListDrillsRequest(service=service, page=page)
-    found: pb.Drill
-    for found in stub.ListDrills(request, timeout=DEADLINE_S).drills:
-        return found
-    raise click.ClickException(f"{service} has had no drill")
+    drills: Sequence[pb.Drill] = stub.ListDrills(request, timeout=DEADLINE_S).drills
+    if not drills:
+        raise click.ClickException(f"{service} has had no drill")
+    return drills[0]
 
 
 def _list(stub: controller_pb2_grpc.ControllerStub) -> None:

@@ -67,15 +67,34 @@ def leak(backend: str, mb_per_minute: float, socket: Path | None) -> None:
 
 @stage.command()
 @click.argument("backend")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="What the new version is tuned to: threads, queue, cache, batch, linger_ms; what is not "
+    "named is as profiled.",
+)
 @socket_option
-def roll(backend: str, socket: Path | None) -> None:
+def roll(backend: str, settings: tuple[str, ...], socket: Path | None) -> None:
     """Replace BACKEND's replicas one by one, as a new version would.
 
     Meanwhile trimtab scales nothing down and leaves the route alone.
     """
     with connected(socket or running_socket()) as stub:
-        stub.Roll(stage_pb2.RollRequest(backend=backend), timeout=DEADLINE_S)
+        request = stage_pb2.RollRequest(backend=backend, settings=_values(settings))
+        stub.Roll(request, timeout=DEADLINE_S)
     click.echo(f"{backend}'s replicas are being replaced")
+
+
+def _values(settings: tuple[str, ...]) -> dict[str, float]:
+    try:
+        pairs = (setting.split("=") for setting in settings)
+        return {name: float(value) for name, value in pairs}
+    except ValueError:
+        raise click.BadParameter(
+            f"{' '.join(settings)!r}: give NAME=NUMBER, such as threads=8", param_hint="--set"
+        ) from None
 
 
 @contextmanager

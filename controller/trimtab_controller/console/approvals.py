@@ -21,6 +21,7 @@ VERBS = {
     Change.SCALE_UP: "Add replicas",
     Change.SCALE_DOWN: "Remove replicas",
     Change.ROUTE: "Move the route",
+    Change.RESTART: "Restart replicas",
 }
 
 
@@ -164,4 +165,6 @@ def bounds(envelope: pb.Envelope) -> str:
     if envelope.change == Change.ROUTE:
         low, high = envelope.min_weight * 100, envelope.max_weight * 100
         return f"{low:.0f} to {high:.0f} % of the route"
+    if envelope.change == Change.RESTART:
+        return f"all {envelope.max_replicas} one by one"
     return f"{envelope.min_replicas} to {envelope.max_replicas} replicas"

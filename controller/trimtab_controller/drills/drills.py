@@ -198,7 +198,8 @@ class Drills:
         whole = self._mend(service)
         more = "" if whole else "; the stage does not answer, and undoes it by itself"
         self._own.discard(course.id)
-        return self._record(course.over(phase, why + more, now_s), f"{phase}: {why}{more}", now_s)
+        event = f"aborted: {why}{more}" if phase is Phase.ABORTED else why + more
+        return self._record(course.over(phase, why + more, now_s), event, now_s)
 
     def _mend(self, service: str) -> bool:
         """Have nothing broken; whether the stage has said so."""

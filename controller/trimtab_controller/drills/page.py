@@ -115,7 +115,7 @@ def _facts(story: Story) -> Iterator[str]:
     yield f"| missed | worth {course.missed_s:.1f} s of an outage |"
     if course.phase is Phase.STEADY:
         yield f"| until steady | {course.back_s:.1f} s after the last fault |"
-    yield f"| trimtab | {writes} writes; {held} of {len(story.ticks)} ticks held |"
+    yield f"| trimtab | writes: {writes}; held in {held} of {len(story.ticks)} ticks |"
 
 
 def _seen(story: Story) -> Iterator[Line]:
@@ -140,26 +140,26 @@ def _look_words(look: Look, *, holds: bool) -> str:
 
 def _done(ticks: Sequence[TickRecord]) -> Iterator[Line]:
     """What trimtab did, and why it did not, when it is news."""
-    known: object = None
+    known: list[str] = []
     for tick in ticks:
-        codes = dict.fromkeys(r.code for r in tick.verdict.reasons) if tick.verdict else {}
-        reasons = [WORDS.get(code, code) for code in codes if code not in USUAL]
-        news = str(tick.mode), tick.outcome is Outcome.HELD, tick.error, reasons
         if tick.intent and _written(tick):
             yield Line(tick.time_s, "trimtab", f"wrote {_write_words(tick.intent)}")
-        if news != known and (known is not None or tick.error or reasons):
-            yield Line(tick.time_s, "trimtab", _stance(tick, reasons))
-        known = news
+        doubts = _doubts(tick)
+        if doubts != known and (doubts or len(known) > 1):
+            yield Line(tick.time_s, "trimtab", "; ".join(doubts) or "acts as before")
+        known = doubts
+
+
+def _doubts(tick: TickRecord) -> list[str]:
+    """Why it did less than its policy proposed, beyond what is usual; nothing when it did not."""
+    codes = dict.fromkeys(r.code for r in tick.verdict.reasons) if tick.verdict else {}
+    words = [WORDS.get(code, code) for code in codes if code not in USUAL]
+    held = "held" if tick.outcome is Outcome.HELD else ""
+    return [each for each in (held, tick.error, *words) if each]
 
 
 def _written(tick: TickRecord) -> bool:
     return tick.intent is not None and tick.outcome is Outcome.APPLIED
-
-
-def _stance(tick: TickRecord, reasons: Sequence[str]) -> str:
-    if tick.error or reasons:
-        return f"{tick.mode}, {tick.outcome}: " + "; ".join(filter(None, [tick.error, *reasons]))
-    return f"{tick.mode}, acts as its policy proposes"
 
 
 def _write_words(intent: Intent) -> str:

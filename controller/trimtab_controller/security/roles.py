@@ -127,6 +127,7 @@ RULES: Mapping[str, Rule] = {
     f"{CONTROLLER}Explain": Rule(Role.VIEWER, _named),
     f"{CONTROLLER}WhatChanged": Rule(Role.VIEWER, _named),
     f"{CONTROLLER}GetScorecard": Rule(Role.VIEWER, _named),
+    f"{CONTROLLER}GetForecast": Rule(Role.VIEWER, _named),
     f"{CONTROLLER}GetLadder": Rule(Role.VIEWER, _nothing, within=_own_rungs),
     f"{CONTROLLER}ListCanaries": Rule(Role.VIEWER, _named, within=_own_canaries),
     f"{CONTROLLER}ListRounds": Rule(Role.VIEWER, _named, within=_own_rounds),

@@ -12,7 +12,7 @@ import json
 import re
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from typing import Any, TypeVar
@@ -60,7 +60,8 @@ class Counters:
     """Envoy's totals at one moment.
 
     ``requests``, ``timeouts`` and ``failed``, the 5xx answers, are per cluster; ``latency_ms``
-    counts answers per bin; ``errors`` are 5xx answers to clients; ``reads`` those of these totals.
+    counts answers per bin; ``errors`` are 5xx answers to clients; ``reads`` those of these totals;
+    ``connections`` are open to each cluster.
     """
 
     time_s: float
@@ -71,6 +72,7 @@ class Counters:
     errors: int
     latency_ms: Mapping[Bin, int]
     reads: int
+    connections: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, stats: Stats, listener: str, clusters: Sequence[str], time_s: float) -> Counters:
@@ -85,6 +87,11 @@ class Counters:
             errors=stats.value(f"http.{listener}.downstream_rq_5xx"),
             latency_ms=stats.bins.get(f"http.{listener}.downstream_rq_time", {}),
             reads=stats.value(READS),
+            connections={
+                cluster: stats.values[name]
+                for cluster in clusters
+                if (name := f"cluster.{cluster}.upstream_cx_active") in stats.values
+            },
         )
 
     @property
@@ -103,6 +110,7 @@ class Counters:
             errors=self.errors - before.errors,
             latency_ms=_minus(self.latency_ms, before.latency_ms),
             reads=self.reads - before.reads,
+            connections=self.connections,
         )
         clusters = (delta.requests, delta.timeouts, delta.failed)
         counts = (count for cluster in clusters for count in cluster.values())
@@ -111,7 +119,7 @@ class Counters:
 
 
 class EnvoySensor:
-    """Rate, requests in flight and errors per backend; latency and misses of the service."""
+    """Rate, requests in flight, errors and connections per backend; latency and misses of all."""
 
     def __init__(
         self, listener: str, clusters: Sequence[str], slo_latency_s: float, clock: Clock
@@ -124,7 +132,7 @@ class EnvoySensor:
         self._before: Counters | None = None
         names = "|".join(re.escape(cluster) for cluster in clusters)
         self._filter = (
-            rf"^cluster\.({names})\.upstream_rq_(total|timeout|5xx|active)$"
+            rf"^cluster\.({names})\.upstream_(rq_(total|timeout|5xx|active)|cx_active)$"
             rf"|^http\.{re.escape(listener)}\.downstream_rq_(5xx|time)$|^{re.escape(READS)}$"
         )
 
@@ -151,6 +159,8 @@ class EnvoySensor:
             values["rate_rps", cluster] = delta.requests[cluster] / delta.time_s
             values["in_flight", cluster] = delta.active[cluster]
             values["error_share", cluster] = _error_share(delta, cluster)
+        for cluster, connections in delta.connections.items():
+            values["connections", cluster] = connections
         if any(delta.latency_ms.values()):
             values["p50_ms", ""] = quantile(delta.latency_ms, 0.50)
             values["p95_ms", ""] = quantile(delta.latency_ms, 0.95)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import grpc
@@ -59,7 +60,9 @@ class LocalStage:
             epoch=intent.epoch.number,
             leader=intent.epoch.leader,
             backends=[
-                stage_pb2.BackendAsk(name=ask.backend, floor=ask.floor, weight=ask.weight)
+                stage_pb2.BackendAsk(
+                    name=ask.backend, floor=ask.floor, weight=ask.weight, restart=ask.restart
+                )
                 for ask in intent.asks
             ],
         )
@@ -134,8 +137,19 @@ def _report(status: stage_pb2.StageStatus) -> StageReport:
         metrics=status.envoy_admin_socket,
         epoch=Epoch(status.epoch, status.leader),
         rollout=any(b.outdated for b in status.backends),
+        restarts=True,
         backends=tuple(
-            BackendReport(b.name, b.wanted, b.starting, b.ready, b.draining, b.floor, b.weight)
+            BackendReport(
+                name=b.name,
+                wanted=b.wanted,
+                starting=b.starting,
+                ready=b.ready,
+                draining=b.draining,
+                floor=b.floor,
+                weight=b.weight,
+                memory_bytes=b.memory_bytes or math.nan,
+                memory_limit_bytes=b.memory_limit_bytes or math.nan,
+            )
             for b in status.backends
         ),
     )

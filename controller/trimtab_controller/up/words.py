@@ -150,6 +150,8 @@ def asked(envelope: controller_pb2.Envelope) -> str:
     """What an approval would grant: ``web/spot scale-up, 2 to 12 replicas, until 15:00:00``."""
     if envelope.change == Change.ROUTE:
         bounds = f"{envelope.min_weight * 100:.0f} to {envelope.max_weight * 100:.0f} %"
+    elif envelope.change == Change.RESTART:
+        bounds = f"all {envelope.max_replicas} replicas one by one"
     else:
         bounds = f"{envelope.min_replicas} to {envelope.max_replicas} replicas"
     until = clock_time(envelope.expires_s)
@@ -160,3 +162,16 @@ def effect_words(metric: str, worse: float, *bounds: float) -> str:
     """How much worse a version is in one thing, and between which bounds."""
     low, high = (f"{end:+.1%}" if isfinite(end) else "?" for end in bounds)
     return f"{metric} {worse:+.1%} ({low} to {high})"
+
+
+def variant_words(
+    result: controller_pb2.VariantResult, variant: controller_pb2.Variant | None
+) -> str:
+    """How a variant does; without one, what is live: "v1 threads=8, 1 replicas: measuring, …"."""
+    settings = sorted(variant.settings.items()) if variant else ()
+    named = " ".join((result.name, *(f"{name}={value:g}" for name, value in settings)))
+    how = f"{named}, {result.replicas:.3g} replicas: {result.step}"
+    if not result.requests:
+        return how
+    missed = result.misses / result.requests
+    return f"{how}, {result.requests} requests, {missed:.1%} missed, p95 {result.p95_ms:.0f} ms"

@@ -9,10 +9,10 @@ from trimtab_controller.board import Board
 from trimtab_controller.config import Sensing
 from trimtab_controller.experiments import admit
 from trimtab_controller.mandate import Refusal
-from trimtab_controller.refusals import InvalidRequest
+from trimtab_controller.refusals import FullError, InvalidRequest
 from trimtab_controller.variants.plan import Plan, Setting, Variant
 from trimtab_controller.variants.round import Result
-from trimtab_controller.variants.rounds import Rounds
+from trimtab_controller.variants.rounds import Rounds, crowded
 from trimtab_proto.v1 import controller_pb2 as pb
 from trimtab_sim.profile import Profile, Profiles
 
@@ -47,7 +47,7 @@ def plan(request: pb.StartRoundRequest, who: str, backends: Collection[str]) -> 
 
 
 def check(board: Board, plan: Plan, now_s: float) -> int:
-    """How many replicas the backend may have; `Refusal` while this round could not be run."""
+    """How many replicas the backend may have; `Refusal` and `FullError` when it cannot be run."""
     service, config = plan.service, board.configs[plan.service]
     admit(board, service, now_s)
     if config.spec.sensor is not Sensing.ENVOY or not board.rounds.can(service):
@@ -59,11 +59,8 @@ def check(board: Board, plan: Plan, now_s: float) -> int:
     seen = board.tick(service)
     state = seen.state if seen else None
     live = next((b.wanted for b in state.backends if b.name == plan.backend), 0) if state else 0
-    if live + plan.replicas > most:
-        raise Refusal(
-            f"{plan.backend} wants {live} replicas itself, which with {plan.replicas} of variants "
-            f"are more than its {most}: try fewer at once, or raise max_replicas"
-        )
+    if crowd := crowded(plan, live, most):
+        raise FullError(f"{crowd}: wait, try fewer at once, or raise max_replicas")
     return int(most)
 
 
@@ -81,6 +78,7 @@ def message(rounds: Rounds, service: str, profile: Profile) -> pb.Round:
         began_s=round_.began_s,
         who=plan.who,
         share=rounds.share(service),
+        again=round_.again,
         variants=[
             pb.Variant(name=v.name, replicas=v.replicas, settings=dict(v.settings))
             for v in plan.variants

@@ -47,7 +47,8 @@ class Result:
 class Round:
     """``number`` tells it from every other one; ``ended`` variants run no more; ``why`` it is over.
 
-    ``results``, of what is live and of each variant, are those of a round that is over.
+    ``results``, of what is live and of each variant, are those of a round that is over; ``again``:
+    the service needed its replicas itself, and the same round may be run once it does not.
     """
 
     plan: Plan
@@ -57,6 +58,7 @@ class Round:
     over: bool = False
     why: str = "its variants start"
     results: tuple[Result, ...] = ()
+    again: bool = False
 
     @property
     def running(self) -> tuple[Variant, ...]:
@@ -73,9 +75,9 @@ class Round:
         """Some variants ended, as losers do."""
         return replace(self, ended=tuple(dict.fromkeys((*self.ended, *names))))
 
-    def ends(self, why: str, results: tuple[Result, ...]) -> Round:
+    def ends(self, why: str, results: tuple[Result, ...], *, again: bool = False) -> Round:
         """It is over."""
-        return replace(self, over=True, why=why, results=results)
+        return replace(self, over=True, why=why, results=results, again=again)
 
     def __str__(self) -> str:
         plan = self.plan

@@ -28,6 +28,16 @@ MEASURED = "measured"
 SETTLED = (Step.MEASURED, Step.ENDED)
 
 
+def crowded(plan: Plan, wanted: int, most: int) -> str:
+    """Why there is no room for the variants beside what the service wants itself, or nothing."""
+    if wanted + plan.replicas <= most:
+        return ""
+    return (
+        f"{plan.backend} wants {wanted} replicas itself, which with {plan.replicas} of variants "
+        f"are more than its {most}"
+    )
+
+
 class Rounds:
     """At most one round of a service. Callers hold the board's lock, but for `look`.
 
@@ -102,6 +112,14 @@ class Rounds:
         if round_ and not round_.over:
             self._record(round_.ends(why, self.results(service)), now_s)
 
+    def make_room(self, service: str, now_s: float) -> None:
+        """End a round whose replicas the service needs itself."""
+        round_, watch = self._rounds[service], self._watches.get(service)
+        if round_.over or watch is None:
+            return
+        if crowd := crowded(round_.plan, watch.wanted, watch.most):
+            self._record(round_.ends(crowd, self.results(service), again=True), now_s)
+
     def look(self, service: str, report: StageReport | None) -> None:
         """Read what was answered since the last look; needs no lock."""
         round_, watch = self._rounds.get(service), self._watches.get(service)
@@ -131,6 +149,7 @@ class Rounds:
 
         ``barred`` is why no experiment may run on the service now.
         """
+        self.make_room(service, now_s)
         round_ = self._rounds[service]
         if not round_.over and (why := self._ends(round_, barred, now_s)):
             self.give_back(service, why, now_s)
@@ -144,11 +163,6 @@ class Rounds:
             return "trimtab was started again, and what it had counted is gone"
         if barred:
             return barred
-        if watch.wanted + plan.replicas > watch.most:
-            return (
-                f"{plan.backend} wants {watch.wanted} replicas itself, which with {plan.replicas} "
-                f"of variants are more than its {watch.most}"
-            )
         _, *variants = watch.results(round_)
         if all(each.step in SETTLED for each in variants):
             return MEASURED

@@ -916,7 +916,7 @@ class ListRoundsReply(_message.Message):
     def __init__(self, rounds: _Optional[_Iterable[_Union[Round, _Mapping]]] = ...) -> None: ...
 
 class Round(_message.Message):
-    __slots__ = ("service", "backend", "experiment", "number", "over", "why", "began_s", "who", "share", "variants", "results")
+    __slots__ = ("service", "backend", "experiment", "number", "over", "why", "began_s", "who", "share", "variants", "results", "again")
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     BACKEND_FIELD_NUMBER: _ClassVar[int]
     EXPERIMENT_FIELD_NUMBER: _ClassVar[int]
@@ -928,6 +928,7 @@ class Round(_message.Message):
     SHARE_FIELD_NUMBER: _ClassVar[int]
     VARIANTS_FIELD_NUMBER: _ClassVar[int]
     RESULTS_FIELD_NUMBER: _ClassVar[int]
+    AGAIN_FIELD_NUMBER: _ClassVar[int]
     service: str
     backend: str
     experiment: str
@@ -939,7 +940,8 @@ class Round(_message.Message):
     share: float
     variants: _containers.RepeatedCompositeFieldContainer[Variant]
     results: _containers.RepeatedCompositeFieldContainer[VariantResult]
-    def __init__(self, service: _Optional[str] = ..., backend: _Optional[str] = ..., experiment: _Optional[str] = ..., number: _Optional[int] = ..., over: _Optional[bool] = ..., why: _Optional[str] = ..., began_s: _Optional[float] = ..., who: _Optional[str] = ..., share: _Optional[float] = ..., variants: _Optional[_Iterable[_Union[Variant, _Mapping]]] = ..., results: _Optional[_Iterable[_Union[VariantResult, _Mapping]]] = ...) -> None: ...
+    again: bool
+    def __init__(self, service: _Optional[str] = ..., backend: _Optional[str] = ..., experiment: _Optional[str] = ..., number: _Optional[int] = ..., over: _Optional[bool] = ..., why: _Optional[str] = ..., began_s: _Optional[float] = ..., who: _Optional[str] = ..., share: _Optional[float] = ..., variants: _Optional[_Iterable[_Union[Variant, _Mapping]]] = ..., results: _Optional[_Iterable[_Union[VariantResult, _Mapping]]] = ..., again: _Optional[bool] = ...) -> None: ...
 
 class VariantResult(_message.Message):
     __slots__ = ("name", "step", "requests", "misses", "errors", "seconds", "replicas", "p50_ms", "p95_ms", "crashed", "fleet")
@@ -1030,3 +1032,55 @@ class Drill(_message.Message):
     in_force: _containers.RepeatedScalarFieldContainer[str]
     page: str
     def __init__(self, service: _Optional[str] = ..., drill: _Optional[str] = ..., phase: _Optional[str] = ..., why: _Optional[str] = ..., who: _Optional[str] = ..., began_s: _Optional[float] = ..., first_s: _Optional[float] = ..., last_s: _Optional[float] = ..., ended_s: _Optional[float] = ..., missed_s: _Optional[float] = ..., budget_s: _Optional[float] = ..., in_force: _Optional[_Iterable[str]] = ..., page: _Optional[str] = ...) -> None: ...
+
+class GetForecastRequest(_message.Message):
+    __slots__ = ("service",)
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    def __init__(self, service: _Optional[str] = ...) -> None: ...
+
+class Forecast(_message.Message):
+    __slots__ = ("service", "outlooks")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    OUTLOOKS_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    outlooks: _containers.RepeatedCompositeFieldContainer[Outlook]
+    def __init__(self, service: _Optional[str] = ..., outlooks: _Optional[_Iterable[_Union[Outlook, _Mapping]]] = ...) -> None: ...
+
+class Outlook(_message.Message):
+    __slots__ = ("measure", "unit", "backend", "finding", "level", "limit", "pace_per_h", "seen_s", "mid_s", "low_s", "high_s", "calls", "right", "early", "remedy", "command", "words")
+    MEASURE_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    BACKEND_FIELD_NUMBER: _ClassVar[int]
+    FINDING_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    PACE_PER_H_FIELD_NUMBER: _ClassVar[int]
+    SEEN_S_FIELD_NUMBER: _ClassVar[int]
+    MID_S_FIELD_NUMBER: _ClassVar[int]
+    LOW_S_FIELD_NUMBER: _ClassVar[int]
+    HIGH_S_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    RIGHT_FIELD_NUMBER: _ClassVar[int]
+    EARLY_FIELD_NUMBER: _ClassVar[int]
+    REMEDY_FIELD_NUMBER: _ClassVar[int]
+    COMMAND_FIELD_NUMBER: _ClassVar[int]
+    WORDS_FIELD_NUMBER: _ClassVar[int]
+    measure: str
+    unit: str
+    backend: str
+    finding: str
+    level: float
+    limit: float
+    pace_per_h: float
+    seen_s: float
+    mid_s: float
+    low_s: float
+    high_s: float
+    calls: int
+    right: int
+    early: int
+    remedy: str
+    command: str
+    words: str
+    def __init__(self, measure: _Optional[str] = ..., unit: _Optional[str] = ..., backend: _Optional[str] = ..., finding: _Optional[str] = ..., level: _Optional[float] = ..., limit: _Optional[float] = ..., pace_per_h: _Optional[float] = ..., seen_s: _Optional[float] = ..., mid_s: _Optional[float] = ..., low_s: _Optional[float] = ..., high_s: _Optional[float] = ..., calls: _Optional[int] = ..., right: _Optional[int] = ..., early: _Optional[int] = ..., remedy: _Optional[str] = ..., command: _Optional[str] = ..., words: _Optional[str] = ...) -> None: ...

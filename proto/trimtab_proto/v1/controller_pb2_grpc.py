@@ -169,6 +169,11 @@ class ControllerStub:
                 request_serializer=trimtab__proto_dot_v1_dot_controller__pb2.ListDrillsRequest.SerializeToString,
                 response_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.ListDrillsReply.FromString,
                 _registered_method=True)
+        self.GetForecast = channel.unary_unary(
+                '/trimtab.v1.Controller/GetForecast',
+                request_serializer=trimtab__proto_dot_v1_dot_controller__pb2.GetForecastRequest.SerializeToString,
+                response_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.Forecast.FromString,
+                _registered_method=True)
 
 
 class ControllerServicer:
@@ -341,7 +346,8 @@ class ControllerServicer:
         are thrown away; ended by EndRound, and by itself when they are measured, when their time is
         over, when the service is no longer in guarded mode or stopped, when misses rise, and when the
         backend needs the replicas itself. INVALID_ARGUMENT names the field. FAILED_PRECONDITION:
-        another experiment is on, or the mode or the stage does not allow it.
+        another experiment is on, or the mode or the stage does not allow it. RESOURCE_EXHAUSTED: the
+        backend needs the replicas itself now.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -381,6 +387,14 @@ class ControllerServicer:
 
     def ListDrills(self, request, context):
         """The last drill of each service, whether it runs or is over.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetForecast(self, request, context):
+        """When memory, connections or latency of a service will meet their limits, and how often such calls
+        have been right on its own record. Takes a second or two. FAILED_PRECONDITION: nobody looks ahead here.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -523,6 +537,11 @@ def add_ControllerServicer_to_server(servicer, server):
                     servicer.ListDrills,
                     request_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.ListDrillsRequest.FromString,
                     response_serializer=trimtab__proto_dot_v1_dot_controller__pb2.ListDrillsReply.SerializeToString,
+            ),
+            'GetForecast': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetForecast,
+                    request_deserializer=trimtab__proto_dot_v1_dot_controller__pb2.GetForecastRequest.FromString,
+                    response_serializer=trimtab__proto_dot_v1_dot_controller__pb2.Forecast.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1254,6 +1273,33 @@ class Controller:
             '/trimtab.v1.Controller/ListDrills',
             trimtab__proto_dot_v1_dot_controller__pb2.ListDrillsRequest.SerializeToString,
             trimtab__proto_dot_v1_dot_controller__pb2.ListDrillsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetForecast(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trimtab.v1.Controller/GetForecast',
+            trimtab__proto_dot_v1_dot_controller__pb2.GetForecastRequest.SerializeToString,
+            trimtab__proto_dot_v1_dot_controller__pb2.Forecast.FromString,
             options,
             channel_credentials,
             insecure,

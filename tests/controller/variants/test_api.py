@@ -93,15 +93,19 @@ def test_it_acts_by_itself_and_so_begins_in_guarded_only(
 
 
 @pytest.mark.parametrize(
-    ("breaks", "says"),
+    ("breaks", "status", "says"),
     [
         pytest.param(
             lambda w: setattr(w.board.rounds, "can", lambda _: False),
+            Code.FAILED_PRECONDITION,
             "on Kubernetes not yet",
             id="another stage",
         ),
         pytest.param(
-            lambda w: (w.stage.hpa.update(a=12), w.tick()), "more than its 12", id="no room"
+            lambda w: (w.stage.hpa.update(a=12), w.tick()),
+            Code.RESOURCE_EXHAUSTED,
+            "more than its 12",
+            id="no room",
         ),
     ],
 )
@@ -109,11 +113,12 @@ def test_what_cannot_be_run_is_refused(
     stub: controller_pb2_grpc.ControllerStub,
     world: World,
     breaks: Callable[[World], object],
+    status: Code,
     says: str,
 ) -> None:
     breaks(world)
     code, details = refused(stub.StartRound, start())
-    assert code is Code.FAILED_PRECONDITION
+    assert code is status
     assert says in details
 
 

@@ -177,6 +177,7 @@ def test_what_ends_it_ends_it_within_a_tick(
     world.tick()
     assert round_of(world).over
     assert why in round_of(world).why
+    assert round_of(world).again is ("itself" in why)
     assert gone(mirror)
 
 

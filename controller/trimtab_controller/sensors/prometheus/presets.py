@@ -20,6 +20,8 @@ class Queries:
     Of the answers per second, ``answers_rps`` are all, ``latency`` those by how long they took, and
     ``failed_rps`` those that failed without showing in ``latency`` as late. ``time`` is when all
     of it was measured, in seconds since the epoch: that of the oldest part counts.
+    `trimtab forecast` also looks at open ``connections`` to the backend, and at the memory of the
+    replica that has most, ``memory_bytes``, with what each may have, ``memory_limit_bytes``.
     """
 
     rate_rps: str = ""
@@ -29,6 +31,9 @@ class Queries:
     failed_rps: str = ""
     latency: str = ""
     time: str = ""
+    connections: str = ""
+    memory_bytes: str = ""
+    memory_limit_bytes: str = ""
 
     def over(self, other: Queries) -> Queries:
         """These, and those of ``other`` where there is none here."""
@@ -36,8 +41,9 @@ class Queries:
         return Queries(*(getattr(self, name) or getattr(other, name) for name in names))
 
     def asked(self, labels: str, range_s: float) -> dict[str, str]:
-        """Each query by its name, as Prometheus is asked."""
+        """Each query by its name, as Prometheus is asked; there need not be one of each."""
         asked = {field.name: getattr(self, field.name) for field in fields(self)}
+        asked = {name: query for name, query in asked.items() if query}
         span = f"{round(range_s * 1e3)}ms"
         return {
             name: " ".join(query.replace("$labels", labels).replace("$range", span).split())
@@ -106,6 +112,7 @@ ENVOY = Preset(
     queries=Queries(
         rate_rps=_rate(_TOTAL),
         in_flight="sum by ($labels) (envoy_cluster_upstream_rq_active)",
+        connections="sum by ($labels) (envoy_cluster_upstream_cx_active)",
         error_share=f"""
             clamp(
               ({_ERRORS} - {_rate("envoy_cluster_upstream_rq_timeout")}) / {_rate(_TOTAL)}, 0, 1

@@ -13,6 +13,15 @@ from trimtab_controller.sensors.prometheus.survey import Buckets, Survey
 from trimtab_guard.model import Reading
 
 NEEDED = ("time", "rate_rps", "in_flight")
+# Of each backend, what there is of them.
+SIGNALS = (
+    "rate_rps",
+    "in_flight",
+    "error_share",
+    "connections",
+    "memory_bytes",
+    "memory_limit_bytes",
+)
 
 
 class PrometheusSensor:
@@ -38,9 +47,9 @@ class PrometheusSensor:
         times = {name: seen.values["time"][key] for name, key in self._keys.items()}
         readings = {
             (signal, name): Reading(value, times[name])
-            for signal in ("rate_rps", "in_flight", "error_share")
+            for signal in SIGNALS
             for name, key in self._keys.items()
-            if (value := seen.values[signal].get(key)) is not None
+            if (value := seen.values.get(signal, {}).get(key)) is not None
         }
         oldest_s = min(times.values())
         return readings | {

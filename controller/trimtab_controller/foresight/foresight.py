@@ -1,0 +1,151 @@
+"""All services' charts: filled by the loop, kept by the journal, and looked at beside the loop."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from time import monotonic
+
+import numpy as np
+
+from trimtab_controller.config import ServiceConfig
+from trimtab_controller.foresight.chart import KEPT, Chart
+from trimtab_controller.foresight.outlook import Outlook, outlooks
+from trimtab_controller.foresight.vitals import gathered, vitals
+from trimtab_controller.journal import Journal
+from trimtab_controller.sense import Sight
+from trimtab_sim.profile import Floats
+
+log = logging.getLogger(__name__)
+
+KIND = "health"
+# A row is so long, in the time of the service.
+ROW_S = 60.0
+# Of a core, so much at most is spent on looking ahead: many services are looked at less often.
+SHARE = 0.05
+
+
+@dataclass(slots=True)
+class Watched:
+    """One service: its chart, and the ticks since its last row."""
+
+    chart: Chart
+    ticks: list[Floats] = field(default_factory=list)
+
+
+class Foresight:
+    """``speed`` is how much faster than life the services' time runs.
+
+    `look` and `keep` are the loop's; charts are never changed, only replaced, so that any thread
+    may look ahead.
+    """
+
+    def __init__(
+        self, journal: Journal, configs: Mapping[str, ServiceConfig], speed: float
+    ) -> None:
+        self.outlooks: dict[str, tuple[Outlook, ...]] = {}
+        # What was found thoroughly, and in which chart.
+        self._judged: dict[str, tuple[Chart, tuple[Outlook, ...]]] = {}
+        self._journal = journal
+        self._speed = speed
+        self._row_s = ROW_S / speed
+        self._watched = {
+            name: Watched(Chart.empty(config.backends)) for name, config in configs.items()
+        }
+        self._last_s = self._recalled()
+
+    def look(self, service: str, sight: Sight) -> None:
+        """Take in what a tick saw; nothing when the stage was not seen."""
+        if sight.report and service in self._watched:
+            self._watched[service].ticks.append(vitals(sight, sight.report))
+
+    def keep(self, now_s: float) -> None:
+        """Once a minute: a row of every service, durably. Raises `JournalError`."""
+        if 0.0 <= now_s - self._last_s < self._row_s:
+            return
+        self._last_s = now_s
+        rows = {name: gathered(one.ticks) for name, one in self._watched.items() if one.ticks}
+        if rows:
+            body = {
+                name: [list(self._watched[name].chart.backends), _plain(row)]
+                for name, row in rows.items()
+            }
+            self._journal.append(KIND, {"services": body}, now_s)
+        for name, row in rows.items():
+            self._add(name, now_s, row)
+
+    @property
+    def row_s(self) -> float:
+        """How often there is more to see."""
+        return self._row_s
+
+    def foresee(self, config: ServiceConfig, *, judge: bool = False) -> tuple[Outlook, ...]:
+        """Look ahead for one service; ``judge``, which takes a second, how such calls ended.
+
+        Where something is proposed, that is asked anyway.
+        """
+        chart = self._watched[config.name].chart
+        known = self._judged.get(config.name)
+        if known and known[0] is chart:
+            return known[1]
+        found = tuple(outlooks(chart, config, self._speed, judge=judge))
+        if judge:
+            self._judged[config.name] = chart, found
+        self.outlooks[config.name] = found
+        return found
+
+    def _add(self, name: str, time_s: float, row: Floats) -> None:
+        watched = self._watched[name]
+        watched.chart, watched.ticks = watched.chart.with_row(time_s, row), []
+
+    def _recalled(self) -> float:
+        """Read the last day back; returns the time of its last row."""
+        last = self._journal.last(KIND)
+        if last is None:
+            return 0.0
+        since_s = last.time_s - KEPT * self._row_s
+        for entry in self._journal.entries(kinds=(KIND,), since_s=since_s):
+            for name, (backends, row) in entry.body["services"].items():
+                watched = self._watched.get(name)
+                if watched and list(watched.chart.backends) == backends:
+                    self._add(name, entry.time_s, np.array(row, float))
+        return last.time_s
+
+
+def _plain(row: Floats) -> list[float | None]:
+    """As the journal writes it: whole numbers short, nothing for what was not measured."""
+    return [float(f"{value:.6g}") if np.isfinite(value) else None for value in row.tolist()]
+
+
+class Lookout:
+    """Looks ahead for one service after the other, in a thread of its own."""
+
+    def __init__(
+        self, foresight: Foresight, configs: Callable[[], Mapping[str, ServiceConfig]]
+    ) -> None:
+        """``configs`` are the services as they are configured now."""
+        self._foresight = foresight
+        self._configs = configs
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._live, name="lookout", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End after the service that it is at."""
+        self._ended.set()
+        self._thread.join()
+
+    def _live(self) -> None:
+        while True:
+            configs = self._configs()
+            patience_s = self._foresight.row_s / len(configs)
+            for config in configs.values():
+                began_s = monotonic()
+                try:
+                    self._foresight.foresee(config)
+                except Exception:  # else nobody would look ahead any more
+                    log.exception("%s: cannot be looked ahead for", config.name)
+                if self._ended.wait(max(patience_s, (monotonic() - began_s) / SHARE)):
+                    return
