@@ -96,7 +96,8 @@ class Loop:
         rows = zip(self._services, sights, proposals, failures, strict=True)
         for service, sight, proposal, failure in rows:
             ticks.append(service.gate(sight, proposal, failure, purse))
-            purse = purse.after(*ticks[-1].begins)
+            if begins := ticks[-1].begins:
+                purse = purse.after(*begins)
         return ticks
 
     def _remember(self, ticks: Sequence[TickRecord]) -> None:

@@ -120,7 +120,8 @@ class Memory:
             self.history = self.history.with_proposal(tick.proposal)
         self.adopt(tick.version)
         self.intent = tick.intent
-        self.changes = recent(self.changes, tick.time_s)
+        if self.changes:
+            self.changes = recent(self.changes, tick.time_s)
         self.decisions = tick.decisions + (tick.verdict is not None)
         self.actions = tick.actions
 

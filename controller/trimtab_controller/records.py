@@ -11,6 +11,7 @@ import enum
 import math
 from collections.abc import Callable, Iterable
 from functools import cache
+from math import isfinite
 from operator import attrgetter
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -34,7 +35,7 @@ def _packed(values: Iterable[Any]) -> list[Any]:
         if kind in _PLAIN:
             packed.append(value)
         elif kind is float:
-            packed.append(_number(value))
+            packed.append(value if isfinite(value) else None)
         else:
             packed.append(_packer(kind)(value))
     return packed
@@ -50,7 +51,7 @@ def _packer(kind: type) -> Callable[[Any], Any]:
             return lambda value: _packed(fields(value))
         return lambda value: _packed([getattr(value, name) for name in names])
     if issubclass(kind, enum.Enum):
-        return attrgetter("name")
+        return attrgetter("_name_")  # as ``name``, which is looked for every time
     if issubclass(kind, tuple):
         return _packed
     if issubclass(kind, float):
@@ -59,7 +60,7 @@ def _packer(kind: type) -> Callable[[Any], Any]:
 
 
 def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+    return value if isfinite(value) else None
 
 
 def unpack(kind: type[T], packed: Any) -> T:

@@ -55,18 +55,15 @@ class Service:
     clock: Clock
     seen: InitVar[Sequence[State]] = ()
     _told: str = ""
+    name: str = field(init=False)
     verifier: Verifier = field(init=False)
 
     def __post_init__(self, seen: Sequence[State]) -> None:
+        self.name = self.config.name
         cooling_until_s = self.board.mandate.cooling_until_s(self.name)
         self.verifier = Verifier(self.config.profile, cooling_until_s)
         self.verifier.recall(seen, self.memory.applied, self.config.limits)
         self.board.memories[self.name] = self.memory
-
-    @property
-    def name(self) -> str:
-        """As configured."""
-        return self.config.name
 
     def sense(self) -> Sight:
         """What is."""

@@ -62,6 +62,8 @@ class Verifier:
         while len(self._calm) > len(self._seen.watches):
             self._calm.popleft()
         sample = self._sample(state, limits)
+        if not self._seen.watches:
+            return False
         if sample:
             self._seen = self._seen.with_sample(sample, limits, now_s)
         return self._seen.regression(limits) is not None
@@ -74,9 +76,10 @@ class Verifier:
     def _sample(self, state: State, limits: Limits) -> Sample | None:
         """The requests since the last sample; nothing from the first one, which has no past."""
         share, time_s = state.miss_share
-        rate_rps = sum(backend.rate_rps.value for backend in state.backends)
+        rate_rps = sum([backend.rate_rps.value for backend in state.backends])
         calm = self._calm[0] if self._calm else self._usual
-        span_s, expected = time_s - self._time_s, max(calm, self._overloaded(state, limits))
+        overloaded = self._overloaded(state, rate_rps, limits)
+        span_s, expected = time_s - self._time_s, max(calm, overloaded)
         if not (math.isfinite(share + rate_rps) and span_s > 0.0):
             return None
         self._time_s = time_s
@@ -87,17 +90,16 @@ class Verifier:
         requests = rate_rps * span_s
         return Sample(time_s, requests, min(share, 1.0) * requests, min(expected, 1.0))
 
-    def _overloaded(self, state: State, limits: Limits) -> float:
+    def _overloaded(self, state: State, load_rps: float, limits: Limits) -> float:
         """Misses expected without the watched writes, at the highest load that still waits.
 
         Also while none is watched: what piled up just before a write is not its fault. Load
         beyond the usual counts as coming at once, as it does when something on the way stalls.
         """
-        load_rps = sum(backend.rate_rps.value for backend in state.backends)
         if math.isfinite(load_rps):
-            befores = [watch.before for watch in self._seen.watches] or [_present(state)]
+            befores = [watch.before for watch in self._seen.watches] or [()]
             burst = max(0.0, load_rps - self._usual_rps) * limits.interval_s
-            now = max(self._expected(state, before, load_rps, burst) for before in befores)
+            now = max([self._expected(state, before, load_rps, burst) for before in befores])
             self._overload = self._overload.with_value(state.time_s, now)
             part = -math.expm1(-limits.interval_s / limits.verify_s)
             self._usual_rps = _glided(self._usual_rps, load_rps, part)
@@ -108,18 +110,19 @@ class Verifier:
     ) -> float:
         """P(a request waits longer than the SLO allows) with M/M/n queues under ``before``.
 
-        They have that long to serve a ``burst`` of requests beside a steady load.
-        An upper bound, as if every request had to wait: exact where it matters, at full load.
+        What it does not name is as it is now. They have that long to serve a ``burst`` of requests
+        beside a steady load. An upper bound, as if every request had to wait: exact where it
+        matters, at full load.
         """
         then = {want.name: want for want in before}
         missed = 0.0
         for backend, profile in zip(state.backends, self._profile.backends, strict=True):
-            want = then[backend.name]
+            want = then.get(backend.name)
+            weight = want.weight if want else backend.weight
             capacity_rps = _served_by(backend, want) * profile.concurrency / profile.service_time_s
             patience_s = max(0.0, self._profile.slo_latency_s - profile.service_time_s)
-            spare_rps = capacity_rps - want.weight * load_rps
-            spare = spare_rps * patience_s - want.weight * burst
-            missed += want.weight * math.exp(-max(0.0, spare))
+            spare = (capacity_rps - weight * load_rps) * patience_s - weight * burst
+            missed += weight * math.exp(-max(0.0, spare))
         return missed
 
 
@@ -128,10 +131,6 @@ def _glided(usual: float, now: float, part: float) -> float:
     return now if math.isnan(usual) else usual + (now - usual) * part
 
 
-def _present(state: State) -> tuple[Want, ...]:
-    return tuple(Want(b.name, b.wanted, b.weight) for b in state.backends)
-
-
-def _served_by(backend: BackendState, before: Want) -> int:
+def _served_by(backend: BackendState, before: Want | None) -> int:
     """How many replicas would serve now without a write: those it let go are counted as there."""
-    return before.replicas if before.replicas > backend.wanted else backend.ready
+    return before.replicas if before and before.replicas > backend.wanted else backend.ready

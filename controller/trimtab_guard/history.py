@@ -81,7 +81,7 @@ class History(NamedTuple):
         dark_s = max(now_s - lit_s, self.recorded_s - now_s)
         past_s = now_s - LONGEST_WINDOW_S
         latest_change_s = now_s if now_s < self.time_s else math.inf
-        names = tuple(backend.name for backend in state.backends)
+        names = tuple([backend.name for backend in state.backends])
         return History(
             time_s=now_s,
             recorded_s=min(self.recorded_s, now_s),
@@ -134,7 +134,7 @@ class History(NamedTuple):
             "proposals": {name: _lists(peaks.points) for name, peaks in self.proposals.items()},
             "replicas": {name: _lists(steps.points) for name, steps in self.replicas.items()},
             "shares": {
-                name: [band.level, _lists(band.highs.points), _lists(band.depths.points)]
+                name: [*band[:2], _lists(band.highs.points), _lists(band.depths.points)]
                 for name, band in self.shares.items()
             },
             "senses": {name: list(known) for name, known in self.senses.items()},
@@ -163,29 +163,29 @@ class History(NamedTuple):
 
 def load_rps(state: State) -> float:
     """Requests per second at all backends, to two digits, so that a slow fall has few steps."""
-    return float(f"{sum(backend.rate_rps.value for backend in state.backends):.1e}")
+    return float(f"{sum([backend.rate_rps.value for backend in state.backends]):.1e}")
 
 
 def _with_load(known: Peaks, state: State) -> Peaks:
-    rates = (backend.rate_rps.value for backend in state.backends)
+    rates = [backend.rate_rps.value for backend in state.backends]
     return known.with_value(state.time_s, load_rps(state)) if all(map(possible, rates)) else known
 
 
 def _with_counts(known: Mapping[str, Steps], state: State) -> dict[str, Steps]:
-    seen = dict(known)
+    seen, counted_s = dict(known), _counted_s(state)
     for backend in state.backends:
-        steps = seen.get(backend.name, Steps())
+        steps = seen.get(backend.name) or Steps()
         if countable(backend.wanted) and _is_news(state, steps.last_s):
-            seen[backend.name] = steps.with_level(_counted_s(state), backend.wanted)
+            seen[backend.name] = steps.with_level(counted_s, backend.wanted)
     return seen
 
 
 def _with_shares(known: Mapping[str, Band], state: State) -> dict[str, Band]:
-    seen = dict(known)
+    seen, counted_s = dict(known), _counted_s(state)
     for backend in state.backends:
-        band = seen.get(backend.name, Band(backend.weight))
+        band = seen.get(backend.name) or Band(backend.weight)
         if possible(backend.weight, WHOLE_SHARE) and _is_news(state, band.last_s):
-            seen[backend.name] = band.with_level(_counted_s(state), backend.weight)
+            seen[backend.name] = band.with_level(counted_s, backend.weight)
     return seen
 
 
@@ -217,8 +217,8 @@ def _points(lists: Iterable[tuple[float, float]]) -> tuple[Point, ...]:
     return tuple((_number(time_s), _number(value)) for time_s, value in lists)
 
 
-def _band(level: float, highs: Iterable[Point], depths: Iterable[Point]) -> Band:
-    return Band(_number(level), Peaks(_points(highs)), Peaks(_points(depths)))
+def _band(level: float, last_s: float, highs: Iterable[Point], depths: Iterable[Point]) -> Band:
+    return Band(_number(level), _number(last_s), Peaks(_points(highs)), Peaks(_points(depths)))
 
 
 def _known(numbers: Iterable[float]) -> Known:

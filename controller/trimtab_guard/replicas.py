@@ -1,8 +1,9 @@
 """The limits on replicas, one small function each, and the order in which they apply.
 
 The first two bring the want into its absolute range. Every limit after them only moves it
-back towards the present. So whatever they do together, a want never leaves the span between
-the present and the range, and a limit can be read without the others in mind.
+back towards the present: one where it would grow, the others where it would shrink. So whatever
+they do together, a want never leaves the span between the present and the range, and a limit can
+be read without the others in mind.
 """
 
 from __future__ import annotations
@@ -23,22 +24,23 @@ from trimtab_guard.trust import Wish
 class Sight(NamedTuple):
     """What the limits see of one backend: replicas, what its share needs, and the windows.
 
-    ``needed`` is how many its present load takes, at least one while it has a share; ``peak``
-    is the highest earlier proposal of the hold window, ``recent`` every level of the rate window,
-    ``churn`` the starts + stops of the flap window; ``remembered``: the memory covers the
-    whole hold window; ``in_doubt``: no signal may be taken for a reason to shrink;
-    ``dropped``: the load is far below what it was.
+    ``recent`` is every level of the rate window; ``in_doubt``: no signal may be taken for a
+    reason to shrink. The rest is only looked at where it would shrink: ``needed`` is how many its
+    present load takes, at least one while it has a share; ``peak`` is the highest earlier
+    proposal of the hold window, ``churn`` the starts + stops of the flap window;
+    ``remembered``: the memory covers the whole hold window; ``dropped``: the load is far below
+    what it was.
     """
 
     present: int
-    needed: int
-    peak: int
     recent: tuple[int, ...]
-    churn: int
-    remembered: bool
     in_doubt: bool
     backend: BackendLimits
     limits: Limits
+    needed: int = 0
+    peak: int = 0
+    churn: int = 0
+    remembered: bool = False
     disruption_min: int = 0
     rollout: bool = False
     dropped: bool = False
@@ -67,12 +69,12 @@ def disruption(want: int, at: Sight) -> int:
 
 def rollout(want: int, at: Sight) -> int:
     """No scale-down while replicas are being replaced: some of those there may not last."""
-    return max(want, at.present) if at.rollout else want
+    return at.present if at.rollout else want
 
 
 def no_history(want: int, at: Sight) -> int:
     """No scale-down before a full hold window has been watched without a hole."""
-    return want if at.remembered else max(want, at.present)
+    return want if at.remembered else at.present
 
 
 def hold(want: int, at: Sight) -> int:
@@ -115,16 +117,20 @@ def _step(level: int, percent: int, replicas: int) -> int:
     return max(level * percent // 100, replicas)
 
 
-LIMITS: tuple[tuple[Code, Callable[[int, Sight], int]], ...] = (
+Table = tuple[tuple[Code, Callable[[int, Sight], int]], ...]
+
+RANGE: Table = (
     (Code.MIN_REPLICAS, min_replicas),
     (Code.MAX_REPLICAS, max_replicas),
+)
+GROWTH: Table = ((Code.RATE_UP, rate_up),)
+SHRINKING: Table = (
     (Code.ROUTED, routed),
     (Code.DISRUPTION, disruption),
     (Code.ROLLOUT, rollout),
     (Code.NO_HISTORY, no_history),
     (Code.DROP, drop),
     (Code.HOLD, hold),
-    (Code.RATE_UP, rate_up),
     (Code.RATE_DOWN, rate_down),
     (Code.FLAP, flap),
 )
@@ -134,7 +140,8 @@ def limited(
     wish: Wish, state: State, limits: Limits, history: History, now_s: float
 ) -> tuple[tuple[int, ...], tuple[Reason, ...]]:
     """The replicas of every want after every limit, and a reason for each change."""
-    counts, reasons = [], []
+    counts: list[int] = []
+    reasons: list[Reason] = []
     ranges = {backend.name: backend for backend in limits.backends}
     for want, backend in zip(wish.wants, state.backends, strict=True):
         count, its = int(want.replicas), ranges[backend.name]
@@ -142,18 +149,27 @@ def limited(
         if count == backend.wanted and its.min_replicas <= count <= its.max_replicas:
             counts.append(count)
             continue
-        at = _sight(state, backend, its, wish.in_doubt, limits, history, now_s)
-        for code, limit in LIMITS:
-            allowed = limit(count, at)
-            if allowed != count:
-                reasons.append(Reason(code, backend.name, count, allowed))
-            count = allowed
+        at = _sight(backend, its, wish.in_doubt, limits, history, now_s)
+        count = _through(RANGE, count, at, reasons)
+        if count > at.present:
+            count = _through(GROWTH, count, at, reasons)
+        elif count < at.present:
+            at = _shrinking(at, state, backend, history, now_s)
+            count = _through(SHRINKING, count, at, reasons)
         counts.append(count)
     return tuple(counts), tuple(reasons)
 
 
+def _through(table: Table, count: int, at: Sight, reasons: list[Reason]) -> int:
+    for code, limit in table:
+        allowed = limit(count, at)
+        if allowed != count:
+            reasons.append(Reason(code, at.backend.name, count, allowed))
+        count = allowed
+    return count
+
+
 def _sight(
-    service: State,
     state: BackendState,
     backend: BackendLimits,
     in_doubt: bool,
@@ -163,17 +179,21 @@ def _sight(
 ) -> Sight:
     present = int(state.wanted)
     steps = history.replicas.get(state.name, Steps())
+    recent = (present, *map(int, steps.levels(now_s - limits.rate_window_s)))
+    return Sight(present, recent, in_doubt, backend, limits)
+
+
+def _shrinking(
+    at: Sight, service: State, state: BackendState, history: History, now_s: float
+) -> Sight:
+    limits = at.limits
+    steps = history.replicas.get(state.name, Steps())
     proposals = history.proposals.get(state.name, Peaks())
-    return Sight(
-        present=present,
-        needed=needed(state, backend, limits),
+    return at._replace(
+        needed=needed(state, at.backend, limits),
         peak=int(proposals.highest(now_s - limits.hold_s)),
-        recent=(present, *map(int, steps.levels(now_s - limits.rate_window_s))),
         churn=int(steps.churn(now_s - limits.flap_window_s)),
         remembered=history.dark_s.highest(now_s - limits.hold_s) <= limits.memory_gap_s,
-        in_doubt=in_doubt,
-        backend=backend,
-        limits=limits,
         disruption_min=int(state.disruption_min),
         rollout=service.rollout,
         dropped=_dropped(service, limits, history, now_s),

@@ -15,6 +15,8 @@ from trimtab_guard.trust import Wish
 
 Shares = tuple[float, ...]
 
+WHOLE: Shares = (1.0,)
+"""The route of a service with one backend."""
 ROUNDING = 1e-6
 """Shares this close are the same: routes are written in whole numbers."""
 
@@ -118,6 +120,9 @@ def limited(
     """The share of every want after every limit, and a reason for each change."""
     shares = tuple(want.weight for want in wish.wants)
     present = tuple(backend.weight for backend in state.backends)
+    # All of it is at the only backend: whatever that one can serve, there is no other.
+    if shares == present == WHOLE:
+        return shares, ()
     able = _able(state, limits)
     most = _most(able, state, limits, wish.in_doubt)
     base = carried(_base(present, able), most)

@@ -61,19 +61,21 @@ def possible(value: float, most: float = LARGEST) -> bool:
 
 def countable(value: float) -> bool:
     """Whether ``value`` can be a number of replicas."""
-    return possible(value) and value % 1 == 0
+    return 0.0 <= value <= LARGEST and value % 1 == 0
 
 
-def signals(state: State) -> Iterator[Signal]:
+def signals(state: State) -> list[Signal]:
     """Every signal of a state.
 
     Latencies and misses may be missing: a service that is idle, or so overloaded that it
     answers nothing, has none, and the second is no time to stop scaling.
     """
-    yield from _needed(state)
-    yield Signal("p50_ms", state.p50_ms, needed=False)
-    yield Signal("p95_ms", state.p95_ms, needed=False)
-    yield Signal("miss_share", state.miss_share, WHOLE_SHARE, needed=False)
+    return [
+        *_needed(state),
+        Signal("p50_ms", state.p50_ms, LARGEST, False),
+        Signal("p95_ms", state.p95_ms, LARGEST, False),
+        Signal("miss_share", state.miss_share, WHOLE_SHARE, False),
+    ]
 
 
 def _needed(state: State) -> Iterator[Signal]:
@@ -92,9 +94,10 @@ def learn(known: Mapping[str, Known], state: State) -> dict[str, Known]:
     oldest_s = now_s - LONGEST_WINDOW_S
     learned = {name: _by(old, now_s) for name, old in known.items() if old.time_s >= oldest_s}
     for name, (value, time_s), most, _ in signals(state):
-        old = learned.get(name, UNKNOWN)
-        if possible(value, most) and old.time_s <= time_s <= now_s + SKEW_S:
-            learned[name] = _after(old, value, min(time_s, now_s))
+        if possible(value, most):
+            old = learned.get(name, UNKNOWN)
+            if old.time_s <= time_s <= now_s + SKEW_S:
+                learned[name] = _after(old, value, min(time_s, now_s))
     return learned
 
 
@@ -137,7 +140,7 @@ def believed_s(name: str, known: Mapping[str, Known]) -> float:
 
 def trusted_s(known: Mapping[str, Known], state: State) -> float:
     """Event time up to which every needed signal of ``state`` can be believed."""
-    return min((believed_s(signal.name, known) for signal in _needed(state)), default=0.0)
+    return min([believed_s(signal.name, known) for signal in _needed(state)], default=0.0)
 
 
 def doubts(
@@ -150,8 +153,8 @@ def doubts(
         believable = last.value == value
         if not needed and (believable or math.isnan(value)):
             continue
-        age_s = now_s - believed_s(name, known)
         is_frozen = frozen(name, known)
+        age_s = now_s - (last.moved_s if is_frozen else last.time_s)
         code = _doubt(age_s, limits, believable=believable, is_frozen=is_frozen)
         if code:
             found.append(Doubt(code, name, age_s))

@@ -36,10 +36,14 @@ class Peaks(NamedTuple):
 
     def with_value(self, time_s: float, value: float) -> Peaks:
         """``value`` was seen at ``time_s``, no earlier than the last point."""
-        taller = len(self.points)
-        while taller and not self.points[taller - 1][1] > value:
+        return Peaks((*self.above(value).points, (time_s, value)))
+
+    def above(self, value: float) -> Peaks:
+        """Without the points that ``value`` reaches: a falling staircase has them at its end."""
+        points, taller = self.points, len(self.points)
+        while taller and not points[taller - 1][1] > value:
             taller -= 1
-        return Peaks((*self.points[:taller], (time_s, value)))
+        return self if taller == len(points) else Peaks(points[:taller])
 
     @property
     def last_s(self) -> float:
@@ -53,29 +57,32 @@ class Peaks(NamedTuple):
 
     def between(self, oldest_s: float, now_s: float) -> Peaks:
         """Without points older than ``oldest_s``; those of a later clock happened by ``now_s``."""
-        points = _by(self.points[_first(self.points, oldest_s) :], now_s)
-        return self if points is self.points else Peaks(points)
+        points = self.points
+        if not points or (oldest_s <= points[0][0] and points[-1][0] <= now_s):
+            return self
+        return Peaks(_by(points[_first(points, oldest_s) :], now_s))
 
 
 class Band(NamedTuple):
-    """Between which levels a number has been over any recent span, however often it moved."""
+    """Between which levels a number has been over any recent span, however often it moved.
+
+    ``last_s`` is when ``level`` was last seen, 0 when it never was; ``highs`` are the higher
+    levels that were left before, ``depths`` the negated lower ones.
+    """
 
     level: float
+    last_s: float = 0.0
     highs: Peaks = Peaks()
-    depths: Peaks = Peaks()  # of the negated levels
-
-    @property
-    def last_s(self) -> float:
-        """When a level was last seen, 0 when there is none."""
-        return self.highs.last_s
+    depths: Peaks = Peaks()
 
     def with_level(self, time_s: float, level: float) -> Band:
         """``level`` from ``time_s`` on; the one before it was in force until then."""
-        time_s = max(time_s, self.last_s)
-        highs, depths = self.highs, self.depths
-        for value in (level,) if level == self.level else (self.level, level):
-            highs, depths = highs.with_value(time_s, value), depths.with_value(time_s, -value)
-        return Band(level, highs, depths)
+        time_s, before = max(time_s, self.last_s), self.level
+        if level == before:
+            return Band(level, time_s, self.highs, self.depths)
+        highs = self.highs.with_value(time_s, before).above(level)
+        depths = self.depths.with_value(time_s, -before).above(-level)
+        return Band(level, time_s, highs, depths)
 
     def lowest(self, since_s: float) -> float:
         """The lowest level in force at or after ``since_s``."""
@@ -92,8 +99,11 @@ class Band(NamedTuple):
 
     def between(self, oldest_s: float, now_s: float) -> Band:
         """As `Peaks.between`."""
+        last_s = min(self.last_s, now_s) if self.last_s >= oldest_s else 0.0
         highs, depths = self.highs, self.depths
-        return Band(self.level, highs.between(oldest_s, now_s), depths.between(oldest_s, now_s))
+        return Band(
+            self.level, last_s, highs.between(oldest_s, now_s), depths.between(oldest_s, now_s)
+        )
 
 
 class Steps(NamedTuple):

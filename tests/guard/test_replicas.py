@@ -118,6 +118,12 @@ def test_the_rate_window_slides_downwards_too(age_s: float) -> None:
     assert replicas(result)["od"] == (8 if age_s <= 60 else 7)
 
 
+def test_another_hands_fall_is_not_undone_by_the_rate() -> None:
+    past = steady(20).with_change(NOW_S - 10, "od", 20, 9)
+    result = verdict(proposal(5), od(9), past, limits(1, 40))
+    assert reasons(result) == [("RATE_DOWN", "od", 5, 9)]
+
+
 def test_growth_in_small_steps_counts_as_one() -> None:
     past = steady(5)
     for age_s, before in ((40, 5), (30, 7), (20, 8)):
@@ -307,8 +313,9 @@ def test_replicas_are_whole_also_where_they_came_as_floats(
 
 
 def test_what_a_limit_was_not_told_of_is_not_in_its_way() -> None:
-    at = Sight(5, 0, 0, (5,), 0, True, False, BackendLimits("od"), limits())
-    assert (at.disruption_min, at.rollout, at.dropped) == (0, False, False)
+    at = Sight(5, (5,), False, BackendLimits("od"), limits())
+    assert (at.needed, at.peak, at.churn, at.disruption_min) == (0, 0, 0, 0)
+    assert (at.remembered, at.rollout, at.dropped) == (False, False, False)
 
 
 def test_backends_are_limited_each_on_its_own() -> None:

@@ -338,3 +338,25 @@ def test_nothing_is_put_back_while_the_present_is_unknown() -> None:
     seen = route(0.5, 0.5, replicas_time_s=NOW_S - 60)
     result = put_back(Want("od", 5, 1.0), seen=seen, past=settled(0.5, 0.5))
     assert (result.backends, codes(result)) == ((), {"UNSEEN"})
+
+
+@pytest.mark.parametrize(
+    ("fields", "asked", "why"),
+    [
+        pytest.param({}, 1.0, set(), id="calm"),
+        pytest.param({"ready": 0}, 1.0, set(), id="nothing is ready"),
+        pytest.param({"ready": 1}, 1.0, set(), id="more load than it can take"),
+        pytest.param({}, 0.5, {"WEIGHT_SUM"}, id="a part of it is asked for"),
+    ],
+)
+def test_the_only_backend_keeps_the_whole_route(
+    fields: dict[str, Any], asked: float, why: set[str]
+) -> None:
+    alone = limits(backends=(BackendLimits("od", 1, 10, capacity_rps=60.0),))
+    past = History.empty(NOW_S - 900)
+    for age_s in (*ages(), 0):
+        seen = state(NOW_S - age_s)
+        seen = seen._replace(backends=(backend("od", seen.time_s, weight=1.0, **fields),))
+        past = past.with_state(seen)
+    result = verdict(proposal()._replace(backends=(Want("od", 5, asked),)), seen, past, alone)
+    assert (result.backends, codes(result)) == ((Want("od", 5, 1.0),), why)

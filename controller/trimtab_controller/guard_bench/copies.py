@@ -49,7 +49,7 @@ BUGS = (
     Bug(
         "a signal is as old as its arrival",
         "senses",
-        "age_s = now_s - believed_s(name, known)",
+        "age_s = now_s - (last.moved_s if is_frozen else last.time_s)",
         "age_s = now_s - state.time_s",
     ),
     Bug(
