@@ -86,10 +86,13 @@ class Replicas:
         self.draining.ravel()[rows] += count
         self._drain_s.ravel()[rows] += count * hold_s
 
-    def tick(self) -> tuple[Floats, Floats, Floats]:
-        """Let one tick pass: replicas that landed, how much of it they missed, billed seconds."""
+    def tick(self) -> tuple[Floats, Floats, Floats, bool]:
+        """Let one tick pass: replicas that landed, how much of it they missed, billed seconds.
+
+        And whether any landed at all.
+        """
         landed, missed, billed_s = np.empty((3, *self.ready.shape))
-        _tick(
+        any_landed = _tick(
             self._landing[self._head],
             self._unready[self._head],
             self.starting.ravel(),
@@ -102,7 +105,7 @@ class Replicas:
             billed_s.ravel(),
         )
         self._head = (self._head + 1) % len(self._landing)
-        return landed, missed, billed_s
+        return landed, missed, billed_s, any_landed
 
 
 @compiled
@@ -183,7 +186,8 @@ def _tick(
     landed: Floats,
     missed: Floats,
     billed_s: Floats,
-) -> None:
+) -> bool:
+    any_landed = False
     for i in range(len(ready)):
         drained_s = min(drain_s[i], draining[i] * tick_s)
         billed_s[i] = (starting[i] + ready[i]) * tick_s + drained_s
@@ -193,3 +197,5 @@ def _tick(
         landing[i] = unready[i] = 0.0
         starting[i] -= landed[i]
         ready[i] += landed[i]
+        any_landed |= landed[i] > 0.0
+    return any_landed

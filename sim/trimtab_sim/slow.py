@@ -82,7 +82,7 @@ class Slow:
 
     def adopt(self, profiles: Profiles, rows: NDArray[np.bool_]) -> None:
         """Take over the service times, SLOs and shares of ``rows``."""
-        self._profiles = profiles
+        self._profiles, self._some = profiles, bool(profiles.slow_share.any())
         factor = profiles.slow_factor
         columns = {
             "factor": factor,
@@ -135,6 +135,8 @@ class Slow:
         self._ready = before + landed
 
     def _draw(self, new: Floats) -> None:
+        if not self._some:
+            return
         rows = np.flatnonzero(new * self._profiles.slow_share)
         if len(rows):
             share = self._profiles.slow_share.ravel()[rows]
