@@ -65,20 +65,23 @@ class Replicas:
         columns = lost.ravel()
         self._landing[:, columns] = self._unready[:, columns] = 0.0
 
-    def scale(self, wanted: Floats) -> Floats:
-        """Start or cancel replicas towards ``wanted``; returns how many ready ones to drain."""
-        wanted = np.asarray(wanted, dtype=np.float64)
-        starts, leaving = np.zeros((2, *self.ready.shape))
+    def scale(self, wanted: Floats) -> tuple[Floats, Floats, Floats]:
+        """Start or cancel replicas towards ``wanted``.
+
+        Returns how many start, how many stop, and how many of the latter are ready ones to drain.
+        """
+        starts, stops, leaving = np.zeros((3, *self.ready.shape))
         ring = self._head, self._landing, self._unready
         counts = self.starting.ravel(), self.ready.ravel(), self.wanted.ravel(), self.open.ravel()
         number = _aim(
-            self._backends, *ring, *counts, wanted.ravel(), starts.ravel(), leaving.ravel()
-        )
+            self._backends, *ring, *counts, wanted.ravel(),
+            starts.ravel(), stops.ravel(), leaving.ravel(),
+        )  # fmt: skip
         if number:
             noise = self._rng.standard_normal(number)
             _start(self._backends, *ring, starts.ravel(), noise)
             self.starting += starts
-        return leaving
+        return starts, stops, leaving
 
     def drain(self, rows: NDArray[np.intp], count: Floats, hold_s: Floats) -> None:
         """Take ``count`` ready replicas out of the backends ``rows``; each works for ``hold_s``."""
@@ -120,6 +123,7 @@ def _aim(
     is_open: Floats,
     asked: Floats,
     starts: Floats,
+    stops: Floats,
     leaving: Floats,
 ) -> int:
     """Set what is wanted, cancel what is not, and say how many replicas start in all."""
@@ -135,7 +139,7 @@ def _aim(
             if cancelled > 0.0:
                 _cancel(head, landing, unready, i, starting[i], starting[i] - cancelled)
                 starting[i] -= cancelled
-            leaving[i] = -change - cancelled
+            stops[i], leaving[i] = -change, -change - cancelled
     return number
 
 

@@ -26,6 +26,7 @@ from trimtab_sim.slow import Slow
 
 Rows = NDArray[np.bool_]
 _MANY = 256.0
+_A_FEW = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,28 +131,27 @@ class Simulator:
         clipped to the profile's limits; weight: route weights ``[B, K]``, normalised.
         ``ValueError`` for a rate or a number of replicas that is NaN.
         """
-        if np.isnan(np.sum(rate_rps) + np.sum(wanted)):
+        wanted = np.asarray(wanted, dtype=np.float64)
+        if not _known(rate_rps, wanted):
             raise ValueError("rate_rps and wanted must be numbers, and hold NaN")
         self.failures.tick()
-        change = self._scale(wanted)
+        started, stopped = self._scale(wanted)
         ready, billed_s = self._land()
         self._weight = self._share(weight)
         requests, misses = self._serve(rate_rps, ready)
         self._ticks += 1.0
-        started, stopped = np.maximum(change, 0.0), np.maximum(-change, 0.0)
         return Tick(requests, misses, billed_s, started, stopped, self._sense())
 
-    def _scale(self, wanted: Floats) -> Floats:
-        """Start, cancel and drain replicas; the change of those starting and ready."""
+    def _scale(self, wanted: Floats) -> tuple[Floats, Floats]:
+        """Start, cancel and drain replicas; how many start, and how many stop."""
         replicas = self._replicas
-        before = replicas.starting + replicas.ready
-        leaving = replicas.scale(wanted)
+        starts, stops, leaving = replicas.scale(wanted)
         rows = np.flatnonzero(leaving)
         if len(rows):
             gone = leaving.ravel()[rows]
             hold_s = self._queues.release(rows, replicas.ready.ravel()[rows], gone)
             replicas.drain(rows, gone, hold_s)
-        return replicas.starting + replicas.ready - before
+        return starts, stops
 
     def _land(self) -> tuple[Floats, Floats]:
         """Mean number of ready replicas over this tick, and seconds billed."""
@@ -195,7 +195,7 @@ class Simulator:
     ) -> tuple[Floats, Floats]:
         """Late requests and the mean number in the system, ``[B, K]``."""
         queues, slow = self._queues, self.slow
-        if not slow.count.any():
+        if not slow.possible:
             return queues.tick(served, rate_rps, ready)
         share = slow.share(rate_rps, ready, queues.waiting)
         fast = np.maximum(ready - slow.count, 0.0)
@@ -229,6 +229,12 @@ class Simulator:
 
 def _copy(profiles: Profiles) -> Profiles:
     return Profiles(**{f.name: getattr(profiles, f.name).copy() for f in fields(Profiles)})
+
+
+@compiled
+def _known(rate_rps: Floats, wanted: Floats) -> bool:
+    """Whether all are numbers."""
+    return not math.isnan(rate_rps.sum() + wanted.sum())
 
 
 @compiled
@@ -289,7 +295,11 @@ def _poisson(rng: np.random.Generator, mean: Floats) -> Floats:
     noise = rng.standard_normal(mean.shape)
     number = _round(mean.ravel(), noise.ravel(), counts.ravel(), few)
     if number:
-        counts.ravel()[few[:number]] = rng.poisson(mean.ravel()[few[:number]])
+        rows = few[:number]
+        low = mean.ravel()[rows]
+        # NumPy takes longer to look at an array than to draw for one mean.
+        drawn = rng.poisson(low) if number > _A_FEW else list(map(rng.poisson, low.tolist()))
+        counts.ravel()[rows] = drawn
     return counts
 
 
