@@ -38,6 +38,8 @@ WAITS = np.array([0.0, 0.5, 1.0])
 # The bare need: what the present load takes while nothing jumps.
 BARE = 1.15
 
+_LOG_HEADROOMS, _LOG_LEANS, _LOG_TILTS = np.log(HEADROOMS), np.log(LEANS), np.log(TILTS)
+
 # estimate, headroom, hold, lean (share of the capacity), tilt (share of the route), wait.
 ACTION_DIMS = (
     len(ESTIMATES), len(HEADROOMS), len(HOLD_SECONDS), len(LEANS), len(TILTS), len(WAITS),
@@ -45,6 +47,7 @@ ACTION_DIMS = (
 ENDS: Ints = np.cumsum(ACTION_DIMS)
 STARTS: Ints = ENDS - np.array(ACTION_DIMS)
 CHOICES = int(ENDS[-1])
+_PARTS = [slice(*ends) for ends in zip(STARTS.tolist(), ENDS.tolist(), strict=True)]
 NEUTRAL = (2, 4, 2, 2, 2, 0)
 # Part of the way that a setting goes towards the choice at every decision.
 GLIDE = 0.3
@@ -60,9 +63,10 @@ def base_headroom(miss_price: Any) -> Any:
 
 def one_hot(action: Ints) -> Floats:
     """Indices ``[..., 6]`` as certain choices ``[..., CHOICES]``."""
-    choice = np.zeros((*action.shape[:-1], CHOICES))
-    np.put_along_axis(choice, action + STARTS, 1.0, axis=-1)
-    return choice
+    flat = (action + STARTS).reshape(-1, len(STARTS))
+    choice = np.zeros((len(flat), CHOICES))
+    choice[np.arange(len(flat))[:, None], flat] = 1.0
+    return choice.reshape(*action.shape[:-1], CHOICES)
 
 
 @dataclass(slots=True)
@@ -85,14 +89,14 @@ def decode(choice: Floats, miss_price: Floats, startup_s: Floats) -> Setting:
 
     Ratios and times are averaged in the logarithm. ``miss_price`` is ``[B]``.
     """
-    mixture, headroom, hold, lean, tilt, wait = np.split(choice, ENDS[:-1], axis=-1)
+    mixture, headroom, hold, lean, tilt, wait = (choice[..., own] for own in _PARTS)
     holds_s = HOLD_SECONDS + HOLD_STARTUPS * startup_s[..., None]
     return Setting(
         mixture=mixture,
-        headroom=np.exp(headroom @ np.log(HEADROOMS)) * base_headroom(miss_price)[:, None],
+        headroom=np.exp(headroom @ _LOG_HEADROOMS) * base_headroom(miss_price)[:, None],
         hold_s=np.exp((hold * np.log(holds_s)).sum(-1)),
-        lean=np.exp(lean @ np.log(LEANS)),
-        tilt=np.exp(tilt @ np.log(TILTS)),
+        lean=np.exp(lean @ _LOG_LEANS),
+        tilt=np.exp(tilt @ _LOG_TILTS),
         wait=wait @ WAITS,
     )
 

@@ -102,8 +102,8 @@ class _Phases:
         self._highest = np.zeros(rows)
         self._first: Ints = np.arange(rows) * count
         self._centres = np.arange(count) + 0.5
-        # Where the middle may have moved, and where the highest is no longer the highest.
-        self._moved, self._sunk = np.zeros((2, rows), dtype=np.bool_)
+        # Where the middle may have moved, or the highest is no longer the highest.
+        self._moved = np.zeros(rows, dtype=np.bool_)
 
     def reset(self, rows: Bools) -> None:
         """Forget the masked rows ``[R]``."""
@@ -119,15 +119,14 @@ class _Phases:
     ) -> None:
         """Count a tick's jump, and in ``Beat``'s ``memory`` what foretold it; all ``[R]``."""
         _learn(
-            self._energy.ravel(), self._first, self._middle, self._highest, self._moved, self._sunk,
+            self._energy.ravel(), self._first, self._middle, self._highest, self._moved,
             *tick, *memory, self._count, tick_s, keep,
         )  # fmt: skip
-        moved, sunk = self._moved.nonzero()[0], self._sunk.nonzero()[0]
-        if moved.size:
-            half = self._count // 2
-            self._middle[moved] = np.partition(self._energy[moved], half, axis=1)[:, half]
-        if sunk.size:
-            self._highest[sunk] = self._energy[sunk].max(axis=1)
+        rows = self._moved.nonzero()[0]
+        if rows.size:
+            energy, half = self._energy[rows], self._count // 2
+            self._middle[rows] = np.partition(energy, half, axis=1)[:, half]
+            self._highest[rows] = energy.max(axis=1)
 
     def within(self, rows: Ints, time_s: Floats, horizon_s: Floats) -> Floats:
         """The highest chance of ``rows`` at any phase until ``horizon_s`` after ``time_s``."""
@@ -143,7 +142,6 @@ def _learn(
     middle: Floats,
     highest: Floats,
     moved: Bools,
-    sunk: Bools,
     jump: Floats,
     time_s: Floats,
     seen: Bools,
@@ -168,8 +166,8 @@ def _learn(
         foretold[at] = kept * foretold[at] + counted * chance
         cycles = np.minimum(1.0 + since_s[at] / period_s, CYCLES)
         new = old + seen[at] / cycles * min(1.0, tick_s / BIN_S) * (now - old)
-        moved[at] = np.sign(old - middle[at]) != np.sign(new - middle[at])
-        sunk[at] = (old == highest[at]) & (new < old)
+        crossed = np.sign(old - middle[at]) != np.sign(new - middle[at])
+        moved[at] = crossed | ((old == highest[at]) & (new < old))
         highest[at] = np.maximum(highest[at], new)
         energy[place] = new
 

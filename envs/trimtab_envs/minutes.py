@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from trimtab_sim.rows import by_row, each, where
+
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
@@ -28,6 +30,7 @@ class Minutes:
         self.closed = 0
         self.filled: Ints = np.zeros(rows, dtype=np.int64)
         self._rows = np.arange(rows)
+        self._first = BINS * self._rows
 
     def reset(self, rows: Bools) -> None:
         """Forget the masked rows ``[R]``."""
@@ -40,8 +43,7 @@ class Minutes:
 
         A tick longer than a minute counts as one.
         """
-        self._sum += np.where(seen, load, 0.0)
-        self._count += seen
+        _add(self._sum, self._count, load, seen)
         self._elapsed_s += dt_s
         if self._elapsed_s < BIN_S - 1e-9:
             return False
@@ -64,6 +66,17 @@ class Minutes:
         """The load ``back`` minutes ago (1 is the newest), ``[..., R]``."""
         return np.asarray(self._loads[self._rows, (self.closed - np.minimum(back, BINS)) % BINS])
 
+    def ahead(self, steps: Ints, period: Ints) -> Floats:
+        """The highest of three minutes around ``steps`` ahead, whole periods ago, ``[R]``.
+
+        Zero where no ``period`` (0) is known, or not for so long.
+        """
+        highest = np.empty(len(steps))
+        _look_back(
+            highest, self._loads.ravel(), self._first, self.filled, steps, period, self.closed
+        )
+        return highest
+
     def blocks(self, least: int) -> Iterator[NDArray[np.intp]]:
         """Rows with at least so many minutes, a few at a time.
 
@@ -79,3 +92,32 @@ class Minutes:
     def levels(self, rows: NDArray[np.intp]) -> Floats:
         """The levels that belong to ``loads``."""
         return np.roll(self._levels[rows], -(self.closed % BINS), axis=1)
+
+
+@by_row
+def _add(total: Floats, count: Floats, load: Floats, seen: Bools) -> None:
+    for row in each(total):
+        total[row] += where(seen[row], load[row], 0.0)
+        count[row] += seen[row]
+
+
+@by_row
+def _look_back(
+    highest: Floats,
+    loads: Floats,
+    first: Ints,
+    filled: Ints,
+    steps: Ints,
+    period: Ints,
+    closed: int,
+) -> None:
+    for row in each(highest):
+        # Whole periods back until the minute, and the one after it, lie in the past.
+        length = np.maximum(period[row], 1)
+        back = length * -(-(steps[row] + 2) // length) - steps[row]
+        known = (period[row] > 0) & (back + 2 <= filled[row])
+        highest[row] = 0.0
+        for around in range(3):
+            place = (closed - np.minimum(back + around, BINS)) % BINS
+            load = where(known, loads[first[row] + place], 0.0)
+            highest[row] = np.maximum(highest[row], load)

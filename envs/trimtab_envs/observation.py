@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -50,10 +51,10 @@ FEATURES = (
     "set_estimate_over_now", "set_headroom", "set_hold", "set_lean", "set_tilt", "set_wait",
     "jump_ahead", "beat_minute", "beat_five",
 )  # fmt: skip
-# Where a group of features ends, as they are computed in, and the first part of one.
-_ENDS = [FEATURES.index(name) for name in (
-    "size", f"{ESTIMATES[1]}_over_now", "level_0_1", "miss_fast", "set_estimate_over_now",
-)]  # fmt: skip
+# Groups of features, by the first of each, as they are computed; and the first part of one.
+_FIRST = ("log_miss_price", "size", "trend_over_now", "level_0_1", "miss_fast",
+          "set_estimate_over_now")  # fmt: skip
+_PARTS = [slice(*ends) for ends in pairwise([*map(FEATURES.index, _FIRST), len(FEATURES)])]
 _NOISE = FEATURES.index("slope") + 1 - FEATURES.index("level_0_1")
 
 
@@ -93,7 +94,7 @@ def encode(scene: Scene) -> NDArray[np.float32]:
     """The observation, ``[B, K, len(FEATURES)]`` float32, clipped to [-6, 6]."""
     # Feature by feature as long as there is anything to compute: rows next to each other.
     columns = np.empty((len(FEATURES), *scene.profiles.shape))
-    known, capacity, demands, load, routing, setting = np.split(columns, _ENDS)
+    known, capacity, demands, load, routing, setting = (columns[part] for part in _PARTS)
     estimates, replica_rps = scene.memory.estimates(), scene.profiles.replica_rps
     now = scene.rows(estimates[0])
     built = scene.merit.built(scene.setting.lean)

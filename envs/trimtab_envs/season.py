@@ -15,7 +15,6 @@ MIN_BINS = 24
 SHORTEST_PERIOD_BINS = 3
 # Lag 0 always correlates: only beyond the first dip below this can a peak be a period.
 DIP = 0.2
-_AROUND = np.arange(3)[:, None]
 
 
 class Season:
@@ -54,11 +53,7 @@ class Season:
         Zero where no period is known.
         """
         steps = np.ceil(horizon_s / BIN_S).astype(np.int64)
-        # Whole periods back until the minute, and the one after it, lie in the past.
-        period = np.maximum(self.period_bins, 1)
-        back = period * -(-(steps + 2) // period) - steps
-        known = (self.period_bins > 0) & (back + 2 <= minutes.filled)
-        return np.where(known, minutes.at(back + _AROUND).max(axis=0), 0.0)
+        return minutes.ahead(steps, self.period_bins)
 
 
 def _autocorrelation(series: Floats, filled: Ints) -> Floats:

@@ -23,6 +23,9 @@ from trimtab_sim.simulator import Simulator, Tick
 compile_rows()
 
 
+_NEVER = -1
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """What one decision led to, per service ``[B]``; ``fleet + lambda x miss`` is its score.
@@ -80,6 +83,8 @@ class World:
     def _start(self, services: Bools) -> None:
         episodes, profiles = self.episodes, self.episodes.profiles
         self._elapsed[services] = 0
+        turns = np.stack([episodes.slow_from, episodes.slow_to])
+        self._turns = np.where(episodes.slower.max(1) > 1.0, turns, _NEVER)
         self.codec.reset(services, profiles, episodes.miss_price)
         # Enough for the first minute, as an operator would leave it: capacity by cheapness.
         share = profiles.present / profiles.price
@@ -126,11 +131,9 @@ class World:
 
     def _brown_out(self) -> None:
         """Backends become slow, or well again."""
-        e = self.episodes
-        turns = ((self._elapsed == e.slow_from) | (self._elapsed == e.slow_to)) & (
-            e.slower.max(1) > 1.0
-        )
+        turns = (self._turns == self._elapsed).any(0)
         if turns.any():
+            e = self.episodes
             now = replace(e.profiles, service_time_s=e.profiles.service_time_s * self.slower)
             self.simulator.adopt(now, turns)
 
@@ -144,11 +147,11 @@ class World:
     def score(self, ticks: Sequence[Tick]) -> Step:
         """What a decision's ticks led to."""
         episodes = self.episodes
-        billed = sum((tick.billed_s * self.profiles.price).sum(1) for tick in ticks)
-        misses = sum(tick.misses for tick in ticks)
+        billed = np.array([tick.billed_s for tick in ticks]) * self.profiles.price
+        misses = np.array([tick.misses for tick in ticks])
         requests = episodes.mean_rps * self.tick_s * len(ticks)
-        fleet = np.asarray(billed / (requests * self.profiles.least_price))
-        miss = np.asarray(misses / requests)
+        fleet = np.asarray(billed.sum(2).sum(0) / (requests * self.profiles.least_price))
+        miss = np.asarray(misses.sum(0) / requests)
         return Step(
             fleet=fleet,
             miss=miss,

@@ -112,6 +112,7 @@ class Failures:
         return self._queues.withdraw(rows, self._replicas.ready.ravel()[rows], gone.ravel()[rows])
 
     def settle(self) -> Floats:
-        """Requests that failed with their replica, not counted as late before, ``[B, K]``."""
-        failed, self._failed = self._failed, np.zeros_like(self._failed)
-        return failed
+        """Requests that failed with their replica, not counted as late before, ``[B]``."""
+        failed = self._failed.sum(1)
+        self._failed[:] = 0.0
+        return np.asarray(failed)

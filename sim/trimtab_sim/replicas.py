@@ -65,20 +65,23 @@ class Replicas:
         columns = lost.ravel()
         self._landing[:, columns] = self._unready[:, columns] = 0.0
 
-    def scale(self, wanted: Floats) -> Floats:
-        """Start or cancel replicas towards ``wanted``; returns how many ready ones to drain."""
-        wanted = np.asarray(wanted, dtype=np.float64)
-        starts, leaving = np.zeros((2, *self.ready.shape))
+    def scale(self, wanted: Floats) -> tuple[Floats, Floats, Floats]:
+        """Start or cancel replicas towards ``wanted``.
+
+        Returns how many start, how many stop, and how many of the latter are ready ones to drain.
+        """
+        starts, stops, leaving = np.zeros((3, *self.ready.shape))
         ring = self._head, self._landing, self._unready
         counts = self.starting.ravel(), self.ready.ravel(), self.wanted.ravel(), self.open.ravel()
         number = _aim(
-            self._backends, *ring, *counts, wanted.ravel(), starts.ravel(), leaving.ravel()
-        )
+            self._backends, *ring, *counts, wanted.ravel(),
+            starts.ravel(), stops.ravel(), leaving.ravel(),
+        )  # fmt: skip
         if number:
             noise = self._rng.standard_normal(number)
             _start(self._backends, *ring, starts.ravel(), noise)
             self.starting += starts
-        return leaving
+        return starts, stops, leaving
 
     def drain(self, rows: NDArray[np.intp], count: Floats, hold_s: Floats) -> None:
         """Take ``count`` ready replicas out of the backends ``rows``; each works for ``hold_s``."""
@@ -86,10 +89,13 @@ class Replicas:
         self.draining.ravel()[rows] += count
         self._drain_s.ravel()[rows] += count * hold_s
 
-    def tick(self) -> tuple[Floats, Floats, Floats]:
-        """Let one tick pass: replicas that landed, how much of it they missed, billed seconds."""
+    def tick(self) -> tuple[Floats, Floats, Floats, bool]:
+        """Let one tick pass: replicas that landed, how much of it they missed, billed seconds.
+
+        And whether any landed at all.
+        """
         landed, missed, billed_s = np.empty((3, *self.ready.shape))
-        _tick(
+        any_landed = _tick(
             self._landing[self._head],
             self._unready[self._head],
             self.starting.ravel(),
@@ -102,7 +108,7 @@ class Replicas:
             billed_s.ravel(),
         )
         self._head = (self._head + 1) % len(self._landing)
-        return landed, missed, billed_s
+        return landed, missed, billed_s, any_landed
 
 
 @compiled
@@ -117,6 +123,7 @@ def _aim(
     is_open: Floats,
     asked: Floats,
     starts: Floats,
+    stops: Floats,
     leaving: Floats,
 ) -> int:
     """Set what is wanted, cancel what is not, and say how many replicas start in all."""
@@ -132,7 +139,7 @@ def _aim(
             if cancelled > 0.0:
                 _cancel(head, landing, unready, i, starting[i], starting[i] - cancelled)
                 starting[i] -= cancelled
-            leaving[i] = -change - cancelled
+            stops[i], leaving[i] = -change, -change - cancelled
     return number
 
 
@@ -183,7 +190,8 @@ def _tick(
     landed: Floats,
     missed: Floats,
     billed_s: Floats,
-) -> None:
+) -> bool:
+    any_landed = False
     for i in range(len(ready)):
         drained_s = min(drain_s[i], draining[i] * tick_s)
         billed_s[i] = (starting[i] + ready[i]) * tick_s + drained_s
@@ -193,3 +201,5 @@ def _tick(
         landing[i] = unready[i] = 0.0
         starting[i] -= landed[i]
         ready[i] += landed[i]
+        any_landed |= landed[i] > 0.0
+    return any_landed

@@ -71,10 +71,6 @@ class Metrics:
     def record(self, arrived: Floats, errors: Floats, in_flight: Floats, misses: Floats) -> None:
         """Count one tick: requests, errors and those now in flight ``[B, K]``, misses ``[B]``."""
         self._ticks += 1.0
-        self._since += 1.0
-        self._requests += arrived
-        self._errors += errors
-        self._misses += misses
         self._head = (self._head + 1) % len(self._past)
         chance = self._begin_spans() if self._faulty else self._lost_share
         _sample(
@@ -87,6 +83,9 @@ class Metrics:
             self._requests,
             self._errors,
             self._misses,
+            arrived,
+            errors,
+            misses,
             in_flight,
             self._tick_s,
         )
@@ -105,21 +104,28 @@ class Metrics:
         """Rate, requests in flight and share of errors ``[B, K]``, of misses ``[B]``, age in s."""
         seen = np.empty((3, *self._requests.shape))
         miss_share, age_s = np.empty((2, len(self._held)))
-        _read(self._past, (self._head - self._lag) % len(self._past), seen, miss_share, age_s)
-        return *seen, miss_share, self._lag_s + age_s * self._tick_s
+        _read(self._past, self._head, self._lag, self._lag_s, self._tick_s, seen, miss_share, age_s)
+        return *seen, miss_share, age_s
 
 
 @compiled
 def _read(
-    past: Floats, slot: NDArray[np.intp], seen: Floats, miss_share: Floats, age: Floats
+    past: Floats,
+    head: int,
+    lag: NDArray[np.intp],
+    lag_s: Floats,
+    tick_s: float,
+    seen: Floats,
+    miss_share: Floats,
+    age_s: Floats,
 ) -> None:
     backends = seen.shape[2]
-    for b in range(len(age)):
-        at = slot[b]
+    for b in range(len(age_s)):
+        at = (head - lag[b]) % len(past)
         for kind in range(3):
             for k in range(backends):
                 seen[kind, b, k] = past[at, b, kind * backends + k]
-        miss_share[b], age[b] = past[at, b, -2], past[at, b, -1]
+        miss_share[b], age_s[b] = past[at, b, -2], lag_s[b] + past[at, b, -1] * tick_s
 
 
 @compiled
@@ -133,11 +139,19 @@ def _sample(
     requests: Floats,
     errors: Floats,
     misses: Floats,
+    arrived: Floats,
+    failed: Floats,
+    missed: Floats,
     in_flight: Floats,
     tick_s: float,
 ) -> None:
     """Let one tick pass in every pipeline, and take the samples that are due and arrive."""
     for b in range(len(held)):
+        since[b] += 1.0
+        misses[b] += missed[b]
+        for k in range(requests.shape[1]):
+            requests[b, k] += arrived[b, k]
+            errors[b, k] += failed[b, k]
         held[b, -1] += 1.0
         due_in[b] -= 1.0
         if due_in[b] > 0.0:

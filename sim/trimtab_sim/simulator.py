@@ -8,11 +8,13 @@ in which they meet.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trimtab_sim.compiled import compiled
 from trimtab_sim.failures import Failures
 from trimtab_sim.profile import Floats, Profiles
 from trimtab_sim.queues import Queues
@@ -23,6 +25,8 @@ from trimtab_sim.signals import Sensed
 from trimtab_sim.slow import Slow
 
 Rows = NDArray[np.bool_]
+_MANY = 256.0
+_A_FEW = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,48 +131,48 @@ class Simulator:
         clipped to the profile's limits; weight: route weights ``[B, K]``, normalised.
         ``ValueError`` for a rate or a number of replicas that is NaN.
         """
-        if np.isnan(np.sum(rate_rps) + np.sum(wanted)):
+        wanted = np.asarray(wanted, dtype=np.float64)
+        if not _known(rate_rps, wanted):
             raise ValueError("rate_rps and wanted must be numbers, and hold NaN")
         self.failures.tick()
-        change = self._scale(wanted)
+        started, stopped = self._scale(wanted)
         ready, billed_s = self._land()
         self._weight = self._share(weight)
         requests, misses = self._serve(rate_rps, ready)
         self._ticks += 1.0
-        started, stopped = np.maximum(change, 0.0), np.maximum(-change, 0.0)
         return Tick(requests, misses, billed_s, started, stopped, self._sense())
 
-    def _scale(self, wanted: Floats) -> Floats:
-        """Start, cancel and drain replicas; the change of those starting and ready."""
+    def _scale(self, wanted: Floats) -> tuple[Floats, Floats]:
+        """Start, cancel and drain replicas; how many start, and how many stop."""
         replicas = self._replicas
-        before = replicas.starting + replicas.ready
-        leaving = replicas.scale(wanted)
+        starts, stops, leaving = replicas.scale(wanted)
         rows = np.flatnonzero(leaving)
         if len(rows):
             gone = leaving.ravel()[rows]
             hold_s = self._queues.release(rows, replicas.ready.ravel()[rows], gone)
             replicas.drain(rows, gone, hold_s)
-        return replicas.starting + replicas.ready - before
+        return starts, stops
 
     def _land(self) -> tuple[Floats, Floats]:
         """Mean number of ready replicas over this tick, and seconds billed."""
         old = self._replicas.ready.copy()
-        landed, missed, billed_s = self._replicas.tick()
-        if landed.max() > 0.0:
+        landed, missed, billed_s, any_landed = self._replicas.tick()
+        if any_landed:
             self._queues.join(old, landed)
         self.slow.follow(old, landed)
         return old + landed - missed, billed_s
 
     def _serve(self, rate_rps: Floats, ready: Floats) -> tuple[Floats, Floats]:
         """Let a tick's requests come to ``ready`` replicas; how many came, and how many missed."""
-        offered = rate_rps[:, None] * self._weight
-        arrived = _poisson(self._rng, offered * self._tick_s)
-        requests, lost = arrived @ self._ones, self.failures.settle() @ self._ones
-        # A backend without a ready replica answers 503; errors take no time either.
-        answered = np.minimum(ready, 1.0) * (1.0 - self._profiles.error_share)
+        offered, mean, answered = np.empty((3, *ready.shape))
+        _offer(
+            rate_rps, self._weight, ready, self._profiles.error_share, self._tick_s,
+            offered, mean, answered,
+        )  # fmt: skip
+        arrived = _poisson(self._rng, mean)
+        requests, lost = arrived @ self._ones, self.failures.settle()
         if not self._retries.active:
-            missed, _ = self._queue(arrived, offered, answered, ready, lost)
-            return requests, missed
+            return requests, self._queue(arrived, offered, answered, ready, lost)[0]
         retries, queues, sent = self._retries, self._queues, self._weight * answered
         again = retries.come(requests, lost, sent, ready, queues)[:, None] * self._weight
         arrived, offered = arrived + again, offered + again / self._tick_s
@@ -180,18 +184,18 @@ class Simulator:
     ) -> tuple[Floats, Floats]:
         """Requests missed, ``lost`` ones with them, and share late of those answered, ``[B]``."""
         served = arrived * answered
-        failed = arrived - served
         late, self.in_flight = self._tick_queues(served, offered * answered, ready)
-        missed = np.minimum((late + failed) @ self._ones, arrived @ self._ones) + lost
+        failed, (missed, share) = arrived - served, np.empty((2, len(lost)))
+        _miss(arrived, failed, served, late, lost, missed, share)
         self._metrics.record(arrived, failed, self.in_flight, missed)
-        return missed, (late @ self._ones) / np.maximum(served @ self._ones, 1e-9)
+        return missed, share
 
     def _tick_queues(
         self, served: Floats, rate_rps: Floats, ready: Floats
     ) -> tuple[Floats, Floats]:
         """Late requests and the mean number in the system, ``[B, K]``."""
         queues, slow = self._queues, self.slow
-        if not slow.count.any():
+        if not slow.possible:
             return queues.tick(served, rate_rps, ready)
         share = slow.share(rate_rps, ready, queues.waiting)
         fast = np.maximum(ready - slow.count, 0.0)
@@ -201,11 +205,9 @@ class Simulator:
 
     def _share(self, weight: Floats) -> Floats:
         """Weights that sum to 1; a route whose weights sum to 0 is refused, as Envoy does."""
-        weight = weight * self._profiles.present
-        total = (weight @ self._ones)[:, None]
-        if total.min() > 0.0:
-            return np.asarray(weight / total)
-        return np.where(total > 0.0, weight / np.where(total > 0.0, total, 1.0), self._weight)
+        share = self._weight.copy()
+        _normalise(weight, self._profiles.present, share)
+        return share
 
     def _sense(self) -> Sensed:
         replicas = self._replicas
@@ -229,9 +231,85 @@ def _copy(profiles: Profiles) -> Profiles:
     return Profiles(**{f.name: getattr(profiles, f.name).copy() for f in fields(Profiles)})
 
 
+@compiled
+def _known(rate_rps: Floats, wanted: Floats) -> bool:
+    """Whether all are numbers."""
+    return not math.isnan(rate_rps.sum() + wanted.sum())
+
+
+@compiled
+def _normalise(weight: Floats, present: Rows, share: Floats) -> None:
+    for b in range(len(weight)):
+        total = 0.0
+        for k in range(weight.shape[1]):
+            total += weight[b, k] * present[b, k]
+        if total > 0.0:
+            for k in range(weight.shape[1]):
+                share[b, k] = weight[b, k] * present[b, k] / total
+
+
+@compiled
+def _offer(
+    rate_rps: Floats,
+    weight: Floats,
+    ready: Floats,
+    error_share: Floats,
+    tick_s: float,
+    offered: Floats,
+    mean: Floats,
+    answered: Floats,
+) -> None:
+    """Rates and mean requests of a tick, and the share of them that is not failed at once."""
+    for b in range(len(rate_rps)):
+        for k in range(weight.shape[1]):
+            offered[b, k] = rate_rps[b] * weight[b, k]
+            mean[b, k] = offered[b, k] * tick_s
+            # A backend without a ready replica answers 503; errors take no time either.
+            answered[b, k] = min(ready[b, k], 1.0) * (1.0 - error_share[b, k])
+
+
+@compiled
+def _miss(
+    arrived: Floats,
+    failed: Floats,
+    served: Floats,
+    late: Floats,
+    lost: Floats,
+    missed: Floats,
+    share: Floats,
+) -> None:
+    for b in range(len(lost)):
+        all_late = all_missed = all_served = all_arrived = 0.0
+        for k in range(late.shape[1]):
+            all_late += late[b, k]
+            all_missed += late[b, k] + failed[b, k]
+            all_served += served[b, k]
+            all_arrived += arrived[b, k]
+        missed[b] = min(all_missed, all_arrived) + lost[b]
+        share[b] = all_late / max(all_served, 1e-9)
+
+
 def _poisson(rng: np.random.Generator, mean: Floats) -> Floats:
-    """Poisson counts; above 256 by the normal distribution, which is ten times faster there."""
-    counts = np.maximum(np.rint(mean + np.sqrt(mean) * rng.standard_normal(mean.shape)), 0.0)
-    small = np.flatnonzero(mean < 256.0)
-    counts.ravel()[small] = rng.poisson(mean.ravel()[small])
-    return np.asarray(counts)
+    """Poisson counts; from ``_MANY`` on by the normal distribution, ten times as fast there."""
+    counts, few = np.empty(mean.shape), np.empty(mean.size, dtype=np.intp)
+    noise = rng.standard_normal(mean.shape)
+    number = _round(mean.ravel(), noise.ravel(), counts.ravel(), few)
+    if number:
+        rows = few[:number]
+        low = mean.ravel()[rows]
+        # NumPy takes longer to look at an array than to draw for one mean.
+        drawn = rng.poisson(low) if number > _A_FEW else list(map(rng.poisson, low.tolist()))
+        counts.ravel()[rows] = drawn
+    return counts
+
+
+@compiled
+def _round(mean: Floats, noise: Floats, counts: Floats, few: NDArray[np.intp]) -> int:
+    """Normal counts, and how many means are too small for these, and which."""
+    number = 0
+    for i in range(len(mean)):
+        counts[i] = max(np.rint(mean[i] + math.sqrt(mean[i]) * noise[i]), 0.0)
+        if mean[i] < _MANY:
+            few[number] = i
+            number += 1
+    return number

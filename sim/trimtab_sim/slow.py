@@ -70,6 +70,8 @@ class Slow:
 
     def __init__(self, profiles: Profiles, tick_s: float, rng: np.random.Generator) -> None:
         self._tick_s, self._rng = tick_s, rng
+        # Whether any replica is or may become slow.
+        self.possible = False
         self.count = np.zeros(profiles.shape)
         self._ready = np.zeros(profiles.shape)
         self._backends = np.zeros(profiles.present.size, _BACKEND)
@@ -83,6 +85,7 @@ class Slow:
     def adopt(self, profiles: Profiles, rows: NDArray[np.bool_]) -> None:
         """Take over the service times, SLOs and shares of ``rows``."""
         self._profiles = profiles
+        self.possible = bool(profiles.slow_share.any() or self.count.any())
         factor = profiles.slow_factor
         columns = {
             "factor": factor,
@@ -127,11 +130,11 @@ class Slow:
 
     def follow(self, before: Floats, landed: Floats) -> None:
         """``landed`` replicas join the ``before`` that are left of those of the last tick."""
-        if self.count.any():
+        if self.possible:
             stay = np.minimum(before / np.maximum(self._ready, 1.0), 1.0)
             self.count *= stay
             self._slow["backlog"] *= stay.ravel()
-        self._draw(landed)
+            self._draw(landed)
         self._ready = before + landed
 
     def _draw(self, new: Floats) -> None:
@@ -143,6 +146,7 @@ class Slow:
     def strike(self, count: Floats) -> None:
         """``count`` ``[B, K]`` more of the ready replicas become slow."""
         self.count = np.minimum(self.count + count, self._ready)
+        self.possible = True
         self._describe(np.flatnonzero(count))
 
     def share(self, rate_rps: Floats, ready: Floats, waiting: Floats) -> Floats:
