@@ -156,10 +156,10 @@ def forecast(series: Series, limit: float) -> Forecast:
         return Forecast(Finding.TOO_LITTLE, limit=limit, seen_s=_span_s(series))
     level = float(np.median(series.values[-3:]))
     if not limit > 0.0:
-        return Forecast(Finding.UNKNOWN, level)
-    if level >= limit:
-        return Forecast(Finding.MET, level, limit)
+        return Forecast(Finding.UNKNOWN, level, seen_s=_span_s(series))
     found = Forecast(Finding.STEADY, level, limit, seen_s=_span_s(series))
+    if level >= limit:
+        return replace(found, finding=Finding.MET)
     for rise in rises(series):
         pace_per_s = rise.trend.pace / rise.block_s
         if when := rise.when(limit):

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic
+from typing import Any
 
 import numpy as np
 
@@ -66,15 +67,14 @@ class Foresight:
         if 0.0 <= now_s - self._last_s < self._row_s:
             return
         self._last_s = now_s
-        rows = {name: gathered(one.ticks) for name, one in self._watched.items() if one.ticks}
+        rows = {
+            name: [list(watched.chart.backends), _plain(gathered(watched.ticks))]
+            for name, watched in self._watched.items()
+            if watched.ticks
+        }
         if rows:
-            body = {
-                name: [list(self._watched[name].chart.backends), _plain(row)]
-                for name, row in rows.items()
-            }
-            self._journal.append(KIND, {"services": body}, now_s)
-        for name, row in rows.items():
-            self._add(name, now_s, row)
+            self._journal.append(KIND, {"services": rows}, now_s)
+            self._follow(now_s, rows)
 
     @property
     def row_s(self) -> float:
@@ -96,9 +96,13 @@ class Foresight:
         self.outlooks[config.name] = found
         return found
 
-    def _add(self, name: str, time_s: float, row: Floats) -> None:
-        watched = self._watched[name]
-        watched.chart, watched.ticks = watched.chart.with_row(time_s, row), []
+    def _follow(self, time_s: float, rows: Mapping[str, Any]) -> None:
+        """One record, of now or of an earlier life."""
+        for name, (backends, row) in rows.items():
+            watched = self._watched.get(name)
+            if watched and list(watched.chart.backends) == backends:
+                watched.chart = watched.chart.with_row(time_s, np.array(row, float))
+                watched.ticks = []
 
     def _recalled(self) -> float:
         """Read the last day back; returns the time of its last row."""
@@ -107,10 +111,7 @@ class Foresight:
             return 0.0
         since_s = last.time_s - KEPT * self._row_s
         for entry in self._journal.entries(kinds=(KIND,), since_s=since_s):
-            for name, (backends, row) in entry.body["services"].items():
-                watched = self._watched.get(name)
-                if watched and list(watched.chart.backends) == backends:
-                    self._add(name, entry.time_s, np.array(row, float))
+            self._follow(entry.time_s, entry.body["services"])
         return last.time_s
 
 
