@@ -12,6 +12,7 @@ from trimtab_controller.console.overview import show_mode
 from trimtab_controller.console.parts import Button, Tag
 from trimtab_controller.console.trial import Trial
 from trimtab_controller.console.trust import Trust
+from trimtab_controller.console.variants import Variants
 from trimtab_controller.up.words import change, percent, rate, reasons
 from trimtab_proto.v1 import controller_pb2 as pb
 
@@ -41,6 +42,7 @@ class Card:
                 self._why = Tag("p", "quiet")
                 self._answer = Answer(f"what changed around {name}")
             self._trial = Trial(desk, name)
+            self._variants = Variants(desk, name)
             self._trust = Trust(desk, name)
             self._limits = Limits(desk, name)
 
@@ -58,6 +60,7 @@ class Card:
             chart.draw(seen.history, now_s)
         self._draw_decision(status)
         self._trial.draw()
+        self._variants.draw()
         self._trust.draw(now_s)
         self._limits.draw()
 

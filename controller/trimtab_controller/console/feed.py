@@ -38,6 +38,7 @@ class Seen:
     notes: Notes = field(default_factory=Notes)
     limits: pb.ServiceLimits | None = None
     trial: pb.Canary | None = None
+    round: pb.Round | None = None
 
     def take(self, status: pb.ServiceStatus) -> None:
         """Take in a tick."""
@@ -91,8 +92,11 @@ class Feed:
         """Ask for all that is not in a tick; what is not answered stays."""
         self._asked_s = self._clock()
         try:
-            waiting, limits, trials = await asyncio.gather(
-                self._voice.pending(), self._voice.limits(), self._voice.canaries()
+            waiting, limits, trials, rounds = await asyncio.gather(
+                self._voice.pending(),
+                self._voice.limits(),
+                self._voice.canaries(),
+                self._voice.rounds(),
             )
         except grpc.aio.AioRpcError as error:
             log.warning("what waits, is used or on trial is not known anew: %s", error.details())
@@ -102,8 +106,9 @@ class Feed:
             if each.service in self.services:
                 self.services[each.service].limits = each
         on_trial = {each.service: each for each in trials.canaries}
+        running = {each.service: each for each in rounds.rounds if not each.over}
         for name, seen in self.services.items():
-            seen.trial = on_trial.get(name)
+            seen.trial, seen.round = on_trial.get(name), running.get(name)
         self._ring()
 
     def close(self) -> None:
