@@ -52,6 +52,17 @@ def test_variants_get_the_same_copies_and_go_without_a_trace(stage: Stage) -> No
     assert after.load.failed == before.load.failed
 
 
+def test_a_newer_leader_is_obeyed(stage: Stage) -> None:
+    epoch = stage.status().epoch + 2
+    ask = stage_pb2.BackendAsk(name="spot", floor=stage.backend("spot").floor)
+    stage.apply(ask, epoch=epoch, leader="new")
+    with pytest.raises(grpc.RpcError) as refused:
+        mirror(stage, variant("v1"), epoch=epoch - 1, leader="old")
+    assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert "new leads" in refused.value.details()
+    assert not mirror(stage, epoch=epoch, leader="new").variants
+
+
 def test_what_nobody_asks_for_again_is_gone(stage: Stage) -> None:
     mirror(stage, variant("gone"), lease_s=1.0)
     eventually(lambda: stage.children("mirror-gone"))
