@@ -211,9 +211,9 @@ def test_rows_are_of_a_minute_and_small(leaky: Leaky) -> None:
     assert rows[-1][1][P95_MS] is None
 
 
-def creeping(record: Record = Record()) -> Outlook:
+def creeping() -> Outlook:
     found = Forecast(Finding.DUE, 250.0, 300.0, 0.01, 3600.0, 600.0, 900.0, 1200.0)
-    return Outlook(Measure.LATENCY, "", found, record, Remedy.ADD)
+    return Outlook(Measure.LATENCY, "", found, Record(), Remedy.ADD)
 
 
 def test_a_creeping_latency_adds_replicas_within_the_guard_s_limits(leaky: Leaky) -> None:
