@@ -188,7 +188,8 @@ class Rounds:
 
     def _record(self, round_: Round, now_s: float) -> Round:
         service = round_.plan.service
-        self._journal.append(KIND, {"service": service, "round": pack(round_)}, now_s)
+        body = {"service": service, "round": pack(round_), "event": str(round_)}
+        self._journal.append(KIND, body, now_s)
         self._rounds[service] = round_
         self._left.add(service)
         return round_

@@ -128,6 +128,11 @@ def test_variants_are_measured_on_the_same_load_and_go(world: World, mirror: Mem
     assert many.misses == live.misses == 0
     assert (many.replicas, live.replicas) == (2, 2)
     assert few.p95_ms > 300 > many.p95_ms
+    told = [entry.body["event"] for entry in world.journal.entries(kinds=("round",))]
+    assert told == [
+        "a round of threads runs, 2 of 2 variants of a on copies of the traffic",
+        "a round of threads is over: measured",
+    ]
     assert shares[0] == 0.0  # nothing is copied before all are ready
     assert world.board.rounds.idle("web")
 
