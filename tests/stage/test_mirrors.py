@@ -101,3 +101,16 @@ def test_what_cannot_be_is_refused(
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert says in refused.value.details()
     assert not mirror(stage).variants
+
+
+def test_a_rollout_brings_other_settings_to_the_service_itself(stage: Stage) -> None:
+    def tuned() -> list[bool]:
+        return ["threads=8.0" in child.cmdline() for child in stage.children("/spot-")]
+
+    with pytest.raises(grpc.RpcError, match="unknown setting 'colour'"):
+        stage.stub.Roll(stage_pb2.RollRequest(backend="spot", settings={"colour": 1.0}))
+    assert not any(tuned())
+    stage.stub.Roll(stage_pb2.RollRequest(backend="spot", settings={"threads": 8.0}))
+    eventually(lambda: tuned() and all(tuned()), within_s=60.0)
+    stage.stub.Roll(stage_pb2.RollRequest(backend="spot"))
+    eventually(lambda: not any(tuned()), within_s=60.0)

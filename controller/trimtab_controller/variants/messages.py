@@ -19,7 +19,7 @@ from trimtab_sim.profile import Profile, Profiles
 OPTIONAL = ("most_share", "requests", "seconds", "settle_s")
 WARNING = (
     "a mirrored request is carried out a second time, by the variant: what it writes, sends or "
-    "books is written, sent and booked twice. Send true when requests only read, or when variants "
+    "books is written, sent and booked twice. Set it when requests only read, or when variants "
     "have a database, a queue and an outbox of their own"
 )
 
