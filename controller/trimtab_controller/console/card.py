@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from trimtab_controller.console.chart import Chart, Series
 from trimtab_controller.console.desk import Desk
+from trimtab_controller.console.drill import Drill
 from trimtab_controller.console.glance import NO_DATA, allowed_misses
 from trimtab_controller.console.history import sample
 from trimtab_controller.console.inquiry import Answer, what_changed
@@ -43,6 +44,7 @@ class Card:
                 self._answer = Answer(f"what changed around {name}")
             self._trial = Trial(desk, name)
             self._variants = Variants(desk, name)
+            self._drill = Drill(desk, name)
             self._trust = Trust(desk, name)
             self._limits = Limits(desk, name)
 
@@ -61,6 +63,7 @@ class Card:
         self._draw_decision(status)
         self._trial.draw()
         self._variants.draw()
+        self._drill.draw()
         self._trust.draw(now_s)
         self._limits.draw()
 

@@ -95,6 +95,15 @@ class Voice:
         request = pb.EndRoundRequest(service=service, who=self._who, why=WHY)
         return await self._ask(self._stub.EndRound, request)
 
+    async def drills(self) -> pb.ListDrillsReply:
+        """The last drills."""
+        return await self._ask(self._stub.ListDrills, pb.ListDrillsRequest())
+
+    async def end_drill(self, service: str) -> pb.Drill:
+        """Have everything undone."""
+        request = pb.EndDrillRequest(service=service, who=self._who, why=WHY)
+        return await self._ask(self._stub.EndDrill, request)
+
     async def stop(self) -> None:
         """Stop all writes."""
         await self._ask(self._stub.Stop, pb.StopRequest(who=self._who, why=WHY))

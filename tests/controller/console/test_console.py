@@ -246,3 +246,20 @@ def test_variants_are_shown_and_ended(new_house: NewHouse, tab: Tab) -> None:
     tab.press("End")
     tab.press("Press again: the copies end, and the variants go")
     tab.sees("web: ended by")
+
+
+def test_a_drill_is_shown_and_ended(new_house: NewHouse, tab: Tab) -> None:
+    house = new_house("guarded")
+    tab.page.goto(house.start())
+    tab.sees(r"\d+ rps")
+    plan = (
+        "{drill: blind, service: web, steady: {miss_share: 1, for_s: 1},"
+        " faults: [{fault: late-metrics, for_s: 60}]}"
+    )
+    request = pb.StartDrillRequest(service="web", plan=plan, who="ann")
+    with grpc.insecure_channel(f"unix:{house.processes.folder}/d.sock") as channel:
+        controller_pb2_grpc.ControllerStub(channel).StartDrill(request, timeout=10)
+    tab.sees("blind, begun by ann: late-metrics, by 10 s, for 60 s")
+    tab.press("End")
+    tab.press("Press again: everything broken is undone now")
+    tab.sees("web: ended by")
