@@ -109,7 +109,7 @@ def _result(result: Result, backend: str, profile: Profile) -> pb.VariantResult:
 
 
 def fleet(result: Result, backend: str, profile: Profile) -> float:
-    """What ran costs, by the least that could have done the work; NaN before the first request."""
-    price = {each.name: each.price for each in profile.backends}[backend]
+    """What ran costs, by the least that could have done the work; NaN while that is not known."""
+    price = {each.name: each.price for each in profile.backends}.get(backend, math.nan)
     least = float(Profiles.stack([profile]).least_price[0]) * result.requests
     return result.replicas * result.seconds * price / least if least else math.nan

@@ -214,6 +214,17 @@ def test_what_the_stage_was_not_told_it_is_told_later(world: World, mirror: Memo
     assert gone(mirror)
 
 
+def test_a_stage_that_stays_away_has_let_go_by_itself(world: World, mirror: MemoryMirror) -> None:
+    begin(world)
+    world.tick(6)
+    mirror.error = StageError("stage at /nowhere: UNAVAILABLE")
+    world.board.rounds.end("web", "ann", "", world.clock())
+    world.tick()
+    assert not world.board.rounds.idle("web")
+    world.tick(20)
+    assert world.board.rounds.idle("web")
+
+
 def test_what_the_stage_refuses_is_over(world: World, mirror: MemoryMirror) -> None:
     mirror.error = StageRefusedError("unknown setting 'colour'")
     begin(world)
