@@ -37,7 +37,7 @@ class Watched:
 
 
 class Foresight:
-    """``speed`` is how much faster than life the services' time runs.
+    """``speed`` is how much faster than life the services' time runs; a row is ``row_s`` of ours.
 
     `look` and `keep` are the loop's; charts are never changed, only replaced, so that any thread
     may look ahead.
@@ -51,7 +51,7 @@ class Foresight:
         self._judged: dict[str, tuple[Chart, tuple[Outlook, ...]]] = {}
         self._journal = journal
         self._speed = speed
-        self._row_s = ROW_S / speed
+        self.row_s = ROW_S / speed
         self._watched = {
             name: Watched(Chart.empty(config.backends)) for name, config in configs.items()
         }
@@ -64,7 +64,7 @@ class Foresight:
 
     def keep(self, now_s: float) -> None:
         """Once a minute: a row of every service, durably. Raises `JournalError`."""
-        if 0.0 <= now_s - self._last_s < self._row_s:
+        if 0.0 <= now_s - self._last_s < self.row_s:
             return
         self._last_s = now_s
         rows = {
@@ -75,11 +75,6 @@ class Foresight:
         if rows:
             self._journal.append(KIND, {"services": rows}, now_s)
             self._follow(now_s, rows)
-
-    @property
-    def row_s(self) -> float:
-        """How often there is more to see."""
-        return self._row_s
 
     def foresee(self, config: ServiceConfig, *, judge: bool = False) -> tuple[Outlook, ...]:
         """Look ahead for one service; ``judge``, which takes a second, how such calls ended.
@@ -96,6 +91,10 @@ class Foresight:
         self.outlooks[config.name] = found
         return found
 
+    def forget(self, service: str) -> None:
+        """What was found is over: its replicas are being restarted."""
+        self.outlooks.pop(service, None)
+
     def _follow(self, time_s: float, rows: Mapping[str, Any]) -> None:
         """One record, of now or of an earlier life."""
         for name, (backends, row) in rows.items():
@@ -109,7 +108,7 @@ class Foresight:
         last = self._journal.last(KIND)
         if last is None:
             return 0.0
-        since_s = last.time_s - KEPT * self._row_s
+        since_s = last.time_s - KEPT * self.row_s
         for entry in self._journal.entries(kinds=(KIND,), since_s=since_s):
             self._follow(entry.time_s, entry.body["services"])
         return last.time_s
