@@ -10,6 +10,8 @@ import csv
 import os
 import random
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from itertools import product
 from pathlib import Path
@@ -18,10 +20,12 @@ import click
 
 from trimtab_agents.tune_postgres.allowance import cell
 from trimtab_agents.tune_postgres.server import ServerError, Tools, home, loaded
-from trimtab_agents.tune_postgres.settings import CHOICES, Settings
+from trimtab_agents.tune_postgres.settings import Settings, space
 from trimtab_agents.tune_postgres.trial import TRIAL_S, Rig
 from trimtab_agents.tune_postgres.workload import shop
 
+# As the command's default.
+LATE_S = 0.25
 COLUMNS = [
     *(field.name for field in fields(Settings)),
     *(f"latency_ms_{part}" for part in range(TRIAL_S)),
@@ -37,15 +41,16 @@ COLUMNS = [
 @click.option("--seed", default=0)
 def main(file: Path, again: tuple[int, ...], repeat: int, seed: int) -> None:
     """Append to FILE what it lacks."""
-    choices = [Settings(*values) for values in product(*CHOICES.values())]
+    values = product(*(dial.values for dial in space().dials.values()))
+    choices = [Settings(*each) for each in values]
     wanted = [choices[number] for number in again] * repeat if again else choices
     random.Random(seed).shuffle(wanted)
     done = set() if again else _done(file)
     tools, workload = Tools(), shop()
-    with home(tools) as folder, cell(f"trimtab-{os.getpid()}") as own:
-        for door in own.doors:
-            door.write_text(f"{os.getpid()}")
-        rig = Rig(tools, folder, loaded(tools, folder, workload.schema), workload, 0.25, held=True)
+    with home(tools) as folder, _ahead():
+        rig = Rig(
+            tools, folder, loaded(tools, folder, workload.schema), workload, LATE_S, held=True
+        )
         with file.open("a", newline="") as out:
             rows = csv.DictWriter(out, COLUMNS, lineterminator="\n")
             if out.tell() == 0:
@@ -54,8 +59,19 @@ def main(file: Path, again: tuple[int, ...], repeat: int, seed: int) -> None:
                 if str(settings) not in done:
                     rows.writerow(_measured(rig, settings))
                     out.flush()
+
+
+@contextmanager
+def _ahead() -> Iterator[None]:
+    """Copying and starting servers come before what else runs here, too."""
+    with cell(f"trimtab-{os.getpid()}") as own:
         for door in own.doors:
-            (door.parent.parent / "cgroup.procs").write_text(f"{os.getpid()}")
+            door.write_text(f"{os.getpid()}")
+        try:
+            yield
+        finally:
+            for door in own.doors:
+                (door.parent.parent / door.name).write_text(f"{os.getpid()}")
 
 
 def _done(file: Path) -> set[str]:

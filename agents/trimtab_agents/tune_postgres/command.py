@@ -18,11 +18,11 @@ from trimtab_agents.outputs import OutputFile
 from trimtab_agents.search import Choice, Search, SearchError, Space
 from trimtab_agents.tune_postgres.allowance import MB, AllowanceError
 from trimtab_agents.tune_postgres.cost import CPU_HOUR, GB_HOUR, Price
-from trimtab_agents.tune_postgres.finding import Finding, confirmed
+from trimtab_agents.tune_postgres.finding import AGAIN, Finding, confirmed
 from trimtab_agents.tune_postgres.patch import patch
 from trimtab_agents.tune_postgres.server import ServerError, Tools, home, loaded
 from trimtab_agents.tune_postgres.settings import CLIENTS, CPUS, MEMORY_MB, Settings, space, usual
-from trimtab_agents.tune_postgres.trial import Rig
+from trimtab_agents.tune_postgres.trial import TRIAL_S, Rig
 from trimtab_agents.tune_postgres.workload import Script, Workload, WorkloadError, shop
 
 NOT_BETTER = 3
@@ -74,6 +74,10 @@ class Numbers(click.ParamType[tuple[float, ...]]):
     help="Dollars for a CPU.",
 )  # fmt: skip
 @click.option("--gb-hour", type=click.FloatRange(0.0), default=GB_HOUR, show_default=True)
+@click.option(
+    "--trial-s", type=click.IntRange(1), default=TRIAL_S, show_default=True,
+    help="How long a choice is measured; longer is less noisy.",
+)  # fmt: skip
 @click.option("--trials", type=click.IntRange(1), default=20, show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option(
@@ -92,6 +96,7 @@ def postgres(
     late_s: float,
     cpu_hour: float,
     gb_hour: float,
+    trial_s: int,
     trials: int,
     seed: int,
     study: str,
@@ -117,14 +122,18 @@ def postgres(
         workload = _workload(schema, scripts)
         choices = space(cpus, [int(n) for n in memory_mb], [int(n) for n in clients])
         price = Price(cpu_hour, gb_hour)
-        name = f"postgres {_digest(workload, choices, price, late_s, held)}"
+        name = f"postgres {_digest(workload, choices, price, late_s, held, trial_s)}"
         search = Search.open(choices, name, _place(study), seed=seed, first=[usual(choices).choice])
         tools = Tools()
         with home(tools) as folder:
             console.print(f"loading {workload.schema.name} into a server of our own …")
             copied = workload.copied(folder)
-            rig = Rig(tools, folder, loaded(tools, folder, copied.schema), copied, late_s, held)
-            finding = _found(search, rig, price, trials, console)
+            rig = Rig(
+                tools, folder, loaded(tools, folder, copied.schema), copied, late_s, held, trial_s
+            )
+            found, first = _searched(search, rig, price, trials, console), usual(choices)
+            console.print(f"in turn, a new server's settings and the best found: {AGAIN} times …")
+            finding = confirmed(first, found, lambda each: rig.score(each, price))
     except (AllowanceError, SearchError, ServerError, WorkloadError) as error:
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
@@ -168,8 +177,8 @@ def machine_mb() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // MB
 
 
-def _found(search: Search, rig: Rig, price: Price, trials: int, console: Console) -> Finding:
-    """Search, saying what comes of each trial; then both once more."""
+def _searched(search: Search, rig: Rig, price: Price, trials: int, console: Console) -> Settings:
+    """The best that was found; what comes of each trial is said as it is over."""
     first = usual(search.space)
     while not (why := search.done(trials)):
         trying, stopped = search.ask(), False
@@ -181,10 +190,10 @@ def _found(search: Search, rig: Rig, price: Price, trials: int, console: Console
         search.tell(trying, score, stopped=stopped)
         told = f"{len(search.tried):3} {_changed(trying.choice, first)}: {said}; {_state(search)}"
         console.print(told, soft_wrap=True)
-    console.print(f"Stopped since {why}. A new server's settings and the best, in turn:")
+    console.print(f"stopped since {why}")
     if search.best is None:
         raise ServerError("no choice could be measured: see above why")
-    return confirmed(first, Settings.of(search.best.choice), lambda each: rig.score(each, price))
+    return Settings.of(search.best.choice)
 
 
 def _changed(choice: Choice, first: Settings) -> str:

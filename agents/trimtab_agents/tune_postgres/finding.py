@@ -28,6 +28,8 @@ class Finding:
     @property
     def saving(self) -> tuple[float, float]:
         """The share of the cost that is saved, and its standard error."""
+        if self.found == self.usual:
+            return 0.0, 0.0
         error = sqrt((variance(self.before) + variance(self.after)) / len(self.before))
         return 1.0 - fmean(self.after) / fmean(self.before), error / fmean(self.before)
 
@@ -51,7 +53,9 @@ class Finding:
 
 
 def confirmed(usual: Settings, found: Settings, score: Callable[[Settings], float]) -> Finding:
-    """Both in turn, so that a machine that drifts favours neither."""
+    """Both in turn, so that a machine that drifts favours neither; not if they are the same."""
+    if found == usual:
+        return Finding(usual, found, (), ())
     pairs = [(score(usual), score(found)) for _ in range(AGAIN)]
     before, after = zip(*pairs, strict=True)
     return Finding(usual, found, before, after)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +18,8 @@ from trimtab_agents.tune_postgres.allowance import Cell, forgotten
 
 DEBIAN = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
 TOOLS = "initdb", "pg_isready", "pgbench", "postgres", "psql", "setpriv"
+# On a disk, which /tmp need not be.
+PLACE, PREFIX = Path("/var/tmp"), "trimtab-pg-"  # noqa: S108  # a folder of our own in it
 ROLE, DATABASE = "trimtab", "postgres"
 # Nobody can connect from outside.
 PRIVATE = "listen_addresses = ''\n"
@@ -25,6 +27,7 @@ PRIVATE = "listen_addresses = ''\n"
 LOADING = "wal_level = minimal\nmax_wal_senders = 0\nmin_wal_size = 32MB\nmax_wal_size = 64MB\n"
 # Recovery of a copy takes no time: nothing ever crashed in it.
 READY_S, POLL_S = 60.0, 0.02
+FAILED = re.compile("error:|fatal:", re.IGNORECASE)
 # Enters the groups whose files are named first, up to a lone dash, then becomes the rest.
 ENTER = 'while [ "$1" != - ]; do echo $$ > "$1" || exit; shift; done; shift; exec "$@"'
 
@@ -68,7 +71,7 @@ class Tools:
             check=False,
         )
         if done.returncode:
-            raise ServerError(f"{name}: {last_line(done.stderr or done.stdout)}")
+            raise ServerError(f"{name}: {gist(done.stderr or done.stdout)}")
         return done.stdout
 
 
@@ -77,9 +80,10 @@ def environment(folder: Path) -> dict[str, str]:
     return {**os.environ, "PGHOST": str(folder), "PGUSER": ROLE, "PGDATABASE": DATABASE}
 
 
-def last_line(text: str) -> str:
-    """What went wrong, in programs that say most before."""
-    return next(reversed(text.strip().splitlines()), "it said nothing")
+def gist(text: str) -> str:
+    """What went wrong: the first line that says error, or else the last."""
+    lines = text.strip().splitlines() or ["it said nothing"]
+    return next((line for line in lines if FAILED.search(line)), lines[-1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +101,13 @@ class Server:
 
 @contextmanager
 def home(tools: Tools) -> Iterator[Path]:
-    """A folder of the server's user, removed at the end. On a disk, which /tmp need not be."""
-    folder = Path(tempfile.mkdtemp(prefix="trimtab-pg-", dir="/var/tmp"))  # see above
+    """A folder of the server's user, removed at the end, as are those of who was killed before."""
+    for old in PLACE.glob(f"{PREFIX}[0-9]*"):
+        owner = old.name.removeprefix(PREFIX)
+        if owner.isdigit() and not Path("/proc", owner).exists():
+            shutil.rmtree(old, ignore_errors=True)
+    folder = PLACE / f"{PREFIX}{os.getpid()}"
+    folder.mkdir(mode=0o700)
     try:
         shutil.chown(folder, tools.user)
         yield folder
@@ -166,4 +175,4 @@ def _await(tools: Tools, folder: Path, postgres: subprocess.Popen[bytes], log: P
         if subprocess.run(asked, cwd="/", env=environment(folder), check=False).returncode == 0:
             return
         time.sleep(POLL_S)
-    raise ServerError(f"postgres did not start: {last_line(log.read_text())}")
+    raise ServerError(f"postgres did not start: {gist(log.read_text())}")

@@ -28,7 +28,8 @@ WHERE relkind IN ('r', 'i', 'm') AND relnamespace = 'public'::regnamespace"""
 class Rig:
     """What every trial needs: a loaded data directory in ``folder``, and what is asked of it.
 
-    bound_s: an answer that takes longer is late; held: whether allowances are enforced.
+    bound_s: an answer that takes longer is late; held: whether allowances are enforced;
+    trial_s: how long a choice is measured.
     """
 
     tools: Tools
@@ -37,6 +38,7 @@ class Rig:
     workload: Workload
     bound_s: float
     held: bool
+    trial_s: int = TRIAL_S
 
     def seen(self, settings: Settings) -> Generator[Seen]:
         """What was seen after each second; close it when that is enough. Raises `ServerError`.
@@ -56,7 +58,7 @@ class Rig:
                 deque(ask(WARM_UP_S), maxlen=0)
                 if server_cell:
                     server_cell.allow(settings.allowance)
-                yield from ask(TRIAL_S)
+                yield from ask(self.trial_s)
 
     def score(self, settings: Settings, price: Price) -> float:
         """What a whole trial comes to. Raises `ServerError`."""
@@ -69,7 +71,7 @@ class Rig:
         with closing(self.seen(settings)) as seconds:
             for second, seen in enumerate(seconds):
                 score = price.cents_per_million(settings, seen)
-                if second < TRIAL_S - 1 and seen.answers and trying.losing(second, score):
+                if second < self.trial_s - 1 and seen.answers and trying.losing(second, score):
                     return score, True
         return score, False
 

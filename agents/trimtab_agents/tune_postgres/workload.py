@@ -14,7 +14,7 @@ from typing import Self
 import numpy as np
 
 from trimtab_agents.tune_postgres.allowance import Cell
-from trimtab_agents.tune_postgres.server import Server, ServerError, environment, last_line
+from trimtab_agents.tune_postgres.server import Server, ServerError, environment, gist
 from trimtab_sim.profile import Floats
 
 SHOP = Path(str(files("trimtab_agents.tune_postgres") / "shop"))
@@ -123,7 +123,7 @@ def play(
                 yield weighed(answers(server.folder), workload, bound_s)
             _, said = pgbench.communicate()
             if pgbench.returncode:
-                raise ServerError(f"pgbench: {last_line(said)}")
+                raise ServerError(f"pgbench: {gist(said)}")
             yield weighed(answers(server.folder), workload, bound_s)
         finally:
             pgbench.kill()
