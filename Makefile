@@ -29,7 +29,7 @@ cover: $(VENV)/.dev
 crash: $(VENV)/.dev
 	TRIMTAB_KILLS=200 $(BIN)/pytest tests/crash --log-cli-level=INFO $(ARGS)
 
-# The daemon for ten minutes at 80 % of what it can do, with clients of every bad kind.
+# The daemon for ten minutes at 80 % of what it can do, with clients of every bad kind; then all drills.
 soak: $(VENV)/.dev
 	TRIMTAB_SOAK_S=600 $(BIN)/pytest tests/controller/soak --log-cli-level=INFO $(ARGS)
 

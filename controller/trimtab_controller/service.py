@@ -284,8 +284,11 @@ class Service:
         if tick.mode is Mode.SHADOW or not sight.fresh:
             return None
         known, now_s = self.memory.known(sight.state), self.clock()
-        ahead = self._outlooks
-        return intended(self.board, self.config, ahead, report, sight.state, known, now_s, purse)
+        ahead, state = self._outlooks, sight.state
+        restart = intended(self.board, self.config, ahead, report, state, known, now_s, purse)
+        if restart and self.board.foresight:
+            self.board.foresight.forget(self.name)
+        return restart
 
     def _permit(
         self, tick: TickRecord, report: StageReport, proposal: Proposal, wished: tuple[Want, ...]

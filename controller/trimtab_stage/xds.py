@@ -224,7 +224,11 @@ def _stats(profile: Profile) -> dict[str, Any]:
     slo_ms = profile.slo_latency_s * 1e3
     buckets_ms = sorted({*BUCKETS_MS, slo_ms - 1} - {slo_ms})
     kept = ["http.admin.downstream_rq_total", f"http.{profile.name}.downstream_rq_"]
-    kept += [f"cluster.{backend.name}.upstream_rq_" for backend in profile.backends]
+    kept += [
+        f"cluster.{backend.name}.upstream_{what}"
+        for backend in profile.backends
+        for what in ("rq_", "cx_active")
+    ]
     kept += [f"cluster.{MIRROR}"]
     return {
         "stats_matcher": {"inclusion_list": {"patterns": [{"prefix": name} for name in kept]}},

@@ -69,10 +69,13 @@ def test_what_can_be_said(values: Floats, limit: float, finding: Finding) -> Non
     assert forecast(series(values), limit).finding is finding
 
 
-def test_a_rollout_begins_anew_though_nothing_fell() -> None:
-    moving = (T == 225).astype(float)
-    seen = Series(MINUTE_S * T, 20.0 + 0.2 * T, np.full(240, 10.0), moving)
+@pytest.mark.parametrize("measured", [True, False])
+def test_a_rollout_begins_anew_though_nothing_fell(measured: bool) -> None:
+    moving = ((T >= 220) & (T <= 225)).astype(float)
+    values = np.where((moving > 0) & (not measured), nan, 20.0 + 0.2 * T)
+    seen = Series.seen(MINUTE_S * T, values, np.full(240, 10.0), moving, falls=True)
     assert forecast(seen, 90.0).finding is Finding.TOO_LITTLE
+    assert len(seen.present) == 240 - 226
 
 
 def test_what_rises_with_the_load_is_no_trend() -> None:
@@ -145,7 +148,7 @@ def test_false_alarms_are_rare(kind: str) -> None:
 
 def leaks(rng: Rng) -> Iterator[tuple[Series, float]]:
     """Leaks of all paces in three kinds of noise, and the limit that each meets."""
-    for kind in ("white", "wandering", "walk") * 12:
+    for kind in ("white", "wandering", "walk") * 7:
         pace = 70.0 / rng.uniform(150, 900)
         minutes = np.arange(1100)
         noise = {
@@ -166,14 +169,14 @@ def test_nine_of_ten_intervals_hold_the_truth() -> None:
             left_s = float(seen.times_s[met] - seen.times_s[now - 1])
             if found.finding is Finding.DUE:
                 held.append(found.low_s <= left_s <= found.high_s)
-    assert len(held) > 60
+    assert len(held) > 40
     assert np.mean(held) >= 0.85
 
 
 def test_a_record_of_leaks_is_mostly_right() -> None:
     records = [record(seen) for seen, _ in leaks(np.random.default_rng(10))]
     calls, right = sum(one.calls for one in records), sum(one.right for one in records)
-    assert calls > 100
+    assert calls > 60
     assert right / calls > 0.8
 
 

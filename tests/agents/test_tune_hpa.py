@@ -23,7 +23,7 @@ from trimtab_agents.hpa import ScalingPolicy, Unit
 from trimtab_agents.rules.hpa import HpaRule
 from trimtab_agents.training.history import Service
 from trimtab_agents.training.trial import Stretch
-from trimtab_agents.tune_hpa.command import tune
+from trimtab_agents.tune_command import tune
 from trimtab_agents.tune_hpa.dials import ALLOWED, DialError, Dials, current_dials
 from trimtab_agents.tune_hpa.manifest import patch_text
 from trimtab_agents.tune_hpa.search import Question, Search

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from trimtab_controller.cli import main
+from trimtab_controller.variants.plan import Plan, Variant
 from trimtab_controller.cli.status import age
 from trimtab_controller.messages import status as message
 from trimtab_guard.modes import Mode
@@ -116,6 +117,15 @@ def test_one_service_in_full(desk: Desk) -> None:
     first, *rest = desk.status("web")
     assert first == "web: guarded, policy fixed, 0 pending"
     assert any("4 ready, 0 starting" in line for line in rest)
+
+
+def test_variants_are_told_while_they_run(desk: Desk) -> None:
+    plan = Plan("web", "a", "threads", (Variant("v1"),), rate_rps=10.0, who="ann")
+    rounds, now_s = desk.world.board.rounds, desk.world.clock()
+    rounds.begin(plan, 0.3, 12, now_s)
+    assert "web: round 1 of threads, variants of a" in desk.status("web")
+    rounds.give_back("web", "enough", now_s)
+    assert not any("threads" in line for line in desk.status("web"))
 
 
 def test_watching_prints_what_changes_and_no_more(

@@ -28,8 +28,11 @@ def counted(stage: Stage) -> Stats:
     return fetch_stats(stage.status().envoy_admin_socket, r"^cluster\.mirror-.*")
 
 
-def answers(stage: Stage, cluster: str) -> int:
-    return counted(stage).values.get(f"cluster.{cluster}.upstream_rq_completed", 0)
+def copies(stage: Stage) -> tuple[int, int]:
+    """How many v1 and v2 have got, at the same moment."""
+    values = counted(stage).values
+    first, second = (values.get(f"cluster.mirror-v{n}.upstream_rq_total", 0) for n in (1, 2))
+    return first, second
 
 
 def test_variants_get_the_same_copies_and_go_without_a_trace(stage: Stage) -> None:
@@ -37,9 +40,11 @@ def test_variants_get_the_same_copies_and_go_without_a_trace(stage: Stage) -> No
     variants = variant("v1"), variant("v2", threads=8, cache=100)
     mirror(stage, *variants)
     eventually(lambda: [each.ready for each in mirror(stage, *variants).variants] == [1, 1])
-    eventually(lambda: answers(stage, "mirror-v2") > 100)
-    first, second = (answers(stage, f"mirror-v{n}") for n in (1, 2))
-    assert first == pytest.approx(second, abs=10)  # in flight, or since the other became ready
+    eventually(lambda: min(copies(stage)) > 10)
+    earlier = copies(stage)
+    eventually(lambda: copies(stage)[0] > earlier[0] + 100)
+    later = copies(stage)
+    assert later[0] - earlier[0] == later[1] - earlier[1]
     assert counted(stage).bins["cluster.mirror-v1.upstream_rq_time"]
     # While Envoy waits for a new cluster's endpoints, nobody else's changes reach it.
     assert "timed out" not in (stage.directory / "envoy.log").read_text()
@@ -50,6 +55,17 @@ def test_variants_get_the_same_copies_and_go_without_a_trace(stage: Stage) -> No
     after = stage.status()
     assert after.resource_version == before.resource_version
     assert after.load.failed == before.load.failed
+
+
+def test_a_newer_leader_is_obeyed(stage: Stage) -> None:
+    epoch = stage.status().epoch + 2
+    ask = stage_pb2.BackendAsk(name="spot", floor=stage.backend("spot").floor)
+    stage.apply(ask, epoch=epoch, leader="new")
+    with pytest.raises(grpc.RpcError) as refused:
+        mirror(stage, variant("v1"), epoch=epoch - 1, leader="old")
+    assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert "new leads" in refused.value.details()
+    assert not mirror(stage, epoch=epoch, leader="new").variants
 
 
 def test_what_nobody_asks_for_again_is_gone(stage: Stage) -> None:
@@ -90,3 +106,16 @@ def test_what_cannot_be_is_refused(
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert says in refused.value.details()
     assert not mirror(stage).variants
+
+
+def test_a_rollout_brings_other_settings_to_the_service_itself(stage: Stage) -> None:
+    def tuned() -> list[bool]:
+        return ["threads=8.0" in child.cmdline() for child in stage.children("/spot-")]
+
+    with pytest.raises(grpc.RpcError, match="unknown setting 'colour'"):
+        stage.stub.Roll(stage_pb2.RollRequest(backend="spot", settings={"colour": 1.0}))
+    assert not any(tuned())
+    stage.stub.Roll(stage_pb2.RollRequest(backend="spot", settings={"threads": 8.0}))
+    eventually(lambda: tuned() and all(tuned()), within_s=60.0)
+    stage.stub.Roll(stage_pb2.RollRequest(backend="spot"))
+    eventually(lambda: not any(tuned()), within_s=60.0)

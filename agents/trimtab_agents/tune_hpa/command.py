@@ -27,12 +27,7 @@ NOT_BETTER = 3
 file_path = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.group()
-def tune() -> None:
-    """Tune what people already have, on its own past in the simulator."""
-
-
-@tune.command()
+@click.command()
 @click.option(
     "--service",
     "profile",
@@ -212,7 +207,3 @@ def _give(text: str, output: Path | None) -> None:
         return
     output.write_text(text, encoding="utf-8")
     click.echo(f"{output}: the patch", err=True)
-
-
-if __name__ == "__main__":
-    tune()

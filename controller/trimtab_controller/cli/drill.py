@@ -15,6 +15,7 @@ from trimtab_controller.cli.connection import (
     daemon_options,
     who_option,
 )
+from trimtab_controller.drills.course import RUNNING, Phase
 from trimtab_controller.drills.plan import Plan, read
 from trimtab_controller.up.words import clock_time
 from trimtab_proto.v1 import controller_pb2 as pb
@@ -22,7 +23,6 @@ from trimtab_proto.v1 import controller_pb2_grpc
 from trimtab_sim.schema import ConfigError
 
 POLL_S = 1.0
-RUNNING, STEADY = ("before", "faults", "after"), "steady"
 
 
 @click.command()
@@ -100,7 +100,7 @@ def _follow(
         _end(stub, service, who)
     last = _last(stub, service, page=True)
     _publish(last, page)
-    return 0 if last.phase == STEADY else 1
+    return 0 if last.phase == Phase.STEADY else 1
 
 
 def _news(stub: controller_pb2_grpc.ControllerStub, service: str) -> Iterator[pb.Drill]:

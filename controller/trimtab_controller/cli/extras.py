@@ -45,8 +45,8 @@ def train(arguments: tuple[str, ...]) -> None:
 @click.command(context_settings=PASS_THROUGH)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def tune(arguments: tuple[str, ...]) -> None:
-    """Tune the HPA that you have on its own past (`tune hpa --help`)."""
-    _pass_on("tune", "trimtab_agents.tune_hpa.command:tune", arguments)
+    """Set right what you have: `tune hpa --help`, `tune postgres --help`."""
+    _pass_on("tune", "trimtab_agents.tune_command:tune", arguments)
 
 
 @click.command(context_settings=PASS_THROUGH)

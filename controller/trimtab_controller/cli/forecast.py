@@ -19,7 +19,7 @@ DEADLINE_S = 30.0
 @click.option("--json", "as_json", is_flag=True, help="For programs, with all numbers.")
 @daemon_options
 def forecast(service: str, as_json: bool, daemon: Daemon) -> None:
-    """Tell when memory, connections and latency of SERVICE will meet their limits.
+    """Tell when memory or latency of SERVICE will meet its limit.
 
     Each call names an interval that holds the truth nine times of ten, and how often such calls
     have been right on the service's own record. What is proposed waits in `trimtab pending`.

@@ -81,8 +81,8 @@ def roll(backend: str, settings: tuple[str, ...], socket: Path | None) -> None:
 
     Meanwhile trimtab scales nothing down and leaves the route alone.
     """
+    request = stage_pb2.RollRequest(backend=backend, settings=_values(settings))
     with connected(socket or running_socket()) as stub:
-        request = stage_pb2.RollRequest(backend=backend, settings=_values(settings))
         stub.Roll(request, timeout=DEADLINE_S)
     click.echo(f"{backend}'s replicas are being replaced")
 

@@ -12,6 +12,7 @@ import click
 from google.protobuf.json_format import MessageToDict
 
 from trimtab_controller.cli.connection import DEADLINE_S, Daemon, controller, daemon_options
+from trimtab_controller.cli.experiment import described
 from trimtab_controller.cli.watching import outcome
 from trimtab_controller.up.words import change, mode_name, percent, reasons
 from trimtab_proto.v1 import controller_pb2
@@ -55,7 +56,11 @@ def status(service: str, output: str | None, watch: bool, daemon: Daemon) -> Non
         ticks = list(stub.WatchDecisions(request, timeout=DEADLINE_S))
         _warn(ticks)
         if service and not (output or watch):
-            click.echo("\n".join(line for tick in ticks for line in _described(tick)))
+            rounds = controller_pb2.ListRoundsRequest(service=service)
+            running = stub.ListRounds(rounds, timeout=DEADLINE_S).rounds
+            lines = [line for tick in ticks for line in _described(tick)]
+            lines += [line for one in running if not one.over for line in described(one)]
+            click.echo("\n".join(lines))
             return
         table = _Json() if output == Output.JSON else _Table(ticks, wide=output == Output.WIDE)
         table.show(ticks)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from trimtab_controller.console.chart import Chart, Series
 from trimtab_controller.console.desk import Desk
+from trimtab_controller.console.drill import Drill
 from trimtab_controller.console.glance import NO_DATA, allowed_misses
 from trimtab_controller.console.history import sample
 from trimtab_controller.console.inquiry import Answer, what_changed
@@ -12,6 +13,7 @@ from trimtab_controller.console.overview import show_mode
 from trimtab_controller.console.parts import Button, Tag
 from trimtab_controller.console.trial import Trial
 from trimtab_controller.console.trust import Trust
+from trimtab_controller.console.variants import Variants
 from trimtab_controller.up.words import change, percent, rate, reasons
 from trimtab_proto.v1 import controller_pb2 as pb
 
@@ -41,6 +43,8 @@ class Card:
                 self._why = Tag("p", "quiet")
                 self._answer = Answer(f"what changed around {name}")
             self._trial = Trial(desk, name)
+            self._variants = Variants(desk, name)
+            self._drill = Drill(desk, name)
             self._trust = Trust(desk, name)
             self._limits = Limits(desk, name)
 
@@ -58,6 +62,8 @@ class Card:
             chart.draw(seen.history, now_s)
         self._draw_decision(status)
         self._trial.draw()
+        self._variants.draw()
+        self._drill.draw()
         self._trust.draw(now_s)
         self._limits.draw()
 

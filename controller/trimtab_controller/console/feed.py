@@ -16,6 +16,7 @@ import grpc
 
 from trimtab_controller.console.history import History, sample
 from trimtab_controller.console.voice import Voice
+from trimtab_controller.drills.course import RUNNING
 from trimtab_controller.protocols import Clock
 from trimtab_controller.up.notes import Notes
 from trimtab_proto.v1 import controller_pb2 as pb
@@ -38,6 +39,8 @@ class Seen:
     notes: Notes = field(default_factory=Notes)
     limits: pb.ServiceLimits | None = None
     trial: pb.Canary | None = None
+    round: pb.Round | None = None
+    drill: pb.Drill | None = None
 
     def take(self, status: pb.ServiceStatus) -> None:
         """Take in a tick."""
@@ -91,8 +94,12 @@ class Feed:
         """Ask for all that is not in a tick; what is not answered stays."""
         self._asked_s = self._clock()
         try:
-            waiting, limits, trials = await asyncio.gather(
-                self._voice.pending(), self._voice.limits(), self._voice.canaries()
+            waiting, limits, trials, rounds, drills = await asyncio.gather(
+                self._voice.pending(),
+                self._voice.limits(),
+                self._voice.canaries(),
+                self._voice.rounds(),
+                self._voice.drills(),
             )
         except grpc.aio.AioRpcError as error:
             log.warning("what waits, is used or on trial is not known anew: %s", error.details())
@@ -102,8 +109,11 @@ class Feed:
             if each.service in self.services:
                 self.services[each.service].limits = each
         on_trial = {each.service: each for each in trials.canaries}
+        running = {each.service: each for each in rounds.rounds if not each.over}
+        broken = {each.service: each for each in drills.drills if each.phase in RUNNING}
         for name, seen in self.services.items():
-            seen.trial = on_trial.get(name)
+            seen.trial, seen.round = on_trial.get(name), running.get(name)
+            seen.drill = broken.get(name)
         self._ring()
 
     def close(self) -> None:

@@ -86,6 +86,24 @@ class Voice:
         request = pb.EndCanaryRequest(service=service, who=self._who, why=WHY)
         return await self._ask(self._stub.EndCanary, request)
 
+    async def rounds(self) -> pb.ListRoundsReply:
+        """The last rounds of variants."""
+        return await self._ask(self._stub.ListRounds, pb.ListRoundsRequest())
+
+    async def end_round(self, service: str) -> pb.Round:
+        """Take variants away."""
+        request = pb.EndRoundRequest(service=service, who=self._who, why=WHY)
+        return await self._ask(self._stub.EndRound, request)
+
+    async def drills(self) -> pb.ListDrillsReply:
+        """The last drills."""
+        return await self._ask(self._stub.ListDrills, pb.ListDrillsRequest())
+
+    async def end_drill(self, service: str) -> pb.Drill:
+        """Have everything undone."""
+        request = pb.EndDrillRequest(service=service, who=self._who, why=WHY)
+        return await self._ask(self._stub.EndDrill, request)
+
     async def stop(self) -> None:
         """Stop all writes."""
         await self._ask(self._stub.Stop, pb.StopRequest(who=self._who, why=WHY))

@@ -104,6 +104,23 @@ class Course:
         faults = self.plan.faults
         return sorted(range(len(faults)), key=lambda number: faults[number].at_s)
 
+    def due(self, now_s: float) -> int | None:
+        """The number of the next fault, if its time has come."""
+        if self.begun == len(self.plan.faults):
+            return None
+        number = self.order[self.begun]
+        return number if now_s - self.first_s >= self.plan.faults[number].at_s else None
+
+    def name_of(self, number: int) -> str:
+        """What a fault is called, among those of all drills."""
+        return f"{self.id}-{number}"
+
+    @property
+    def named(self) -> dict[str, Injection]:
+        """What is broken now, by name."""
+        numbers = [each.number for each in self.struck]
+        return {self.name_of(number): self.plan.faults[number] for number in numbers}
+
     @property
     def in_force(self) -> tuple[Injection, ...]:
         """What is broken now."""
@@ -116,18 +133,19 @@ class Course:
 
     def looked(self, look: Look) -> Course:
         """One tick later."""
-        steady, span_s = self.plan.steady, max(0.0, look.time_s - self.looked_s)
+        steady, before_s = self.plan.steady, self.looked_s
+        span_s = 0.0 if math.isnan(before_s) else max(0.0, look.time_s - before_s)
         holds = look.miss_share <= steady.miss_share and look.p95_ms <= steady.p95_ms
         since_s = look.time_s if math.isnan(self.steady_s) else self.steady_s
         hidden = any(fault.fault is Fault.STOP_PROXY for fault in self.in_force)
         sees = hidden or math.isfinite(look.miss_share)
-        lost_s = missed(look.miss_share, span_s) if self.phase is not Phase.BEFORE else 0.0
+        lost_s = 0.0 if self.phase is Phase.BEFORE else missed(look.miss_share, span_s)
         return replace(
             self,
             looked_s=look.time_s,
             steady_s=since_s if holds else math.nan,
             seen_s=look.time_s if sees else self.seen_s,
-            missed_s=self.missed_s + (lost_s if math.isfinite(lost_s) else 0.0),
+            missed_s=self.missed_s + lost_s,
         )
 
     def steady_for(self, now_s: float) -> bool:

@@ -7,31 +7,27 @@ renewed at every tick. So a daemon that was killed leaves nothing broken behind.
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from trimtab_controller.drills.breaking import Breakable, StageFault
-from trimtab_controller.drills.course import KIND, LOOK, Course, Look, Phase, Seen, Struck
+from trimtab_controller.drills.course import KIND, LOOK, Course, Look, Phase, Struck
 from trimtab_controller.drills.lens import Lens
 from trimtab_controller.drills.page import page, told
-from trimtab_controller.drills.plan import Fault, Injection, Plan
+from trimtab_controller.drills.plan import Fault, Plan
+from trimtab_controller.drills.site import Site
 from trimtab_controller.experiments import admit, barred
 from trimtab_controller.journal import Entry, Journal
 from trimtab_controller.mandate import Refusal, UnknownError
 from trimtab_controller.protocols import StageError
 from trimtab_controller.records import pack, unpack
-from trimtab_guard.authority import NO_EPOCH
+from trimtab_guard.authority import Epoch
 from trimtab_guard.blast import Blast, Breach, Group, narrower, refusal
 
 if TYPE_CHECKING:
     from trimtab_controller.board import Board
 
 log = logging.getLogger(__name__)
-
-# For how long the stage keeps what it has broken when nobody asks again: three ticks, within these.
-LEAST_LEASE_S, MOST_LEASE_S = 3.0, 60.0
 
 
 class Drills:
@@ -40,17 +36,15 @@ class Drills:
     def __init__(self, journal: Journal) -> None:
         self.courses: dict[str, Course] = {}
         self._journal = journal
-        self._lenses: dict[str, Lens] = {}
+        self._sites: dict[str, Site] = {}
         # Begun in this life: others were cut short by a restart.
         self._own: set[str] = set()
-        # Services whose stage has not said yet that everything is whole again.
-        self._unsure: set[str] = set()
         for entry in journal.entries(kinds=(KIND,)):
             self._follow(entry)
 
     def attach(self, service: str, lens: Lens) -> None:
         """Through which a service is seen and steered; without it, it can have no drill."""
-        self._lenses[service] = lens
+        self._sites[service] = Site(lens)
 
     def busy(self, service: str) -> str:
         """The drill that runs, and how to end it."""
@@ -67,11 +61,11 @@ class Drills:
                 f"{plan.service}: drills are off: write `drills: {{}}` into its part of "
                 "trimtab.yaml, with how much they may break (SAFETY.md), and reload"
             )
-        running = [course.plan.service for course in self.courses.values() if course.runs]
+        running = [name for name, c in self.courses.items() if c.runs and c.id in self._own]
         if len(running) >= board.cluster.drills_at_once:
             raise Refusal(f"{', '.join(running)}: enough drills run already, by drills_at_once")
         course = Course(plan, narrower(plan.blast, allowed), who, now_s)
-        self._check(course, self._lens(plan.service))
+        self._check(course, self._sites[plan.service])
         self._own.add(course.id)
         return self._record(course, f"begun by {who}", now_s)
 
@@ -98,22 +92,26 @@ class Drills:
 
     def conduct(self, board: Board, service: str, now_s: float) -> None:
         """One tick of a service's drill: look, end what must end, break what is due."""
-        if service in self._unsure:
-            self._mend(service)
         course = self.courses.get(service)
-        if course is None or not course.runs:
+        if course is None:
             return
-        if course.id not in self._own:
+        site = self._sites[service]
+        if course.runs and course.id in self._own:
+            self._tick(board, course, site.look(now_s), now_s)
+        elif course.runs:
             self._end(course, Phase.ABORTED, "the daemon was restarted amid it", now_s)
-            return
-        look = seen(self._lens(service), now_s)
+        elif not site.whole:
+            site.mend()
+
+    def _tick(self, board: Board, course: Course, look: Look, now_s: float) -> None:
+        service = course.plan.service
         self._journal.append(LOOK, {"service": service, "look": pack(look)}, now_s)
         course = self.courses[service] = course.looked(look)
         stale_s = board.configs[service].limits.stale_s
         if breach := course.breach(look.backends, _barred(board, service, now_s), stale_s):
             self._end(course, Phase.ABORTED, _told(breach), now_s)
         else:
-            self._go_on(course, look, Terms(board, service), now_s)
+            self._go_on(course, look, Terms(stale_s, board.mandate.epoch), now_s)
 
     def _go_on(self, course: Course, look: Look, terms: Terms, now_s: float) -> None:
         if course.phase is Phase.FAULTS:
@@ -150,14 +148,15 @@ class Drills:
                 course = self._record(replace(course, struck=left), f"over: {fault}", now_s)
         try:
             self._keep(course, terms)
-            while course.runs and (number := _due(course, now_s)) is not None:
+            while course.runs and (number := course.due(now_s)) is not None:
                 course = self._strike(course, number, look, terms, now_s)
+            if course.runs and not course.struck and course.begun == len(course.plan.faults):
+                self._keep(course, terms)
+                why = "nothing is broken now"
+                course = replace(course, phase=Phase.AFTER, last_s=now_s, why=why)
+                self._record(course, "all faults are over", now_s)
         except StageError as error:
             self._end(course, Phase.ABORTED, f"the stage would not: {error}", now_s)
-            return
-        if course.runs and not course.struck and course.begun == len(course.plan.faults):
-            course = replace(course, phase=Phase.AFTER, last_s=now_s, why="nothing is broken now")
-            self._record(course, "all faults are over", now_s)
 
     def _strike(
         self, course: Course, number: int, look: Look, terms: Terms, now_s: float
@@ -169,7 +168,7 @@ class Drills:
         struck = (*course.struck, Struck(number, now_s + fault.for_s, ()))
         course = replace(course, struck=struck, begun=course.begun + 1)
         course = self._record(course, f"begins: {fault}", now_s)
-        on = self._keep(course, terms).get(_id(course, number), ())
+        on = self._keep(course, terms).get(course.name_of(number), ())
         if fault.fault is Fault.KILL:
             rest, killed = course.struck[:-1], course.killed + len(on)
             course = replace(course, struck=rest, killed=killed)
@@ -179,62 +178,31 @@ class Drills:
 
     def _keep(self, course: Course, terms: Terms) -> Mapping[str, tuple[str, ...]]:
         """Have just what is in force, here and on the stage."""
-        service = course.plan.service
-        lens, now = self._lens(service), dict(zip(course.struck, course.in_force, strict=True))
-        lens.have([fault for fault in now.values() if not fault.fault.of_stage])
-        of_stage = [_stage_fault(course, s.number) for s, f in now.items() if f.fault.of_stage]
-        if not isinstance(lens.stage, Breakable) or not (of_stage or service in self._unsure):
-            return {}
-        self._unsure.add(service)  # until it has said that nothing is broken any more
-        reply = lens.stage.have_broken(of_stage, terms.lease_s, terms.epoch)
-        if not of_stage:
-            self._unsure.discard(service)
-        return {name: tuple(replicas) for name, replicas in reply.items()}
+        return self._sites[course.plan.service].have(course.named, *terms)
 
     def _end(self, course: Course, phase: Phase, why: str, now_s: float) -> Course:
         """Undo everything first, and then say so."""
-        service = course.plan.service
-        self._unsure.add(service)
-        whole = self._mend(service)
-        more = "" if whole else "; the stage does not answer, and undoes it by itself"
+        if not self._sites[course.plan.service].mend():
+            why += "; the stage does not answer, and undoes it by itself"
         self._own.discard(course.id)
-        event = f"aborted: {why}{more}" if phase is Phase.ABORTED else why + more
-        return self._record(course.over(phase, why + more, now_s), event, now_s)
+        event = f"aborted: {why}" if phase is Phase.ABORTED else why
+        return self._record(course.over(phase, why, now_s), event, now_s)
 
-    def _mend(self, service: str) -> bool:
-        """Have nothing broken; whether the stage has said so."""
-        lens = self._lenses.get(service)
-        if lens is None:
-            return True
-        lens.have(())
-        try:
-            if isinstance(lens.stage, Breakable):
-                lens.stage.have_broken((), LEAST_LEASE_S, NO_EPOCH)
-        except StageError as error:
-            log.warning("%s: what the drill broke is not undone yet: %s", service, error)
-            return False
-        self._unsure.discard(service)
-        return True
-
-    def _check(self, course: Course, lens: Lens) -> None:
+    def _check(self, course: Course, site: Site) -> None:
         """`Refusal` of what could not be as things are, before anything begins."""
-        plan, look = course.plan, seen(lens, course.began_s)
+        plan, look = course.plan, site.look(course.began_s)
         if not look.backends:
             raise Refusal(f"{plan.service}: its stage was not seen yet")
         groups = tuple(Group(b.name, b.ready, 0, b.weight) for b in look.backends)
-        ready = sum(group.ready for group in groups)
+        blast = Blast(0.0, 0.0, sum(group.ready for group in groups), groups)
         for number, fault in enumerate(plan.faults):
-            if fault.fault.of_stage and not isinstance(lens.stage, Breakable):
+            if fault.fault.of_stage and not site.breakable:
                 raise Refusal(
                     f"faults[{number}]: only the local stage can {fault.fault}; elsewhere, metrics "
                     "and the way to the stage can be broken"
                 )
-            blast = Blast(0.0, 0.0, ready, groups)
             if found := refusal(course.limits, fault.strike, blast, fault.at_s):
                 raise Refusal(f"faults[{number}], {fault}: {_told(found)}")
-
-    def _lens(self, service: str) -> Lens:
-        return self._lenses[service]
 
     def _record(self, course: Course, event: str, now_s: float) -> Course:
         service = course.plan.service
@@ -248,31 +216,11 @@ class Drills:
         self.courses[entry.body["service"]] = unpack(Course, entry.body["drill"])
 
 
-class Terms:
-    """Under which leadership, and for how long at a time, the stage is asked."""
+class Terms(NamedTuple):
+    """What the stage is asked under: how long a tick may be away, and the leadership."""
 
-    def __init__(self, board: Board, service: str) -> None:
-        self.epoch = board.mandate.epoch
-        stale_s = board.configs[service].limits.stale_s
-        self.lease_s = min(max(LEAST_LEASE_S, stale_s), MOST_LEASE_S)
-
-
-def seen(lens: Lens, now_s: float) -> Look:
-    """What really is, as the lens last saw it."""
-
-    def value(signal: str, backend: str = "") -> float:
-        reading = lens.readings.get((signal, backend))
-        return reading.value if reading else math.nan
-
-    report = lens.report
-    backends = tuple(
-        Seen(b.name, b.ready, b.starting, b.wanted, b.weight)
-        for b in (report.backends if report else ())
-    )
-    rate_rps = (
-        sum(value("rate_rps", backend.name) for backend in backends) if backends else math.nan
-    )
-    return Look(now_s, rate_rps, value("miss_share"), value("p95_ms"), backends)
+    stale_s: float
+    epoch: Epoch
 
 
 def _barred(board: Board, service: str, now_s: float) -> str:
@@ -280,24 +228,6 @@ def _barred(board: Board, service: str, now_s: float) -> str:
     if board.configs[service].spec.drills is None:
         return "the configuration does not allow drills any more"
     return barred(board, service, now_s)
-
-
-def _due(course: Course, now_s: float) -> int | None:
-    """The next fault, if its time has come."""
-    if course.begun == len(course.plan.faults):
-        return None
-    number = course.order[course.begun]
-    return number if now_s - course.first_s >= course.plan.faults[number].at_s else None
-
-
-def _stage_fault(course: Course, number: int) -> StageFault:
-    fault: Injection = course.plan.faults[number]
-    replicas = fault.strike.replicas
-    return StageFault(_id(course, number), fault.fault, fault.backend, replicas, fault.factor)
-
-
-def _id(course: Course, number: int) -> str:
-    return f"{course.id}-{number}"
 
 
 def _told(breach: Breach) -> str:

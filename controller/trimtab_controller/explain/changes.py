@@ -24,6 +24,8 @@ ACTS = {
     "stop": "{who} stopped all writes: {why}",
     "resume": "{who} resumed",
     "abort": "{who} undid the last minute: {why}",
+    "drill": "drill: {event}",
+    "round": "{event}",
     "reload": "{file} was read anew: {error}",
 }
 

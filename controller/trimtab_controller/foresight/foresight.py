@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,7 @@ class Watched:
 
 
 class Foresight:
-    """``speed`` is how much faster than life the services' time runs.
+    """``speed`` is how much faster than life the services' time runs; a row is ``row_s`` of ours.
 
     `look` and `keep` are the loop's; charts are never changed, only replaced, so that any thread
     may look ahead.
@@ -50,7 +51,7 @@ class Foresight:
         self._judged: dict[str, tuple[Chart, tuple[Outlook, ...]]] = {}
         self._journal = journal
         self._speed = speed
-        self._row_s = ROW_S / speed
+        self.row_s = ROW_S / speed
         self._watched = {
             name: Watched(Chart.empty(config.backends)) for name, config in configs.items()
         }
@@ -63,23 +64,17 @@ class Foresight:
 
     def keep(self, now_s: float) -> None:
         """Once a minute: a row of every service, durably. Raises `JournalError`."""
-        if 0.0 <= now_s - self._last_s < self._row_s:
+        if 0.0 <= now_s - self._last_s < self.row_s:
             return
         self._last_s = now_s
-        rows = {name: gathered(one.ticks) for name, one in self._watched.items() if one.ticks}
+        rows = {
+            name: [list(watched.chart.backends), _plain(gathered(watched.ticks))]
+            for name, watched in self._watched.items()
+            if watched.ticks
+        }
         if rows:
-            body = {
-                name: [list(self._watched[name].chart.backends), _plain(row)]
-                for name, row in rows.items()
-            }
-            self._journal.append(KIND, {"services": body}, now_s)
-        for name, row in rows.items():
-            self._add(name, now_s, row)
-
-    @property
-    def row_s(self) -> float:
-        """How often there is more to see."""
-        return self._row_s
+            self._journal.append(KIND, {"services": rows}, now_s)
+            self._follow(now_s, rows)
 
     def foresee(self, config: ServiceConfig, *, judge: bool = False) -> tuple[Outlook, ...]:
         """Look ahead for one service; ``judge``, which takes a second, how such calls ended.
@@ -96,21 +91,26 @@ class Foresight:
         self.outlooks[config.name] = found
         return found
 
-    def _add(self, name: str, time_s: float, row: Floats) -> None:
-        watched = self._watched[name]
-        watched.chart, watched.ticks = watched.chart.with_row(time_s, row), []
+    def forget(self, service: str) -> None:
+        """What was found is over: its replicas are being restarted."""
+        self.outlooks.pop(service, None)
+
+    def _follow(self, time_s: float, rows: Mapping[str, Any]) -> None:
+        """One record, of now or of an earlier life."""
+        for name, (backends, row) in rows.items():
+            watched = self._watched.get(name)
+            if watched and list(watched.chart.backends) == backends:
+                watched.chart = watched.chart.with_row(time_s, np.array(row, float))
+                watched.ticks = []
 
     def _recalled(self) -> float:
         """Read the last day back; returns the time of its last row."""
         last = self._journal.last(KIND)
         if last is None:
             return 0.0
-        since_s = last.time_s - KEPT * self._row_s
+        since_s = last.time_s - KEPT * self.row_s
         for entry in self._journal.entries(kinds=(KIND,), since_s=since_s):
-            for name, (backends, row) in entry.body["services"].items():
-                watched = self._watched.get(name)
-                if watched and list(watched.chart.backends) == backends:
-                    self._add(name, entry.time_s, np.array(row, float))
+            self._follow(entry.time_s, entry.body["services"])
         return last.time_s
 
 

@@ -61,10 +61,18 @@ def outlooks(
     within_s = ACT_WITHIN_S / speed
     for measure, backend, series, limit in _measured(chart, config):
         found = forecast(series, limit)
-        near = found.finding is Finding.DUE and found.low_s <= within_s
-        judged = record(series) if near or judge else Record()
-        remedy = REMEDIES[measure] if near and not judged.bad else Remedy.NONE
-        yield Outlook(measure, backend, found, judged, remedy)
+        judged = record(series) if judge or is_near(found, within_s) else Record()
+        yield Outlook(measure, backend, found, judged, remedy(measure, found, judged, within_s))
+
+
+def is_near(found: Forecast, within_s: float) -> bool:
+    """Whether something has to be done about it."""
+    return found.finding is Finding.DUE and found.low_s <= within_s
+
+
+def remedy(measure: Measure, found: Forecast, judged: Record, within_s: float) -> Remedy:
+    """What is proposed; nothing on the word of calls that were mostly wrong."""
+    return REMEDIES[measure] if is_near(found, within_s) and not judged.bad else Remedy.NONE
 
 
 def _measured(chart: Chart, config: ServiceConfig) -> Iterator[tuple[Measure, str, Series, float]]:

@@ -62,8 +62,8 @@ def intended(
             why=why,
             time_s=state.time_s,
         )
-        ready = float(next(b.ready for b in report.backends if b.name == outlook.backend))
-        if board.approvals.use(request, Move(outlook.backend, Change.RESTART, ready, ready)):
+        ready = next(b.ready for b in report.backends if b.name == outlook.backend)
+        if board.approvals.use(request, Move(outlook.backend, Change.RESTART, 0, ready)):
             epoch = board.mandate.epoch
             return act.restart(config.limits, state.time_s, report, outlook.backend, why, epoch)
     return None

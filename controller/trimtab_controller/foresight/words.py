@@ -51,7 +51,8 @@ def subject(outlook: Outlook) -> str:
 def amount(measure: Measure, value: float) -> str:
     """With its unit."""
     scale, unit = UNITS.get(measure, (1.0, ""))
-    return f"{value * scale:.3g}{unit}"
+    shown = value * scale
+    return f"{shown:,.0f}{unit}" if shown >= 100.0 else f"{shown:.3g}{unit}"
 
 
 def pace(outlook: Outlook) -> str:

@@ -167,10 +167,11 @@ def effect_words(metric: str, worse: float, *bounds: float) -> str:
 def variant_words(
     result: controller_pb2.VariantResult, variant: controller_pb2.Variant | None
 ) -> str:
-    """How a variant does; without one, what is live: "v1 threads=8, 1 replicas: measuring, …"."""
+    """How a variant does; without one, what is live: "v1 threads=8, 1 replica: measuring, …"."""
     settings = sorted(variant.settings.items()) if variant else ()
     named = " ".join((result.name, *(f"{name}={value:g}" for name, value in settings)))
-    how = f"{named}, {result.replicas:.3g} replicas: {result.step}"
+    unit = "replica" if result.replicas == 1 else "replicas"
+    how = f"{named}, {result.replicas:.3g} {unit}: {result.step}"
     if not result.requests:
         return how
     missed = result.misses / result.requests

@@ -19,7 +19,7 @@ from trimtab_sim.profile import Profile, Profiles
 OPTIONAL = ("most_share", "requests", "seconds", "settle_s")
 WARNING = (
     "a mirrored request is carried out a second time, by the variant: what it writes, sends or "
-    "books is written, sent and booked twice. Send true when requests only read, or when variants "
+    "books is written, sent and booked twice. Set it when requests only read, or when variants "
     "have a database, a queue and an outbox of their own"
 )
 
@@ -109,7 +109,7 @@ def _result(result: Result, backend: str, profile: Profile) -> pb.VariantResult:
 
 
 def fleet(result: Result, backend: str, profile: Profile) -> float:
-    """What ran costs, by the least that could have done the work; NaN before the first request."""
-    price = {each.name: each.price for each in profile.backends}[backend]
+    """What ran costs, by the least that could have done the work; NaN while that is not known."""
+    price = {each.name: each.price for each in profile.backends}.get(backend, math.nan)
     least = float(Profiles.stack([profile]).least_price[0]) * result.requests
     return result.replicas * result.seconds * price / least if least else math.nan

@@ -81,5 +81,7 @@ class Round:
 
     def __str__(self) -> str:
         plan = self.plan
+        if self.over:
+            return f"a round of {plan.experiment} is over: {self.why}"
         what = f"{len(self.running)} of {len(plan.variants)} variants of {plan.backend} on copies"
         return f"a round of {plan.experiment} runs, {what} of the traffic"

@@ -14,7 +14,7 @@ from trimtab_controller.journal import Journal
 from trimtab_controller.mandate import Refusal, UnknownError
 from trimtab_controller.protocols import Clock, StageError, StageRefusedError, StageReport
 from trimtab_controller.records import pack, unpack
-from trimtab_controller.variants.mirror import Mirror, Wanted
+from trimtab_controller.variants.mirror import LEASE_S, Mirror, Wanted
 from trimtab_controller.variants.plan import Plan
 from trimtab_controller.variants.round import Result, Round, Step
 from trimtab_controller.variants.sight import Looks, look
@@ -52,12 +52,13 @@ class Rounds:
         self._mirrors = mirrors
         self._looks = looks
         self._watches: dict[str, Watch] = {}
-        self._rounds: dict[str, Round] = {
-            entry.body["service"]: unpack(Round, entry.body["round"])
-            for entry in journal.entries(kinds=(KIND,))
-        }
-        # Where a stage may have something of a round, which is over or not.
-        self._left = set(self._rounds)
+        self._rounds: dict[str, Round] = {}
+        # Where a stage may have something of a round, and since when nothing is new about it.
+        self._left: dict[str, float] = {}
+        for entry in journal.entries(kinds=(KIND,)):
+            service = entry.body["service"]
+            self._rounds[service] = unpack(Round, entry.body["round"])
+            self._left[service] = entry.time_s
 
     @property
     def rounds(self) -> Mapping[str, Round]:
@@ -177,18 +178,21 @@ class Rounds:
             running = self._mirrors[service].mirror(wanted)
         except StageRefusedError as error:
             self.give_back(service, str(error), now_s)
-            self._left.discard(service)
+            self._left.pop(service)
         except StageError as error:
             log.warning("%s: the stage cannot be told of its variants: %s", service, error)
+            if round_.over and abs(now_s - self._left[service]) > LEASE_S:
+                self._left.pop(service)  # by now it has let go by itself
         else:
             if round_.over:
-                self._left.discard(service)
+                self._left.pop(service)
             elif watch:
                 watch.heard(round_, running)
 
     def _record(self, round_: Round, now_s: float) -> Round:
         service = round_.plan.service
-        self._journal.append(KIND, {"service": service, "round": pack(round_)}, now_s)
+        body = {"service": service, "round": pack(round_), "event": str(round_)}
+        self._journal.append(KIND, body, now_s)
         self._rounds[service] = round_
-        self._left.add(service)
+        self._left[service] = now_s
         return round_

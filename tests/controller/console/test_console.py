@@ -224,3 +224,42 @@ def test_a_trial_is_shown_and_ended(new_house: NewHouse, tab: Tab) -> None:
     tab.press("Press again: the old version gets the route back")
     tab.sees("spot beside on-demand: given back, 0% of the route of both")
     tab.sees("ended by")
+
+
+def test_variants_are_shown_and_ended(new_house: NewHouse, tab: Tab) -> None:
+    house = new_house("guarded")
+    tab.page.goto(house.start())
+    tab.sees(r"\d+ rps")
+    request = pb.StartRoundRequest(
+        service="web",
+        backend="on-demand",
+        experiment="threads",
+        variants=[pb.Variant(name="v1", replicas=1, settings={"threads": 8.0})],
+        rate_rps=10.0,
+        safe_to_mirror=True,
+        who="ann",
+    )
+    with grpc.insecure_channel(f"unix:{house.processes.folder}/d.sock") as channel:
+        controller_pb2_grpc.ControllerStub(channel).StartRound(request, timeout=10)
+    tab.sees(r"threads: variants of on-demand get copies of \d+%")
+    tab.sees(r"v1 threads=8, 1 replica: measuring, \d+ requests")
+    tab.press("End")
+    tab.press("Press again: the copies end, and the variants go")
+    tab.sees("web: ended by")
+
+
+def test_a_drill_is_shown_and_ended(new_house: NewHouse, tab: Tab) -> None:
+    house = new_house("guarded")
+    tab.page.goto(house.start())
+    tab.sees(r"\d+ rps")
+    plan = (
+        "{drill: blind, service: web, steady: {miss_share: 1, for_s: 1},"
+        " faults: [{fault: late-metrics, for_s: 60}]}"
+    )
+    request = pb.StartDrillRequest(service="web", plan=plan, who="ann")
+    with grpc.insecure_channel(f"unix:{house.processes.folder}/d.sock") as channel:
+        controller_pb2_grpc.ControllerStub(channel).StartDrill(request, timeout=10)
+    tab.sees("blind, begun by ann: late-metrics, by 10 s, for 60 s")
+    tab.press("End")
+    tab.press("Press again: everything broken is undone now")
+    tab.sees("web: ended by")

@@ -128,6 +128,11 @@ def test_variants_are_measured_on_the_same_load_and_go(world: World, mirror: Mem
     assert many.misses == live.misses == 0
     assert (many.replicas, live.replicas) == (2, 2)
     assert few.p95_ms > 300 > many.p95_ms
+    told = [entry.body["event"] for entry in world.journal.entries(kinds=("round",))]
+    assert told == [
+        "a round of threads runs, 2 of 2 variants of a on copies of the traffic",
+        "a round of threads is over: measured",
+    ]
     assert shares[0] == 0.0  # nothing is copied before all are ready
     assert world.board.rounds.idle("web")
 
@@ -207,6 +212,17 @@ def test_what_the_stage_was_not_told_it_is_told_later(world: World, mirror: Memo
     mirror.error = None
     world.tick()
     assert gone(mirror)
+
+
+def test_a_stage_that_stays_away_has_let_go_by_itself(world: World, mirror: MemoryMirror) -> None:
+    begin(world)
+    world.tick(6)
+    mirror.error = StageError("stage at /nowhere: UNAVAILABLE")
+    world.board.rounds.end("web", "ann", "", world.clock())
+    world.tick()
+    assert not world.board.rounds.idle("web")
+    world.tick(20)
+    assert world.board.rounds.idle("web")
 
 
 def test_what_the_stage_refuses_is_over(world: World, mirror: MemoryMirror) -> None:

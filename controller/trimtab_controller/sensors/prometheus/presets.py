@@ -112,7 +112,6 @@ ENVOY = Preset(
     queries=Queries(
         rate_rps=_rate(_TOTAL),
         in_flight="sum by ($labels) (envoy_cluster_upstream_rq_active)",
-        connections="sum by ($labels) (envoy_cluster_upstream_cx_active)",
         error_share=f"""
             clamp(
               ({_ERRORS} - {_rate("envoy_cluster_upstream_rq_timeout")}) / {_rate(_TOTAL)}, 0, 1

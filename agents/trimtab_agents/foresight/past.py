@@ -14,7 +14,7 @@ from math import inf
 
 import numpy as np
 
-from trimtab_agents.foresight.forecast import LEAST, Series, rises
+from trimtab_agents.foresight.calls import LEAST, Series, rises
 
 # How far ahead a replayed call looks, of the time it was watched.
 AHEAD = 0.5

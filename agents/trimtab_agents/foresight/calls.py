@@ -19,7 +19,7 @@ from trimtab_sim.profile import Floats
 WINDOWS = (60, 240, 960, 3840)
 # Fewer samples since the last reset say nothing.
 LEAST = 24
-# What a trend is fitted to: medians, so that single samples may be wrong.
+# What a trend is fitted to.
 BLOCKS = 30
 # How sure it must be that there is a rise at all. Looked at again and again, over all windows.
 SURE = 0.9995
@@ -33,8 +33,9 @@ TAIL = 0.05
 FARTHEST = 4.0
 # What falls to this share of what it was has begun anew: a restart.
 FALLEN = 0.75
-# Load that moves by less than this share of itself is noise.
-LEAST_LOAD_CV = 0.02
+# A load is taken to vary by so much of itself, whatever was seen: most have their day.
+LOAD_CV = 0.5
+# Samples on either side of such a fall.
 NEAR = 5
 
 
@@ -42,23 +43,28 @@ NEAR = 5
 class Series:
     """One measure by time, oldest first; arrays of shape (n,).
 
-    ``load`` is what it may rise and fall with; ``moving`` where replicas were being replaced.
-    ``falls``: a fall by a quarter is a restart, and not noise.
+    ``load`` is what it may rise and fall with; ``moves`` counts rollouts until then. ``falls``: a
+    fall by a quarter is a restart, and not noise.
     """
 
     times_s: Floats
     values: Floats
     load: Floats
-    moving: Floats
+    moves: Floats
     falls: bool = True
 
     @classmethod
     def seen(
         cls, times_s: Floats, values: Floats, load: Floats, moving: Floats, *, falls: bool
     ) -> Series:
-        """Without the samples in which something was not measured (NaN)."""
+        """Without the samples in which something was not measured (NaN).
+
+        ``moving`` is above 0 while replicas were being replaced.
+        """
+        moved = (moving > 0.0).astype(float)
+        moves = np.cumsum(moved) - moved
         whole = np.isfinite(values) & np.isfinite(load)
-        return cls(times_s[whole], values[whole], load[whole], moving[whole], falls)
+        return cls(times_s[whole], values[whole], load[whole], moves[whole], falls)
 
     def until(self, end: int) -> Series:
         """The first ``end`` samples."""
@@ -69,10 +75,10 @@ class Series:
         """Since the last restart or rollout, load in units of its usual spread about its mean."""
         if not len(self):
             return self
-        load, spread = self.load - self.load.mean(), float(self.load.std())
-        usual = load / spread if spread > LEAST_LOAD_CV * abs(float(self.load.mean())) else 0 * load
+        mean = float(self.load.mean())
+        spread = max(float(self.load.std()), LOAD_CV * abs(mean)) or 1.0
         start = max(self.resets, default=0)
-        return replace(self, load=usual).since(start)
+        return replace(self, load=(self.load - mean) / spread).since(start)
 
     def since(self, start: int) -> Series:
         """From sample ``start`` on."""
@@ -83,8 +89,8 @@ class Series:
 
     @property
     def resets(self) -> list[int]:
-        """Where it began anew: behind each sample that moved, and at each fall."""
-        moved = (np.flatnonzero(self.moving) + 1).tolist()
+        """Where it began anew: behind each sample of a rollout, and at each fall."""
+        moved = (np.flatnonzero(np.diff(self.moves)) + 1).tolist()
         return sorted(moved + self._falls()) if self.falls else moved
 
     def _falls(self) -> list[int]:
@@ -97,9 +103,8 @@ class Series:
         return (fallen + NEAR).tolist()
 
     def _cut(self, part: slice) -> Series:
-        return Series(
-            self.times_s[part], self.values[part], self.load[part], self.moving[part], self.falls
-        )
+        times_s, values, load = self.times_s[part], self.values[part], self.load[part]
+        return Series(times_s, values, load, self.moves[part], self.falls)
 
 
 class Finding(StrEnum):
@@ -156,10 +161,10 @@ def forecast(series: Series, limit: float) -> Forecast:
         return Forecast(Finding.TOO_LITTLE, limit=limit, seen_s=_span_s(series))
     level = float(np.median(series.values[-3:]))
     if not limit > 0.0:
-        return Forecast(Finding.UNKNOWN, level)
-    if level >= limit:
-        return Forecast(Finding.MET, level, limit)
+        return Forecast(Finding.UNKNOWN, level, seen_s=_span_s(series))
     found = Forecast(Finding.STEADY, level, limit, seen_s=_span_s(series))
+    if level >= limit:
+        return replace(found, finding=Finding.MET)
     for rise in rises(series):
         pace_per_s = rise.trend.pace / rise.block_s
         if when := rise.when(limit):
@@ -185,25 +190,22 @@ def rises(series: Series) -> list[Rise]:
 
 
 def _trend(window: Series) -> tuple[Trend, float]:
-    """The trend of a window, and how many seconds its blocks are apart."""
-    blocks = _blocks(window)
-    block_s = float(np.median(np.diff(blocks.times_s)))
-    return Trend.fit(blocks.times_s / block_s, blocks.values, blocks.load), block_s
+    """The trend of a window, and how many seconds its blocks are apart.
 
-
-def _blocks(window: Series) -> Series:
-    """The highest of each block, for a limit is met at the top; single samples may be wrong."""
-    steady = _steadied(window.values)
+    The highest of each block counts, for a limit is met at the top; single samples may be wrong.
+    """
     size = max(2, len(window) // BLOCKS)
-    count = len(window) // size
-    rows = (
-        one[len(one) - count * size :].reshape(count, size)
-        for one in (window.times_s, steady, window.load, window.moving)
-    )
-    times_s, values, load, moving = rows
-    return Series(
-        times_s[:, -1], values.max(axis=1), load.mean(axis=1), moving[:, -1], window.falls
-    )
+    times_s = _blocks(window.times_s, size)[:, -1]
+    block_s = float(np.median(np.diff(times_s)))
+    values = _blocks(_steadied(window.values), size).max(axis=1)
+    load = _blocks(window.load, size).mean(axis=1)
+    return Trend.fit(times_s / block_s, values, load), block_s
+
+
+def _blocks(samples: Floats, size: int) -> Floats:
+    """The latest samples, so many in each row."""
+    count = len(samples) // size
+    return samples[len(samples) - count * size :].reshape(count, size)
 
 
 def _steadied(values: Floats) -> Floats:
