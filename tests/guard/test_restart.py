@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -57,7 +56,7 @@ def test_those_that_are_there_must_carry_the_load_with_headroom(
     small = BackendLimits("od", 1, 10, capacity_rps=20.0)
     tight = limits(headroom=0.25, backends=(BackendLimits("spot", 1, 10), small))
     seen = state(od={"rate_rps": Reading(load_rps, NOW_S)})
-    seen = replace(seen, backends=seen.backends[::-1])
+    seen = seen._replace(backends=seen.backends[::-1])
     expected = (Reason(Code.ROUTED, "od", 5, 6),) if short else ()
     assert found(seen, of=tight) == expected
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -65,8 +64,8 @@ class Leaky:
 
     def _seen(self, report: StageReport) -> StageReport:
         a, b = report.backends
-        a = replace(a, memory_bytes=self.bytes, memory_limit_bytes=LIMIT_BYTES)
-        return replace(report, backends=(a, b), restarts=not self.kubernetes)
+        a = a._replace(memory_bytes=self.bytes, memory_limit_bytes=LIMIT_BYTES)
+        return report._replace(backends=(a, b), restarts=not self.kubernetes)
 
     def _restart(self, intent: Any) -> None:
         self.restarts += [ask.backend for ask in intent.asks if ask.restart]
