@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
 from tests.cluster.fixtures import cluster, fake
 
 # The clusters that tests of any folder may ask for.
 __all__ = ["cluster", "fake"]
+
+# No test is about how long it takes: a machine that is busy otherwise fails none.
+settings.register_profile("trimtab", deadline=None)
+settings.load_profile("trimtab")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -49,7 +49,7 @@ def optimum(requests: list[float], profile: Profile, miss_price: float, initial:
     return cost(0, initial)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     requests=st.lists(st.floats(0, 1500), min_size=1, max_size=7),
     startup_s=st.sampled_from([0.0, 1.0, 5.0, 12.0, 60.0]),

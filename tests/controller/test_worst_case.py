@@ -70,7 +70,7 @@ hostile = st.tuples(st.integers(0, 40), st.integers(0, 40), st.floats(0.0, 1.0))
 bursts = st.lists(st.tuples(hostile, st.integers(1, 12)), min_size=1, max_size=12)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     bursts=bursts,
     up=st.tuples(st.integers(0, 200), st.integers(0, 6)),
@@ -94,7 +94,7 @@ def test_no_policy_passes_the_worst_case(
     assert found.share <= bound.share + 1e-4  # the guard takes a millionth per tick for the same
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(bursts=bursts, capacity_rps=st.floats(50.0, 2000.0), span=st.sampled_from([1, 5, 17]))
 def test_only_what_cannot_be_carried_moves_faster(
     bursts: list[tuple[Wish, int]], capacity_rps: float, span: int

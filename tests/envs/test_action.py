@@ -125,7 +125,7 @@ def test_a_fraction_of_a_replica_is_not_worth_a_scale_down() -> None:
     assert size(rule, 130, setting(), wanted=(1, 3)) == [1, 2]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     action=st.tuples(*(st.integers(0, size - 1) for size in ACTION_DIMS)),
     loads=st.lists(st.floats(0.0, 1e6), min_size=1, max_size=20),

@@ -202,7 +202,7 @@ def test_tail_is_the_gammas(times_mean: float, scv: float) -> None:
 rooms = arrays(np.float64, (1, 3), elements=st.just(0.0) | st.floats(1e-3, 100.0))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(load=rooms, room=rooms)
 def test_what_spills_is_neither_lost_nor_sent_where_it_does_not_fit(
     load: np.ndarray, room: np.ndarray

@@ -110,7 +110,7 @@ sane_worlds = st.fixed_dictionaries(
         "now_s": st.just(NOW_S),
     }
 )
-quick = settings(deadline=None, max_examples=150)
+quick = settings(max_examples=150)
 
 
 def pairs(world: dict[str, Any], result: Verdict) -> list[tuple[Want, Any, BackendLimits]]:

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab_guard.guard import judge
@@ -229,7 +229,6 @@ purses = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(st.tuples(wishes, wishes, wishes), purses)
 def test_together_they_never_spend_or_change_more(
     wished: tuple[tuple[int, int, float], ...], purse: Purse

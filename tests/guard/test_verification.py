@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab_guard.guard import restore
@@ -134,7 +134,6 @@ def test_harmless_actions_are_rarely_rolled_back_however_often_one_looks() -> No
     assert 0 < alarms <= 33
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(0, 40), st.floats(0, 1), st.floats(0, 0.9)), min_size=1, max_size=30

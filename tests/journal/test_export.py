@@ -95,7 +95,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return exported(str(folder / "journal.db"), folder / "journal.jsonl")
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(share=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_any_flipped_bit_of_an_export_is_found(sound: Path, share: float, bit: int) -> None:
     raw = bytearray(sound.read_bytes())

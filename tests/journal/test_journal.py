@@ -244,7 +244,7 @@ def ask(location: str, statement: str) -> Any:
 def many(examples: int) -> settings:
     """Every example writes its file anew, so the shared folder is no matter."""
     quiet = [HealthCheck.function_scoped_fixture]
-    return settings(max_examples=examples, deadline=None, suppress_health_check=quiet)
+    return settings(max_examples=examples, suppress_health_check=quiet)
 
 
 def test_a_sound_journal_verifies(location: str) -> None:

@@ -279,7 +279,7 @@ def meaning(location: Path, folder: Path) -> tuple[Any, ...]:
     return known, living, approvals._count
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow])
 @given(records=st.lists(RECORDS, min_size=2, max_size=12), cut=st.integers(2, 12))
 def test_a_daemon_that_starts_after_pruning_knows_the_same(
     tmp_path_factory: pytest.TempPathFactory, records: list[tuple[str, dict[str, Any]]], cut: int

@@ -3,7 +3,7 @@ from math import comb
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab_agents.canary.tables import Tables
@@ -27,7 +27,6 @@ def _binomial(n: int, share: float) -> np.ndarray:
     return np.array([comb(n, y) * share**y * (1.0 - share) ** (n - y) for y in range(n + 1)])
 
 
-@settings(deadline=None)
 @given(
     sizes=st.tuples(st.integers(0, 12), st.integers(0, 12)),
     old=SHARES,

@@ -75,7 +75,7 @@ def test_a_twentieth_of_the_choices_finds_what_is_near_the_best(tmp_path: Path) 
 SMALL = Space({"a": Dial((1, 2, 3)), "b": Dial(("x", "y"), ordered=False)})
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     scores=st.lists(st.one_of(st.floats(1e-9, 1e9), st.just(inf)), min_size=6, max_size=6),
     seed=st.integers(0, 99),
@@ -95,7 +95,7 @@ def test_whatever_the_scores_each_choice_is_tried_once_and_the_best_is_found(
         search.ask()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     places=st.lists(
         st.tuples(*(st.integers(0, len(dial.values) - 1) for dial in SERVER.dials.values())),

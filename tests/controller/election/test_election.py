@@ -198,7 +198,7 @@ class Cluster(RuleBasedStateMachine):
 
 CLOCKS = (("0", 0.0), ("1", 1e6), ("2", -5.0))
 TestCluster = Cluster.TestCase
-TestCluster.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
+TestCluster.settings = settings(max_examples=150, stateful_step_count=50)
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_a_flood_is_two_records(journal: Journal) -> None:
     assert [body["times"] for body in written(journal)] == [1, 999, 1]
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.lists(st.integers(0, 2 * KINDS), max_size=300))
 def test_none_is_lost_and_the_records_are_few(
     tmp_path_factory: pytest.TempPathFactory, services: list[int]

@@ -33,9 +33,7 @@ MEANT = {
 # Streams that stay open, and an abort that no loop carries out, go on until the caller gives up.
 GIVES_UP_S, PATIENCE_S = 0.3, 30.0
 PATIENT = {"WatchDecisions", "Watch", "StreamIsActive", "StreamMetricSpec", "Abort"}
-SETTINGS = settings(
-    deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+SETTINGS = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 NAMES = st.sampled_from(["web", "a", "b", "1", "service", "guarded", "*", ""]) | st.text(max_size=9)
 SCALARS: dict[int, st.SearchStrategy[Any]] = {

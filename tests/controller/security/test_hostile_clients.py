@@ -155,9 +155,7 @@ def test_what_is_malformed_harms_nobody_and_leaves_nothing(house: House, secure:
     assert not house.world.mandate.stopped
 
 
-@settings(
-    deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     frames=st.lists(
         st.builds(

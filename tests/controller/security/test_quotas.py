@@ -10,7 +10,7 @@ import pytest
 from google.rpc import error_details_pb2 as details
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab_controller.security.quotas import BURST_S, CALLERS, STREAMS, Quotas, TooMany
@@ -31,7 +31,6 @@ def allowed(quotas: Quotas, caller: str = "ann") -> bool:
     return True
 
 
-@settings(deadline=None)
 @given(
     rate_rps=st.floats(1.0, 1000.0),
     waits_s=st.lists(st.floats(0.0, 5.0), min_size=1, max_size=200),

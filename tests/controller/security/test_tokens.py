@@ -57,7 +57,7 @@ def test_a_token_is_found_until_it_expires(tmp_path: Path) -> None:
     )
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(at=st.integers(0, 81), by=st.characters(codec="ascii"))
 def test_no_other_text_is_that_token(
     tmp_path_factory: pytest.TempPathFactory, at: int, by: str
