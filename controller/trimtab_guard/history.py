@@ -134,7 +134,12 @@ class History(NamedTuple):
             "proposals": {name: _lists(peaks.points) for name, peaks in self.proposals.items()},
             "replicas": {name: _lists(steps.points) for name, steps in self.replicas.items()},
             "shares": {
-                name: [*band[:2], _lists(band.highs.points), _lists(band.depths.points)]
+                name: [
+                    band.level,
+                    band.last_s,
+                    _lists(band.highs.points),
+                    _lists(band.depths.points),
+                ]
                 for name, band in self.shares.items()
             },
             "senses": {name: list(known) for name, known in self.senses.items()},

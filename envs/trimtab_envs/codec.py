@@ -7,7 +7,9 @@ makes the same arrays of real ``State``, and everything after that is this one p
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +20,7 @@ from trimtab_envs.merit import Merit
 from trimtab_envs.minutes import Bools, Floats
 from trimtab_envs.observation import FEATURES, Scene, encode
 from trimtab_envs.scarcity import Scarcity
-from trimtab_guard.model import Reading, State
+from trimtab_guard.model import BackendState, Reading, State
 from trimtab_guard.senses import LARGEST, WHOLE_SHARE
 from trimtab_sim.profile import Profiles
 from trimtab_sim.rows import by_row, each, of_column, of_row, total, where
@@ -186,10 +188,11 @@ def pack(states: Sequence[State], width: int) -> Sensed:
     A service's readings are as old as its oldest rate. What no service can have measured is
     missing, NaN: a memory that it got into would never lose it again.
     """
-    backends = [backend for state in states for backend in state.backends]
-    counts = np.array([len(state.backends) for state in states])
+    of_state = _columns(State._fields, states)
+    of_backend = _columns(BackendState._fields, chain.from_iterable(of_state["backends"]))
+    counts = np.array([len(backends) for backends in of_state["backends"]])
     present = np.arange(width) < counts[:, None]
-    time_s = np.array([state.time_s for state in states])
+    time_s = np.array(of_state["time_s"])
     backend_time_s = np.repeat(time_s, counts)
 
     def spread(values: Sequence[float] | Floats, elsewhere: float = 0.0) -> Floats:
@@ -197,28 +200,37 @@ def pack(states: Sequence[State], width: int) -> Sensed:
         array[present] = values
         return array
 
-    def readings(of: Sequence[Reading], most: float = LARGEST) -> Floats:
-        return spread(_believed(of, backend_time_s, most))
+    def readings(name: str, most: float = LARGEST) -> Floats:
+        return spread(_believed(_numbers(of_backend[name]), backend_time_s, most))
 
-    measured_s = spread([backend.rate_rps.time_s for backend in backends], math.inf)
+    measured_s = spread(_numbers(of_backend["rate_rps"])[:, 1], math.inf)
     return Sensed(
         time_s=time_s,
         age_s=time_s - measured_s.min(1),
-        miss_share=_believed([state.miss_share for state in states], time_s, WHOLE_SHARE),
-        rate_rps=readings([backend.rate_rps for backend in backends]),
-        in_flight=readings([backend.in_flight for backend in backends]),
-        error_share=readings([backend.error_share for backend in backends], WHOLE_SHARE),
-        wanted=spread([backend.wanted for backend in backends]),
-        starting=spread([backend.starting for backend in backends]),
-        ready=spread([backend.ready for backend in backends]),
-        draining=spread([backend.draining for backend in backends]),
-        weight=spread([backend.weight for backend in backends]),
+        miss_share=_believed(_numbers(of_state["miss_share"]), time_s, WHOLE_SHARE),
+        rate_rps=readings("rate_rps"),
+        in_flight=readings("in_flight"),
+        error_share=readings("error_share", WHOLE_SHARE),
+        wanted=spread(of_backend["wanted"]),
+        starting=spread(of_backend["starting"]),
+        ready=spread(of_backend["ready"]),
+        draining=spread(of_backend["draining"]),
+        weight=spread(of_backend["weight"]),
     )
 
 
-def _believed(readings: Sequence[Reading], now_s: Floats, most: float) -> Floats:
-    """The readings' values, or NaN; comparing with NaN is false."""
-    values = np.array([reading.value for reading in readings], dtype=np.float64)
-    age_s = np.abs(now_s - [reading.time_s for reading in readings])
-    believed = (age_s <= LONGEST_AGE_S) & (values >= 0.0) & (values <= most)
+def _columns(names: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+    """The fields of named tuples, each of all of them."""
+    return dict.fromkeys(names, ()) | dict(zip(names, zip(*rows, strict=True), strict=False))
+
+
+def _numbers(readings: Sequence[Reading]) -> Floats:
+    """Values and times, ``[N, 2]``."""
+    return np.fromiter(chain.from_iterable(readings), np.float64).reshape(-1, 2)
+
+
+def _believed(readings: Floats, now_s: Floats, most: float) -> Floats:
+    """The values of readings ``[N, 2]``, or NaN; comparing with NaN is false."""
+    values, time_s = readings.T
+    believed = (np.abs(now_s - time_s) <= LONGEST_AGE_S) & (values >= 0.0) & (values <= most)
     return np.where(believed, values, math.nan)
