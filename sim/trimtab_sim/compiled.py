@@ -8,15 +8,16 @@ What it shares with them is written in the words of ``rows``.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numba.core.caching import FunctionCache
-from numba.extending import overload, register_jitable
+from numba.extending import lower_builtin, overload, register_jitable, type_callable
+from numba.np.arrayobj import make_array
 
 from trimtab_sim import rows
 
@@ -64,17 +65,25 @@ def _meaning(word: Function) -> Callable[[Function], Function]:
     return decorator
 
 
-@_meaning(rows.each)
-def _each(array: Any) -> Any:
+@type_callable(rows.each)  # type: ignore[untyped-decorator]  # Numba ships no types
+def _each(context: Any) -> Callable[[Any], Any]:  # noqa: ARG001 - Numba's contract
+    def kind(array: Any) -> Any:
+        return types.range_state64_type if array.ndim == 1 else types.NumpyNdIndexType(array.ndim)
+
+    return kind
+
+
+@lower_builtin(rows.each, types.Array)  # type: ignore[untyped-decorator]
+def _each_place(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    """``range`` or ``np.ndindex`` themselves: no function of Numba's may return the latter."""
+    array = signature.args[0]
+    shape = make_array(array)(context, builder, arguments[0]).shape
     if array.ndim == 1:
-        return lambda array: range(len(array))
-
-    def places(array: Any) -> Iterator[tuple[int, int]]:
-        for b in range(array.shape[0]):
-            for k in range(array.shape[1]):
-                yield b, k
-
-    return places
+        places = context.get_function(range, signature.return_type(types.int64))
+        return places(builder, [builder.extract_value(shape, 0)])
+    extent = types.UniTuple(types.intp, array.ndim)
+    places = context.get_function(np.ndindex, signature.return_type(extent))
+    return places(builder, [shape])
 
 
 @_meaning(rows.where)
