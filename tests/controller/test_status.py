@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from trimtab_controller.cli import main
-from trimtab_controller.variants.plan import Plan, Variant
 from trimtab_controller.cli.status import age
 from trimtab_controller.messages import status as message
+from trimtab_controller.variants.plan import Plan, Variant
 from trimtab_guard.modes import Mode
 
 from .conftest import World
