@@ -18,6 +18,7 @@ from pathlib import Path
 
 import click
 
+from trimtab_agents.bench.tuning import read
 from trimtab_agents.tune_postgres.allowance import cell
 from trimtab_agents.tune_postgres.server import ServerError, Tools, home, loaded
 from trimtab_agents.tune_postgres.settings import Settings, space
@@ -36,16 +37,15 @@ COLUMNS = [
 
 @click.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--again", multiple=True, type=int, help="Numbers of choices; measure just these.")
-@click.option("--repeat", default=1)
-@click.option("--seed", default=0)
-def main(file: Path, again: tuple[int, ...], repeat: int, seed: int) -> None:
+@click.option(
+    "--best", "of", type=(click.Path(exists=True, path_type=Path), int, int),
+    metavar="TABLE CHOICES TIMES", help="Only the best choices of a table, each so many times.",
+)  # fmt: skip
+def main(file: Path, of: tuple[Path, int, int] | None) -> None:
     """Append to FILE what it lacks."""
-    values = product(*(dial.values for dial in space().dials.values()))
-    choices = [Settings(*each) for each in values]
-    wanted = [choices[number] for number in again] * repeat if again else choices
-    random.Random(seed).shuffle(wanted)
-    done = set() if again else _done(file)
+    done = set(read(file.read_text())) if file.exists() and not of else set()
+    wanted = [settings for settings in (_best(*of) if of else _every()) if settings not in done]
+    random.Random(0).shuffle(wanted)
     tools, workload = Tools(), shop()
     with home(tools) as folder, _ahead():
         rig = Rig(
@@ -56,9 +56,19 @@ def main(file: Path, again: tuple[int, ...], repeat: int, seed: int) -> None:
             if out.tell() == 0:
                 rows.writeheader()
             for settings in wanted:
-                if str(settings) not in done:
-                    rows.writerow(_measured(rig, settings))
-                    out.flush()
+                rows.writerow(_measured(rig, settings))
+                out.flush()
+
+
+def _every() -> list[Settings]:
+    dials = space().dials
+    values = product(*(dial.values for dial in dials.values()))
+    return [Settings.of(dict(zip(dials, each, strict=True))) for each in values]
+
+
+def _best(table: Path, choices: int, times: int) -> list[Settings]:
+    scores = read(table.read_text())
+    return times * sorted(scores, key=lambda settings: scores[settings][-1])[:choices]
 
 
 @contextmanager
@@ -72,17 +82,6 @@ def _ahead() -> Iterator[None]:
         finally:
             for door in own.doors:
                 (door.parent.parent / door.name).write_text(f"{os.getpid()}")
-
-
-def _done(file: Path) -> set[str]:
-    if not file.exists():
-        return set()
-    kinds = {field.name: type(field.default) for field in fields(Settings)}
-    with file.open(newline="") as rows:
-        return {
-            str(Settings(**{name: kind(row[name]) for name, kind in kinds.items()}))
-            for row in csv.DictReader(rows)
-        }
 
 
 def _measured(rig: Rig, settings: Settings) -> dict[str, object]:

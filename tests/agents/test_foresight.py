@@ -7,6 +7,8 @@ from math import inf, nan
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from trimtab_agents.foresight import Finding, Record, Series, forecast, record
 from trimtab_agents.foresight.trend import Trend
@@ -104,6 +106,29 @@ def test_a_nearer_limit_is_met_no_later() -> None:
     for of in ("low_s", "mid_s", "high_s"):
         times = [getattr(one, of) for one in found]
         assert times == sorted(times)
+
+
+@given(
+    st.lists(st.floats(0.0, 1e12) | st.just(nan), max_size=90),
+    st.lists(st.floats(0.0, 1e6), min_size=90, max_size=90),
+    st.sets(st.integers(0, 89), max_size=3),
+    st.floats(0.0, 1e13) | st.just(nan),
+)
+@settings(max_examples=150, deadline=None)
+@pytest.mark.filterwarnings("error")
+def test_whatever_was_seen_there_is_an_answer(
+    values: list[float], load: list[float], moved: set[int], limit: float
+) -> None:
+    count = len(values)
+    moving = np.array([minute in moved for minute in range(count)], float)
+    seen = Series.seen(
+        MINUTE_S * np.arange(count), np.array(values), np.array(load[:count]), moving, falls=True
+    )
+    found, judged = forecast(seen, limit), record(seen)
+    assert 0 <= judged.right + judged.early <= judged.calls
+    if found.finding is Finding.DUE:
+        assert 0.0 <= found.low_s <= found.mid_s <= found.high_s < inf
+        assert found.mid_s <= found.seen_s
 
 
 def test_noise_that_adds_up_makes_a_pace_less_sure() -> None:

@@ -58,7 +58,8 @@ class Fit:
         wandered = np.maximum(self.share * at - self.pull, 0.0)
         unsure = np.einsum("ij,jk,ik->i", apart, self.cov, apart)
         load = float(self.mean[2]) ** 2 if len(self.mean) > 2 else 0.0
-        return rows @ self.mean + self.shift, np.sqrt(self.noise * wandered + unsure + load)
+        variance = np.maximum(self.noise * wandered + unsure + load, 0.0)  # rounding may go below
+        return rows @ self.mean + self.shift, np.sqrt(variance)
 
     @property
     def scatter(self) -> float:

@@ -15,7 +15,7 @@ from trimtab_agents.search.belief import believed
 from trimtab_agents.search.space import Space
 
 # Trials that are drawn at random before there is something to learn from.
-DRAWN = 6
+DRAWN = 4
 Places = tuple[int, ...]
 
 

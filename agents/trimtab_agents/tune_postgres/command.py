@@ -58,9 +58,15 @@ class Numbers(click.ParamType[tuple[float, ...]]):
     "--script", "scripts", multiple=True, metavar="FILE[@WEIGHT]",
     help="A pgbench script and how often it is drawn; give it once for each.",
 )  # fmt: skip
-@click.option("--cpus", type=Numbers(float), default=CPUS, help="Allowances to choose from.")
-@click.option("--memory-mb", type=Numbers(int), default=MEMORY_MB)
-@click.option("--clients", type=Numbers(int), default=CLIENTS, help="Sizes of the pool.")
+@click.option(
+    "--cpus", type=Numbers(float), default=CPUS, show_default="0.25,0.5,1",
+    help="Allowances to choose from.",
+)  # fmt: skip
+@click.option("--memory-mb", type=Numbers(int), default=MEMORY_MB, show_default="256,512,1024")
+@click.option(
+    "--clients", type=Numbers(int), default=CLIENTS, show_default="2,4,8",
+    help="Connections that are busy at once.",
+)  # fmt: skip
 @click.option(
     "--allowance/--no-allowance", "held", default=True, show_default=True,
     help="Hold the server to its CPU and memory (needs writable control groups), or choose among "
@@ -70,7 +76,8 @@ class Numbers(click.ParamType[tuple[float, ...]]):
     "--late-s", type=click.FloatRange(0.001), default=0.25, show_default=True,
     help="An answer that takes longer is late, and costs eleven.",
 )  # fmt: skip
-@click.option("--cpu-hour", type=click.FloatRange(0.0), default=CPU_HOUR, show_default=True,
+@click.option(
+    "--cpu-hour", type=click.FloatRange(0.0), default=CPU_HOUR, show_default=True,
     help="Dollars for a CPU.",
 )  # fmt: skip
 @click.option("--gb-hour", type=click.FloatRange(0.0), default=GB_HOUR, show_default=True)

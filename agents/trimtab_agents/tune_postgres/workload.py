@@ -132,17 +132,26 @@ def play(
 
 
 def answers(folder: Path) -> Floats:
-    """Microseconds and the script's place, of each answer in pgbench's log: shape [answer, 2]."""
+    """Microseconds and the script's place, of each answer in pgbench's log: shape [answer, 2].
+
+    One that failed, all tries over, took for ever.
+    """
     lines = "".join(file.read_text() for file in folder.glob("answers.*")).splitlines(True)
     whole = [line.split() for line in lines if line.endswith("\n")]
-    return np.array([(row[2], row[3]) for row in whole], dtype=np.float64).reshape(-1, 2)
+    return np.array(
+        [(row[2].replace("failed", "inf"), row[3]) for row in whole], dtype=np.float64
+    ).reshape(-1, 2)
 
 
 def weighed(rows: Floats, workload: Workload, bound_s: float) -> Seen:
-    """Means over scripts by their shares; one that nobody has answered yet says nothing."""
+    """Means over scripts by their shares; one that nobody has answered yet says nothing.
+
+    What failed is late, and taken to have been given up at the bound.
+    """
     seconds, script, count = rows[:, 0] / 1e6, rows[:, 1].astype(int), len(workload.scripts)
     drawn = np.bincount(script, minlength=count)
     shares = np.where(drawn > 0, workload.shares, 0.0)
     shares = shares / max(shares.sum(), 1e-9) / np.maximum(drawn, 1)
     late = np.bincount(script, seconds > bound_s, count) @ shares
-    return Seen(float(np.bincount(script, seconds, count) @ shares), float(late), len(seconds))
+    waited = np.where(np.isinf(seconds), bound_s, seconds)
+    return Seen(float(np.bincount(script, waited, count) @ shares), float(late), len(seconds))

@@ -50,7 +50,7 @@ def drill(
     who: str,
     daemon: Daemon,
 ) -> None:
-    """Break what FILE says, inside its boundary, and see what comes of it.
+    """Break what FILE says, inside a boundary.
 
     Nothing is broken before the steady state in FILE has held. Ctrl-C undoes everything and ends
     it. Exits with 0 when the steady state came back in time, and with 1 when not.

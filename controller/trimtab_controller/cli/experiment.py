@@ -20,12 +20,13 @@ from trimtab_proto.v1 import controller_pb2 as pb
 from trimtab_proto.v1 import controller_pb2_grpc
 from trimtab_sim.schema import ConfigError
 
-MOST_SHOWN = 10
-
 
 @click.group()
 def experiment() -> None:
-    """Try other settings on copies of live traffic, whose answers are thrown away."""
+    """Try other settings on copies of live traffic.
+
+    The answers of those copies are thrown away.
+    """
 
 
 @experiment.command()
@@ -43,10 +44,11 @@ def run(file: Path, results: Path | None, who: str, daemon: Daemon) -> None:
     What is live is never changed. Ctrl-C ends the round; the same FILE again goes on. Requests are
     carried out once more by each variant: FILE must say `safeToMirror: true`.
     """
-    from trimtab_agents.search import Search, SearchError, SpaceError  # slow
-    from trimtab_controller.experimenter.hunt import EndedError, Hunt  # slow
-    from trimtab_controller.experimenter.report import report  # with it
-    from trimtab_controller.experimenter.spec import load, space  # with it
+    # Here, because Optuna takes a second, which the other commands need not wait for.
+    from trimtab_agents.search import Search, SearchError, SpaceError
+    from trimtab_controller.experimenter.hunt import EndedError, Hunt
+    from trimtab_controller.experimenter.report import report
+    from trimtab_controller.experimenter.spec import load, space
 
     try:
         spec = load(file)

@@ -45,7 +45,7 @@ def train(arguments: tuple[str, ...]) -> None:
 @click.command(context_settings=PASS_THROUGH)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def tune(arguments: tuple[str, ...]) -> None:
-    """Set right what you have: `tune hpa --help`, `tune postgres --help`."""
+    """Tune the HPA or the PostgreSQL server that you have."""
     _pass_on("tune", "trimtab_agents.tune_command:tune", arguments)
 
 

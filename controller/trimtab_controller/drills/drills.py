@@ -96,12 +96,12 @@ class Drills:
         if course is None:
             return
         site = self._sites[service]
+        if not site.whole and course.phase is not Phase.FAULTS:
+            site.mend()
         if course.runs and course.id in self._own:
             self._tick(board, course, site.look(now_s), now_s)
         elif course.runs:
             self._end(course, Phase.ABORTED, "the daemon was restarted amid it", now_s)
-        elif not site.whole:
-            site.mend()
 
     def _tick(self, board: Board, course: Course, look: Look, now_s: float) -> None:
         service = course.plan.service

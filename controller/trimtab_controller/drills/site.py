@@ -23,7 +23,7 @@ class Site:
     """One service's; ``whole`` once the stage has said that nothing of it is broken."""
 
     def __init__(self, lens: Lens) -> None:
-        self.whole = True
+        self.whole = False  # an earlier life may have ended before the stage said so
         self._lens = lens
 
     @property
@@ -39,6 +39,7 @@ class Site:
         asked = [_asked(name, each) for name, each in faults.items() if each.fault.of_stage]
         stage = self._lens.stage
         if not isinstance(stage, Breakable) or (self.whole and not asked):
+            self.whole = True
             return {}
         self.whole = False
         reply = stage.have_broken(asked, min(max(LEAST_LEASE_S, stale_s), MOST_LEASE_S), epoch)
@@ -47,14 +48,12 @@ class Site:
 
     def mend(self) -> bool:
         """Break nothing any more; whether all is whole, as far as anybody knows."""
-        self.whole = False  # of another life of this process, too
+        self.whole = False
         try:
             self.have({}, LEAST_LEASE_S, NO_EPOCH)
         except StageError as error:
             log.warning("what the drill broke is not undone yet: %s", error)
-            return False
-        self.whole = True
-        return True
+        return self.whole
 
     def look(self, now_s: float) -> Look:
         """What really is, as of the last look through the lens."""

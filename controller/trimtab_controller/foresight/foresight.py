@@ -33,7 +33,7 @@ class Watched:
     """One service: its chart, and the ticks since its last row."""
 
     chart: Chart
-    ticks: list[Floats] = field(default_factory=list)
+    ticks: list[list[float]] = field(default_factory=list)
 
 
 class Foresight:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from math import nan
 
 from trimtab_agents.foresight import Finding, Forecast, Record, Series, forecast, record
 from trimtab_controller.config import ServiceConfig
@@ -80,7 +79,6 @@ def _measured(chart: Chart, config: ServiceConfig) -> Iterator[tuple[Measure, st
     for number, backend in enumerate(config.spec.backends):
         if len(memory := chart.memory(number)):
             yield Measure.MEMORY, backend.name, memory, chart.memory_limit(number)
-        if len(connections := chart.connections(number)):
-            limit = float(backend.connections_max) or nan
-            yield Measure.CONNECTIONS, backend.name, connections, limit
+        if backend.connections_max and len(connections := chart.connections(number)):
+            yield Measure.CONNECTIONS, backend.name, connections, float(backend.connections_max)
     yield Measure.LATENCY, "", chart.latency(), config.profile.slo_latency_s * 1e3

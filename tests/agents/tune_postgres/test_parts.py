@@ -26,6 +26,7 @@ from trimtab_agents.tune_postgres.workload import (
     Seen,
     Workload,
     WorkloadError,
+    answers,
     shop,
     weighed,
 )
@@ -102,6 +103,14 @@ def test_a_script_counts_by_its_weight_however_often_chance_drew_it(
     late = np.average(1e6 * np.array(latencies) / 1e6 > 1.0, weights=weights)
     assert seen.late == pytest.approx(late)
     assert seen.answers == sum(draws)
+
+
+def test_what_failed_is_late_and_what_is_half_written_is_left(tmp_path: Path) -> None:
+    text = "0 1 2000 0 1795000000 1 0\n1 1 failed 0 1795000000 2 9\n0 2 4000 0 17950"
+    (tmp_path / "answers.77").write_text(text)
+    rows = answers(tmp_path)
+    assert rows.tolist() == [[2000.0, 0.0], [inf, 0.0]]
+    assert weighed(rows, shop(), 0.25) == Seen(pytest.approx(0.126), 0.5, 2)
 
 
 def test_scripts_that_nobody_answered_yet_say_nothing() -> None:

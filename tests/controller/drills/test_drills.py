@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 
 import pytest
@@ -373,3 +375,77 @@ def test_only_so_many_services_have_a_drill_at_once(world: World) -> None:
     world.board.drills.courses["api"] = world.board.drills.courses.pop("web")
     with pytest.raises(Refusal, match="enough drills run already"):
         begin(world, KILL)
+
+
+MENU = (
+    KILL,
+    CUT,
+    NAN,
+    "- {fault: slow, backend: b, replicas: 2, at_s: 2, for_s: 5}",
+    "- {fault: cut-stage, at_s: 1, for_s: 3}",
+    "- {fault: stop-proxy, at_s: 3, for_s: 2}",
+)
+
+
+class Fate:
+    """Whatever may happen around a drill, by chance."""
+
+    def __init__(self, world: World, saboteur: Saboteur, seed: int) -> None:
+        self.world, self.saboteur, self.chance = world, saboteur, Random(seed)
+
+    def strike(self) -> None:
+        often = [self.begin] * 4
+        self.chance.choice([*often, self.end, self.stop, self.trust, self.restart, self.fail])()
+
+    def begin(self) -> None:
+        """Mostly where it may begin, and its steady state can hold."""
+        if self.chance.random() < 0.8:
+            self.trust()
+            self.saboteur.away = self.world.stage.down = False
+            self.world.sensor.error = ""
+            miss(self.world, 0.0)
+        with suppress(Refusal):
+            begin(self.world, *self.chance.sample(MENU, self.chance.randint(1, 3)))
+
+    def end(self) -> None:
+        with suppress(UnknownError):
+            self.world.board.drills.end("web", "bob", "", self.world.clock())
+
+    def stop(self) -> None:
+        self.world.mandate.stop("ann", "", self.world.clock())
+
+    def trust(self) -> None:
+        self.world.mandate.resume("ann", self.world.clock())
+        self.world.mandate.set_mode("web", Mode.GUARDED, "ann", self.world.clock())
+
+    def restart(self) -> None:
+        self.world.restart()
+
+    def fail(self) -> None:
+        self.saboteur.away = self.chance.random() < 0.3
+        self.world.stage.down = self.chance.random() < 0.3
+        self.world.sensor.error = self.chance.choice(["", "", "broken"])
+        miss(self.world, self.chance.choice([0.0, 0.3, float("nan")]))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_happens_only_a_drill_amid_its_faults_has_broken_anything(
+    world: World, saboteur: Saboteur, seed: int
+) -> None:
+    fate, phases = Fate(world, saboteur, seed), set()
+    for _ in range(40):
+        fate.strike()
+        world.tick(fate.chance.randint(1, 7))
+        if "web" in world.board.drills.courses:
+            phases.add(course(world).phase)
+        if course_of(world) is not Phase.FAULTS and not saboteur.away:
+            assert saboteur.broken == {}
+            assert world.services[0].stage.faults == ()
+        on = [fault for fault in saboteur.broken.values() if fault.kind != "kill"]
+        assert sum(fault.replicas for fault in on) <= 3
+    assert {Phase.FAULTS, Phase.ABORTED} <= phases
+
+
+def course_of(world: World) -> Phase | None:
+    found = world.board.drills.courses.get("web")
+    return found.phase if found else None

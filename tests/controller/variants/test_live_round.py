@@ -67,7 +67,14 @@ def run(daemon: Processes) -> list[str]:
 def variants(daemon: Processes) -> list[psutil.Process]:
     """The processes that answer copies."""
     stage = psutil.Process(daemon.running[0].pid)
-    return [child for child in stage.children() if any("mirror-" in a for a in child.cmdline())]
+    return [child for child in stage.children() if "mirror-" in command_line(child)]
+
+
+def command_line(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:  # ended meanwhile
+        return ""
 
 
 def test_it_finds_what_is_better_and_leaves_nothing(daemon: Processes) -> None:
