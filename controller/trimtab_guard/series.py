@@ -43,7 +43,7 @@ class Peaks(NamedTuple):
         points, taller = self.points, len(self.points)
         while taller and not points[taller - 1][1] > value:
             taller -= 1
-        return self if taller == len(points) else Peaks(points[:taller])
+        return Peaks(points[:taller])
 
     @property
     def last_s(self) -> float:
@@ -57,10 +57,8 @@ class Peaks(NamedTuple):
 
     def between(self, oldest_s: float, now_s: float) -> Peaks:
         """Without points older than ``oldest_s``; those of a later clock happened by ``now_s``."""
-        points = self.points
-        if not points or (oldest_s <= points[0][0] and points[-1][0] <= now_s):
-            return self
-        return Peaks(_by(points[_first(points, oldest_s) :], now_s))
+        points = _by(self.points[_first(self.points, oldest_s) :], now_s)
+        return self if points is self.points else Peaks(points)
 
 
 class Band(NamedTuple):
