@@ -184,7 +184,7 @@ def _size(
     most: Floats,
     tick_s: float,
 ) -> None:
-    """Write ``replicas`` and what is ``held``; the eight between are only for what is on the way."""
+    """Write ``replicas`` and what is ``held``; the eight after the first are for the way there."""
     for at in each(replicas):
         able[at] = share[at] * np.isinf(soon[at])
         room_rps[at] = most[at] * replica_rps[at]
