@@ -184,6 +184,7 @@ def _size(
     most: Floats,
     tick_s: float,
 ) -> None:
+    """Write ``replicas`` and what is ``held``; the eight after the first are for the way there."""
     for at in each(replicas):
         able[at] = share[at] * np.isinf(soon[at])
         room_rps[at] = most[at] * replica_rps[at]
@@ -199,8 +200,7 @@ def _size(
     need, coming_rps, over_rps = target, spare, over
     for at in each(replicas):
         aim = where(of_row(known, at), target[at], wanted[at])
-        keep = np.exp(-tick_s / np.maximum(hold_s[at], 1e-9)) * (hold_s[at] > 0.0)
-        held[at] = np.maximum(aim, aim + keep * (held[at] - aim))
+        held[at] = _let_go(held[at], aim, hold_s[at], tick_s)
         early = bare[at] + (1.0 - wait[at] * (1.0 - ahead[at])) * (held[at] - bare[at])
         need[at] = where(held[at] > bare[at], early, held[at])
         coming_rps[at] = np.maximum(np.minimum(need[at], soon[at]) - ready[at], 0.0)
@@ -210,16 +210,28 @@ def _size(
         # What has to stay until replicas elsewhere have taken over.
         stays = np.minimum(total(coming_rps, at) / np.maximum(total(over_rps, at), TINY), 1.0)
         needed = need[at] + stays * over_rps[at] / replica_rps[at]
-        up, down = np.ceil(needed - 1e-9), np.ceil(needed + DEADBAND)
-        moved = where(up > wanted[at], up, np.minimum(wanted[at], down))
-        whole = where(of_row(known, at), moved, wanted[at])
-        replicas[at] = np.minimum(np.maximum(whole, least[at]), most[at])
+        moved = where(of_row(known, at), _moved(needed, wanted[at]), wanted[at])
+        replicas[at] = np.minimum(np.maximum(moved, least[at]), most[at])
 
 
 @part
 def waiting(in_flight: Any, ready: Any, slots: Any) -> Any:
     """Requests that no slot is free for; none where nothing is known."""
     return np.maximum(where(np.isnan(in_flight), 0.0, in_flight) - ready * slots, 0.0)
+
+
+@part
+def _let_go(held: Any, aim: Any, hold_s: Any, tick_s: float) -> Any:
+    """What is held a tick later, at least what is aimed at."""
+    keep = np.exp(-tick_s / np.maximum(hold_s, 1e-9)) * (hold_s > 0.0)
+    return np.maximum(aim, aim + keep * (held - aim))
+
+
+@part
+def _moved(needed: Any, wanted: Any) -> Any:
+    """Whole replicas: more as soon as they are needed, fewer only past the dead band."""
+    up, down = np.ceil(needed - 1e-9), np.ceil(needed + DEADBAND)
+    return where(up > wanted, up, np.minimum(wanted, down))
 
 
 @part

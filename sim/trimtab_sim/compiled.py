@@ -29,7 +29,7 @@ def _newest(folder: Path) -> int:
     return max(file.stat().st_mtime_ns for file in folder.glob("*.py"))
 
 
-class _Cache(FunctionCache):  # type: ignore[misc]
+class _Cache(FunctionCache):  # type: ignore[misc]  # Numba ships no types
     """Compiles anew when any file beside this or the function's has changed.
 
     Numba's looks at the function's own alone.
@@ -73,7 +73,7 @@ def _each(context: Any) -> Callable[[Any], Any]:  # noqa: ARG001 - Numba's contr
     return kind
 
 
-@lower_builtin(rows.each, types.Array)  # type: ignore[untyped-decorator]
+@lower_builtin(rows.each, types.Array)  # type: ignore[untyped-decorator]  # as above
 def _each_place(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     """``range`` or ``np.ndindex`` themselves: no function of Numba's may return the latter."""
     array = signature.args[0]
@@ -92,22 +92,22 @@ def _where(condition: Any, then: Any, other: Any) -> Any:  # noqa: ARG001 - type
 
 
 @_meaning(rows.whole)
-def _whole(number: Any) -> Any:  # noqa: ARG001
+def _whole(number: Any) -> Any:  # noqa: ARG001 - as above
     return lambda number: math.floor(number)
 
 
 @_meaning(rows.of_row)
-def _of_row(array: Any, at: Any) -> Any:  # noqa: ARG001
+def _of_row(array: Any, at: Any) -> Any:  # noqa: ARG001 - as above
     return lambda array, at: array[at[0]]
 
 
 @_meaning(rows.of_column)
-def _of_column(array: Any, at: Any) -> Any:  # noqa: ARG001
+def _of_column(array: Any, at: Any) -> Any:  # noqa: ARG001 - as above
     return lambda array, at: array[at[1]]
 
 
 @_meaning(rows.row_total)
-def _row_total(array: Any, row: Any) -> Any:  # noqa: ARG001
+def _row_total(array: Any, row: Any) -> Any:  # noqa: ARG001 - as above
     def total(array: Any, row: int) -> float:
         amount = 0.0
         for k in range(array.shape[1]):
@@ -118,7 +118,7 @@ def _row_total(array: Any, row: Any) -> Any:  # noqa: ARG001
 
 
 @_meaning(rows.total)
-def _total(array: Any, at: Any) -> Any:  # noqa: ARG001
+def _total(array: Any, at: Any) -> Any:  # noqa: ARG001 - as above
     return lambda array, at: rows.row_total(array, at[0])
 
 

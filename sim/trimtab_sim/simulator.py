@@ -25,6 +25,7 @@ from trimtab_sim.signals import Sensed
 from trimtab_sim.slow import Slow
 
 Rows = NDArray[np.bool_]
+# Means that a normal distribution stands for, and so few draws that they are made one by one.
 _MANY = 256.0
 _A_FEW = 8
 
@@ -129,9 +130,14 @@ class Simulator:
 
         rate_rps: offered load over this tick ``[B]``; wanted: replicas ``[B, K]``, rounded and
         clipped to the profile's limits; weight: route weights ``[B, K]``, normalised.
-        ``ValueError`` for a rate or a number of replicas that is NaN.
+        ``ValueError`` for a rate or a number of replicas that is NaN, or for other shapes.
         """
         wanted = np.asarray(wanted, dtype=np.float64)
+        if (rate_rps.shape, wanted.shape) != (self._ticks.shape, self._weight.shape):
+            raise ValueError(
+                f"rate_rps is {rate_rps.shape} and wanted {wanted.shape}; "
+                f"they must be {self._ticks.shape} and {self._weight.shape}"
+            )
         if not _known(rate_rps, wanted):
             raise ValueError("rate_rps and wanted must be numbers, and hold NaN")
         self.failures.tick()
@@ -205,6 +211,8 @@ class Simulator:
 
     def _share(self, weight: Floats) -> Floats:
         """Weights that sum to 1; a route whose weights sum to 0 is refused, as Envoy does."""
+        if weight.shape != self._weight.shape:
+            raise ValueError(f"weight is {weight.shape}; it must be {self._weight.shape}")
         share = self._weight.copy()
         _normalise(weight, self._profiles.present, share)
         return share
@@ -278,6 +286,7 @@ def _miss(
     missed: Floats,
     share: Floats,
 ) -> None:
+    """Requests ``missed`` in all, and the ``share`` of those served that are late, per service."""
     for b in range(len(lost)):
         all_late = all_missed = all_served = all_arrived = 0.0
         for k in range(late.shape[1]):

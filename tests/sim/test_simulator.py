@@ -278,3 +278,18 @@ def test_a_profile_that_means_nothing_is_refused(wrong: dict[str, float], messag
 def test_what_is_no_number_is_refused(rate: float, wanted: float) -> None:
     with pytest.raises(ValueError, match="rate_rps and wanted must be numbers"):
         start().step(np.array([rate]), np.array([[wanted]]), np.ones((1, 1)))
+
+
+@pytest.mark.parametrize(
+    ("rate", "wanted", "weight", "message"),
+    [
+        ((2,), (1, 1), (1, 1), "rate_rps is"),
+        ((1,), (2, 1), (1, 1), "rate_rps is"),
+        ((1,), (1, 1), (1, 2), "weight is"),
+    ],
+)
+def test_what_is_for_other_services_is_refused(
+    rate: tuple[int], wanted: tuple[int, int], weight: tuple[int, int], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        start().step(np.ones(rate), np.ones(wanted), np.ones(weight))
