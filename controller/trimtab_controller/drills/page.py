@@ -101,7 +101,7 @@ def _facts(story: Story) -> Iterator[str]:
     if steady.p95_ms < 1e9:
         hypothesis += f", and p95 is at most {steady.p95_ms:g} ms"
     writes = sum(_written(tick) for tick in story.ticks)
-    held = sum(tick.outcome is Outcome.HELD for tick in story.ticks)
+    doubtful = sum(bool(_doubts(tick)) for tick in story.ticks)
     yield "| | |"
     yield "| --- | --- |"
     yield f"| begun | {clock_time(course.began_s)}, by {course.who} |"
@@ -115,7 +115,7 @@ def _facts(story: Story) -> Iterator[str]:
     yield f"| missed | worth {course.missed_s:.1f} s of an outage |"
     if course.phase is Phase.STEADY:
         yield f"| until steady | {course.back_s:.1f} s after the last fault |"
-    yield f"| trimtab | writes: {writes}; held in {held} of {len(story.ticks)} ticks |"
+    yield f"| trimtab | writes: {writes}; in doubt in {doubtful} of {len(story.ticks)} ticks |"
 
 
 def _seen(story: Story) -> Iterator[Line]:

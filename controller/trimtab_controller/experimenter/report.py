@@ -28,9 +28,12 @@ def report(spec: ExperimentSpec, search: Search, others: Sequence[str]) -> Itera
         yield f"{values}  {tried.score:9.2f}" + (f"  {', '.join(notes)}" if notes else "")
     if (best := search.best) is None:
         return
+    if best.choice == spec.now:
+        yield "nothing that was tried is better than what is set now"
+        return
     changed = {n: v for n, v in chosen(best).items() if v != spec.now[n] and n != REPLICAS}
     if not changed:
-        yield "nothing that was tried is better than what is set now"
+        yield f"better than now is {best.choice[REPLICAS]:g} replicas, set as they are"
         return
     yield f"to try {told(changed)} on live traffic, with a way back:"
     other = others[0] if others else "BACKEND"

@@ -17,9 +17,9 @@ REPLICAS = "replicas"
 
 @dataclass(frozen=True, slots=True)
 class LimitsSpec:
-    """How far it may go: ``replicas`` at once beside the service's own, copies of a ``share``.
+    """How far it may go: ``replicas`` beside the service's own, copies for a ``share`` of it.
 
-    Of the service's requests; and how many ``minutes`` one run of the search may take.
+    One run of the search may take so many ``minutes``.
     """
 
     replicas: Count = 4

@@ -142,7 +142,7 @@ def test_the_page_tells_what_was_broken_what_was_seen_and_what_trimtab_did(
         "| +5.0 | drill | all faults are over |",
         "missed, % (0 to 50)            ▁▁▁▁▁███▁▁▁",
         "faults                         ··██████···",
-        "| trimtab | writes: 1; held in 5 of 12 ticks |",
+        "| trimtab | writes: 1; in doubt in 5 of 12 ticks |",
     ):
         assert expected in page, page
     written = run(address, "--show", "web", "--page", tmp_path / "page.md")

@@ -233,6 +233,21 @@ def test_too_little_traffic_is_another_load(bed: Bed) -> None:
 
 
 @pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        pytest.param({}, "nothing that was tried is better", id="nothing"),
+        pytest.param({"replicas": 2}, "better than now is 2 replicas, set as they are", id="more"),
+        pytest.param({"batch": 4}, "trimtab canary start web --old on-demand", id="a setting"),
+    ],
+)
+def test_the_report_says_what_to_do(bed: Bed, changes: dict[str, float], says: str) -> None:
+    best = {**SPEC.now, **changes}
+    search = Search.open(space(SPEC), "report", str(bed.file), first=[best])
+    search.tell(search.ask(), 1.0)
+    assert says in list(report(SPEC, search, ["spot"]))[-1]
+
+
+@pytest.mark.parametrize(
     ("old", "new", "says"),
     [
         pytest.param("safeToMirror: true", "", "carried out a second time", id="not said"),

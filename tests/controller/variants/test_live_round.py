@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -16,6 +17,7 @@ Processes = Any  # the class in conftest.py, which cannot be imported from here
 pytestmark = [pytest.mark.stage, pytest.mark.timeout(300)]
 
 TRIMTAB = [sys.executable, "-c", "from trimtab_controller.cli import main; main()"]
+EXAMPLE = Path(__file__).parents[3] / "examples/experiments/web.yaml"
 WITHIN_S = 120.0
 FILE = """\
 name: threads
@@ -91,6 +93,22 @@ def test_it_finds_what_is_better_and_leaves_nothing(daemon: Processes) -> None:
     again = cli(daemon, *run(daemon)[len(TRIMTAB) : -1])  # nothing is tried twice
     assert "score" in again.stdout
     assert "experiment" not in again.stderr
+
+
+def test_the_example_runs(daemon: Processes) -> None:
+    text = EXAMPLE.read_text()
+    for long, short in {
+        "trials: 24": "trials: 2",
+        "requests: 500": "requests: 60",
+        "rate_rps: 60": "rate_rps: 20",
+    }.items():
+        assert long in text
+        text = text.replace(long, short, 1)
+    (daemon.folder / "threads.yaml").write_text(text)
+    done = cli(daemon, *run(daemon)[len(TRIMTAB) : -1])
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    assert "enough: 2 trials were asked for" in done.stdout
+    assert "as it is now" in done.stdout
 
 
 @pytest.mark.parametrize("how", ["stop", "kill -9"])
