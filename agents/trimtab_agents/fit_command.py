@@ -41,7 +41,7 @@ Given = dict[tuple[str, str], Any]
     help="Of the bootstrap behind the intervals.",
 )  # fmt: skip
 def fit(recording: Path, name: str, output: Path | None, given: tuple[str, ...], seed: int) -> None:
-    """Estimate a service profile from RECORDING, with 90 % intervals.
+    """Estimate a profile, with intervals, from RECORDING.
 
     RECORDING is a CSV, one row per moment and backend, as `trimtab record` writes it:
 

@@ -114,7 +114,7 @@ def test_a_nearer_limit_is_met_no_later() -> None:
     st.sets(st.integers(0, 89), max_size=3),
     st.floats(0.0, 1e13) | st.just(nan),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @pytest.mark.filterwarnings("error")
 def test_whatever_was_seen_there_is_an_answer(
     values: list[float], load: list[float], moved: set[int], limit: float

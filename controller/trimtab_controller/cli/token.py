@@ -33,7 +33,7 @@ def config_option(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.group()
 def token() -> None:
-    """Make, list and take back the tokens by which callers are known.
+    """Make, list and take back the tokens that callers show.
 
     A running daemon goes by them at once. Only their hashes are kept.
     """
