@@ -22,8 +22,8 @@ from trimtab_stage.xds import MIRROR, MIRROR_PARTS
 LONGEST_LEASE_S = 60.0
 MOST_VARIANTS = 8
 # A socket is named after the variant, and its path may not be long.
-NAME = re.compile(r"[a-z0-9-]{1,8}")
-LONGEST_VARIANT = f"{MIRROR}12345678"
+NAME = re.compile(r"[a-z0-9-]{1,6}")
+LONGEST_VARIANT = f"{MIRROR}123456"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class Mirrors:
 
     def _check_variant(self, variant: Variant) -> None:
         if not NAME.fullmatch(variant.name):
-            raise InvalidAskError(f"variant {variant.name!r}: name it by up to 8 of a-z, 0-9 and -")
+            raise InvalidAskError(f"variant {variant.name!r}: name it by up to 6 of a-z, 0-9 and -")
         if variant.backend not in self._profiles:
             known = ", ".join(self._profiles)
             raise InvalidAskError(f"unknown backend {variant.backend!r}: the stage has {known}")

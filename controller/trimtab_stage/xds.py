@@ -2,7 +2,7 @@
 
 Written as Envoy's documentation writes it, so that every field can be looked up there.
 The names that a sensor needs: the listener counts as ``http.<service>.…``, backend ``spot`` is the
-cluster ``spot``, variant ``v1`` is ``mirror-v1``; of the listener only ``downstream_rq_…`` is kept,
+cluster ``spot``, variant ``v1`` is ``copy-v1``; of the listener only ``downstream_rq_…`` is kept,
 of backends only ``upstream_rq_…``.
 """
 
@@ -37,7 +37,7 @@ CDS, EDS, LDS, RDS = (
 WEIGHT_PARTS = 100_000
 MIRROR_PARTS = 1_000_000
 # What the clusters of variants begin with: their counters are kept, whatever they are called.
-MIRROR = "mirror-"
+MIRROR = "copy-"
 UNLIMITED = 1_000_000
 FROM_ADS = {"ads": {}, "resource_api_version": "V3"}
 BUCKETS_MS = (1, 5, 10, 25, 50, 75, 100, 150, 200, 250, 300, 400, 500, 750, 1000, 2500, 5000, 10000)

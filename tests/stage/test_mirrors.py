@@ -25,13 +25,13 @@ def mirror(stage: Stage, *variants: Any, **fields: Any) -> Any:
 
 
 def counted(stage: Stage) -> Stats:
-    return fetch_stats(stage.status().envoy_admin_socket, r"^cluster\.mirror-.*")
+    return fetch_stats(stage.status().envoy_admin_socket, r"^cluster\.copy-.*")
 
 
 def copies(stage: Stage) -> tuple[int, int]:
     """How many v1 and v2 have got, at the same moment."""
     values = counted(stage).values
-    first, second = (values.get(f"cluster.mirror-v{n}.upstream_rq_total", 0) for n in (1, 2))
+    first, second = (values.get(f"cluster.copy-v{n}.upstream_rq_total", 0) for n in (1, 2))
     return first, second
 
 
@@ -45,13 +45,13 @@ def test_variants_get_the_same_copies_and_go_without_a_trace(stage: Stage) -> No
     eventually(lambda: copies(stage)[0] > earlier[0] + 100)
     later = copies(stage)
     assert later[0] - earlier[0] == later[1] - earlier[1]
-    assert counted(stage).bins["cluster.mirror-v1.upstream_rq_time"]
+    assert counted(stage).bins["cluster.copy-v1.upstream_rq_time"]
     # While Envoy waits for a new cluster's endpoints, nobody else's changes reach it.
     assert "timed out" not in (stage.directory / "envoy.log").read_text()
-    assert len(stage.children("mirror-v")) == 2
+    assert len(stage.children("copy-v")) == 2
     assert not mirror(stage).variants
-    eventually(lambda: not stage.children("mirror-v"))
-    eventually(lambda: "cluster.mirror-v1.upstream_rq_total" not in counted(stage).values)
+    eventually(lambda: not stage.children("copy-v"))
+    eventually(lambda: "cluster.copy-v1.upstream_rq_total" not in counted(stage).values)
     after = stage.status()
     assert after.resource_version == before.resource_version
     assert after.load.failed == before.load.failed
@@ -70,14 +70,14 @@ def test_a_newer_leader_is_obeyed(stage: Stage) -> None:
 
 def test_what_nobody_asks_for_again_is_gone(stage: Stage) -> None:
     mirror(stage, variant("gone"), lease_s=1.0)
-    eventually(lambda: stage.children("mirror-gone"))
-    eventually(lambda: not stage.children("mirror-gone"))
+    eventually(lambda: stage.children("copy-gone"))
+    eventually(lambda: not stage.children("copy-gone"))
 
 
 def test_a_crashed_replica_comes_back(stage: Stage) -> None:
     mirror(stage, variant("again"))
     eventually(lambda: mirror(stage, variant("again")).variants[0].ready == 1)
-    stage.children("mirror-again")[0].kill()
+    stage.children("copy-again")[0].kill()
     eventually(lambda: mirror(stage, variant("again")).variants[0].crashed == 1)
     eventually(lambda: mirror(stage, variant("again")).variants[0].ready == 1)
     mirror(stage)

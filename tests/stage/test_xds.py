@@ -18,7 +18,7 @@ SOCKETS = st.lists(st.sampled_from("123"), unique=True).map(tuple)
 def snapshots(draw: st.DrawFn) -> Snapshot:
     endpoints = draw(st.fixed_dictionaries(dict.fromkeys(BACKENDS, SOCKETS)))
     serving = [backend for backend in BACKENDS if endpoints[backend]]
-    variants = draw(st.dictionaries(st.sampled_from(("mirror-1", "mirror-2")), SOCKETS))
+    variants = draw(st.dictionaries(st.sampled_from(("copy-1", "copy-2")), SOCKETS))
     mirrors = {cluster: draw(st.integers(1, 10**6)) for cluster in variants if variants[cluster]}
     return Snapshot(endpoints | variants, route_weights(draw(SHARES), serving), mirrors)
 

@@ -69,7 +69,7 @@ def run(daemon: Processes) -> list[str]:
 def variants(daemon: Processes) -> list[psutil.Process]:
     """The processes that answer copies."""
     stage = psutil.Process(daemon.running[0].pid)
-    return [child for child in stage.children() if "mirror-" in command_line(child)]
+    return [child for child in stage.children() if "copy-" in command_line(child)]
 
 
 def command_line(process: psutil.Process) -> str:

@@ -56,7 +56,7 @@ class MemoryMirror:
         self.wanted = wanted
         ready = self.calls > 2
         return [
-            Running(name, f"mirror-{name}", variant.replicas * ready, 0)
+            Running(name, f"copy-{name}", variant.replicas * ready, 0)
             for name, variant in wanted.variants.items()
         ]
 
