@@ -8,8 +8,8 @@ from pathlib import Path
 from trimtab_sim.profile import BackendProfile, Profile
 from trimtab_sim.traces import shipped_traces
 
-# The kernel takes 107 bytes for a Unix socket; replicas add their names to the directory's path.
-SOCKET_PATH_MAX = 100
+# What the kernel takes for a Unix socket, bytes; replicas add their names to the directory's path.
+SOCKET_PATH_MAX = 107
 
 
 class StageError(Exception):
