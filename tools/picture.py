@@ -10,6 +10,7 @@ import re
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -19,6 +20,7 @@ from trimtab_controller.up.folder import claim
 from trimtab_controller.up.record import Record
 from trimtab_controller.up.supervisor import Supervisor
 from trimtab_controller.up.view import Place, draw
+from trimtab_stage.config import DEMO
 
 WIDTH, HEIGHT = 100, 32
 
@@ -41,7 +43,7 @@ def main() -> None:
     target, seconds = Path(sys.argv[1]), float((sys.argv[2:] or ["140"])[0])
     camera = Camera()
     with tempfile.TemporaryDirectory() as scratch, claim(Path(scratch)) as folder:
-        options = commands.Options(port=0)
+        options = commands.Options(replace(DEMO, port=0))
         config = commands.configure(options, folder)
         stage, daemon = commands.stage(options, folder), commands.daemon(options, folder)
         record = Record(config.services[0].spec.miss_price)
