@@ -56,11 +56,10 @@ from trimtab_controller.server import Server
 from trimtab_controller.service import Service
 from trimtab_controller.signals import Inbox
 from trimtab_controller.stages import start as acting
-from trimtab_controller.stages.local import LocalStage
 from trimtab_controller.standby import Standby
 from trimtab_controller.telemetry.logs import LogFormat, configure
 from trimtab_controller.telemetry.start import start as telemetry
-from trimtab_controller.variants.rounds import Rounds
+from trimtab_controller.variants.start import start as running
 from trimtab_controller.worst_case import described
 from trimtab_guard.modes import Mode
 from trimtab_sim.schema import ConfigError
@@ -111,7 +110,7 @@ def serve(options: Options, inbox: Inbox) -> None:
             return
         parts.callback(journal.close)
         parts.callback(Keeper(journal, config.journal, time.time).close)
-        board = _board(config, journal, options, stages, candidate)
+        board = _board(config, journal, options, stages, candidate, parts)
         signal.signal(signal.SIGUSR1, lambda *_: board.mandate.halt())
         past = recall(journal, [service.name for service in config.services])
         policy = _policy(bundle, [*subjects.values()], POLICY_SHARE * config.tick_s)
@@ -213,6 +212,7 @@ def _board(
     options: Options,
     stages: Mapping[str, Stage],
     candidate: Candidate | None,
+    parts: ExitStack,
 ) -> Board:
     mandate = Mandate(
         journal,
@@ -225,8 +225,7 @@ def _board(
         not_leading=candidate.barred if candidate else lambda: "",
     )
     approvals = Approvals(journal, config.approval.wait_s, config.approval.grant_s)
-    mirrors = {name: stage for name, stage in stages.items() if isinstance(stage, LocalStage)}
-    canaries, rounds = Canaries(journal, time.time), Rounds(journal, time.time, mirrors)
+    canaries, rounds = Canaries(journal, time.time), running(config, journal, stages, parts)
     drills = Drills(journal)
     foresight = Foresight(journal, config.by_name, config.speed)
     return Board(mandate, approvals, canaries, rounds, drills, config.cluster, time.time, foresight)

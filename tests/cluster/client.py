@@ -37,6 +37,7 @@ _VERSIONS = {
     "ClusterRoleBinding": "rbac.authorization.k8s.io/v1",
     "ValidatingAdmissionPolicy": "admissionregistration.k8s.io/v1",
     "ValidatingAdmissionPolicyBinding": "admissionregistration.k8s.io/v1",
+    "Job": "batch/v1",
     "Lease": "coordination.k8s.io/v1",
     "HTTPRoute": "gateway.networking.k8s.io/v1",
     "CustomResourceDefinition": "apiextensions.k8s.io/v1",

@@ -119,7 +119,7 @@ def test_in_shadow_no_role_has_a_verb_that_writes(variant: str) -> None:
     assert {verb for rule in rules for verb in rule["verbs"]} <= LOOKING
 
 
-@pytest.mark.parametrize("component", ["api", "scale"])
+@pytest.mark.parametrize("component", ["api", "scale", "variants"])
 def test_components_fit(component: str, tmp_path: Path) -> None:
     # Kustomize wants relative paths.
     up = Path(*[".."] * (len(tmp_path.parts) - 1), *FOLDER.parts[1:])
@@ -129,13 +129,14 @@ def test_components_fit(component: str, tmp_path: Path) -> None:
     }
     (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
     objects = rendered(str(tmp_path))
-    if component == "scale":
+    needs = {"scale": {"deployments/scale"}, "variants": {"jobs", "services"}}
+    if component in needs:
         (act,) = [
             each
             for each in of_kind(objects, "ClusterRole")
             if each["metadata"]["name"] == "trimtab-act"
         ]
-        assert {"deployments/scale"} <= {r for rule in act["rules"] for r in rule["resources"]}
+        assert needs[component] <= {r for rule in act["rules"] for r in rule["resources"]}
     else:
         assert len(of_kind(objects, "Service")) == 2
         (container,) = pods(objects)["containers"]

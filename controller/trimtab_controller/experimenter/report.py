@@ -9,6 +9,8 @@ from trimtab_controller.experimenter.score import chosen, told
 from trimtab_controller.experimenter.spec import REPLICAS, ExperimentSpec
 
 SHOWN = 10
+# What the replicas of the local stage can be set to.
+STAGED = ("threads", "queue", "cache", "batch", "linger_ms")
 
 
 def report(spec: ExperimentSpec, search: Search, others: Sequence[str]) -> Iterator[str]:
@@ -37,5 +39,9 @@ def report(spec: ExperimentSpec, search: Search, others: Sequence[str]) -> Itera
         return
     yield f"to try {told(changed)} on live traffic, with a way back:"
     other = others[0] if others else "BACKEND"
-    yield f"  trimtab stage roll {other} {' '.join(f'--set {n}={v:g}' for n, v in changed.items())}"
+    if changed.keys() <= {*STAGED}:
+        settings = " ".join(f"--set {name}={value:g}" for name, value in changed.items())
+        yield f"  trimtab stage roll {other} {settings}"
+    else:
+        yield f"  set it in the pods of {other}, and roll that out"
     yield f"  trimtab canary start {spec.service} --old {spec.backend} --new {other}"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 from datetime import UTC, datetime
 
 from trimtab_controller.config import ServiceSpec
 from trimtab_controller.kubernetes.api import JSON
 from trimtab_controller.kubernetes.cluster import Cluster
+from trimtab_controller.kubernetes.copies import Copies
 from trimtab_controller.kubernetes.events import event
 from trimtab_controller.kubernetes.faults import ApiError, Fault
 from trimtab_controller.kubernetes.kinds import EVENTS
@@ -22,6 +24,7 @@ from trimtab_controller.protocols import (
     StageRefusedError,
     StageReport,
 )
+from trimtab_controller.variants.mirror import Running, Wanted
 
 log = logging.getLogger(__name__)
 
@@ -30,11 +33,20 @@ APPLY_S = 3.0
 
 
 class KubernetesStage:
-    """One service on a cluster. Its watches begin with `Cluster.start`."""
+    """One service on a cluster. Its watches begin with `Cluster.start`.
+
+    A cluster lets go of no copies by itself: somebody has to come and take them away.
+    """
+
+    lets_go_s = math.inf
 
     def __init__(self, spec: ServiceSpec, cluster: Cluster) -> None:
         self._cluster = cluster
         self._lookout = Lookout(spec, cluster)
+        assert spec.kubernetes  # noqa: S101  # for mypy: the configuration has checked it
+        # Variants get copies from a route; without one there are none.
+        self.route = spec.kubernetes.route
+        self._copies = Copies(cluster.api, self._lookout, self.route)
         # What the last event said of pods that wait for a node.
         self._told = ""
 
@@ -49,6 +61,13 @@ class KubernetesStage:
         """
         try:
             return self._cluster.call(self._apply(intent), APPLY_S)
+        except ApiError as error:
+            raise StageError(str(error)) from error
+
+    def mirror(self, wanted: Wanted) -> list[Running]:
+        """Have just these variants run; raises `StageError`, and `StageRefusedError` for good."""
+        try:
+            return self._cluster.call(self._copies.have(wanted), APPLY_S)
         except ApiError as error:
             raise StageError(str(error)) from error
 

@@ -17,13 +17,15 @@ from trimtab_controller.protocols import (
     StageRefusedError,
     StageReport,
 )
-from trimtab_controller.variants.mirror import Running, Wanted
+from trimtab_controller.variants.mirror import LEASE_S, Running, Wanted
 from trimtab_guard.authority import Epoch
 from trimtab_proto.v1 import stage_pb2, stage_pb2_grpc
 
 
 class LocalStage:
     """One service of the stage that listens on ``socket``; every call has a deadline."""
+
+    lets_go_s = LEASE_S
 
     def __init__(self, service: str, socket: str, deadline_s: float = 1.0) -> None:
         self._service = service

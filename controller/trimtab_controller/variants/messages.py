@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection
 
 from trimtab_controller.board import Board
-from trimtab_controller.config import Sensing
+from trimtab_controller.config import Sensing, ServiceConfig
 from trimtab_controller.experiments import admit
 from trimtab_controller.mandate import Refusal
 from trimtab_controller.refusals import FullError, InvalidRequest
@@ -50,11 +50,13 @@ def check(board: Board, plan: Plan, now_s: float) -> int:
     """How many replicas the backend may have; `Refusal` and `FullError` when it cannot be run."""
     service, config = plan.service, board.configs[plan.service]
     admit(board, service, now_s)
-    if config.spec.sensor is not Sensing.ENVOY or not board.rounds.can(service):
+    if not board.rounds.can(service) or not (config.spec.kubernetes or _by_envoy(config)):
         raise Refusal(
-            f"{service}: variants can be run on the local stage only, with `sensor: envoy` in "
-            "trimtab.yaml; on Kubernetes not yet"
+            f"{service}: variants can be run on the local stage with `sensor: envoy` in "
+            "trimtab.yaml, and on Kubernetes"
         )
+    if home := config.spec.kubernetes:
+        _check_afar(board, service, home.route)
     most = next(b.max_replicas for b in config.profile.backends if b.name == plan.backend)
     seen = board.tick(service)
     state = seen.state if seen else None
@@ -62,6 +64,23 @@ def check(board: Board, plan: Plan, now_s: float) -> int:
     if crowd := crowded(plan, live, most):
         raise FullError(f"{crowd}: wait, try fewer at once, or raise max_replicas")
     return int(most)
+
+
+def _by_envoy(config: ServiceConfig) -> bool:
+    return config.spec.sensor is Sensing.ENVOY
+
+
+def _check_afar(board: Board, service: str, route: str) -> None:
+    """`Refusal` where nothing can copy requests on Kubernetes, or count what became of them."""
+    if not route:
+        raise Refusal(
+            f"{service}: it is an HTTPRoute that copies requests: name it, `kubernetes.route`"
+        )
+    if not board.rounds.sees_afar(service):
+        raise Refusal(
+            f"{service}: variants on Kubernetes are measured through Prometheus: write `sensor: "
+            "prometheus`, with `preset: envoy` and no label but envoy_cluster_name"
+        )
 
 
 def message(rounds: Rounds, service: str, profile: Profile) -> pb.Round:

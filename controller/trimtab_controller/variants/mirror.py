@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from trimtab_controller.variants.plan import Variant
 from trimtab_guard.authority import Epoch
@@ -33,8 +33,15 @@ class Running(NamedTuple):
     crashed: int
 
 
+@runtime_checkable
 class Mirror(Protocol):
-    """A stage that can."""
+    """A stage that can; it lets go by itself after ``lets_go_s``, infinity where it never does."""
+
+    @property
+    def lets_go_s(self) -> float: ...  # noqa: D102  # said above
 
     def mirror(self, wanted: Wanted) -> Sequence[Running]:
-        """Have just these, for a lease; raises `StageError`, and `StageRefusedError` for good."""
+        """Have just these, for a lease; raises `StageError`, and `StageRefusedError` for good.
+
+        What takes another call until it is gone is among those returned.
+        """

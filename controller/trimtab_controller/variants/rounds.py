@@ -1,7 +1,7 @@
 """The rounds of all services: begun by humans, kept by the journal, carried out by the loop.
 
-A daemon that comes back ends the round that it finds: what had been counted is gone. Nobody needs
-to be there for that, either: the stage lets variants go when nobody asks for them again.
+A daemon that comes back ends the round that it finds: what had been counted is gone. The local
+stage lets variants go when nobody asks for them again; a cluster's wait for the next daemon.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from trimtab_controller.journal import Journal
 from trimtab_controller.mandate import Refusal, UnknownError
 from trimtab_controller.protocols import Clock, StageError, StageRefusedError, StageReport
 from trimtab_controller.records import pack, unpack
-from trimtab_controller.variants.mirror import LEASE_S, Mirror, Wanted
+from trimtab_controller.variants.mirror import Mirror, Wanted
 from trimtab_controller.variants.plan import Plan
 from trimtab_controller.variants.round import Result, Round, Step
 from trimtab_controller.variants.sight import Looks, look
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 
 KIND = "round"
 MEASURED = "measured"
+NO_LOOKS: Mapping[str, Looks] = MappingProxyType({})
 SETTLED = (Step.MEASURED, Step.ENDED)
 
 
@@ -41,16 +43,23 @@ def crowded(plan: Plan, wanted: int, most: int) -> str:
 class Rounds:
     """At most one round of a service. Callers hold the board's lock, but for `look`.
 
-    ``mirrors`` are the stages that can run one, by service.
+    ``mirrors`` are the stages that can run one, by service; ``looks`` is how to look where no
+    other way is given by service in ``afar``.
     """
 
     def __init__(
-        self, journal: Journal, clock: Clock, mirrors: Mapping[str, Mirror], looks: Looks = look
+        self,
+        journal: Journal,
+        clock: Clock,
+        mirrors: Mapping[str, Mirror],
+        looks: Looks = look,
+        afar: Mapping[str, Looks] = NO_LOOKS,
     ) -> None:
         self._journal = journal
         self._clock = clock
         self._mirrors = mirrors
         self._looks = looks
+        self._afar = afar
         self._watches: dict[str, Watch] = {}
         self._rounds: dict[str, Round] = {}
         # Where a stage may have something of a round, and since when nothing is new about it.
@@ -69,6 +78,10 @@ class Rounds:
         """Whether its stage can run variants."""
         return service in self._mirrors
 
+    def sees_afar(self, service: str) -> bool:
+        """Whether there is a way of its own to see what its variants answer."""
+        return service in self._afar
+
     def busy(self, service: str) -> str:
         """A round that is over keeps nobody away."""
         round_ = self._rounds.get(service)
@@ -84,7 +97,7 @@ class Rounds:
             raise Refusal(busy)
         before = self._rounds.get(plan.service)
         round_ = self._record(Round(plan, before.number + 1 if before else 1, now_s), now_s)
-        self._watches[plan.service] = Watch(slo_s, most, self._looks)
+        self._watches[plan.service] = Watch(slo_s, most, self._afar.get(plan.service, self._looks))
         return round_
 
     def end(
@@ -177,16 +190,17 @@ class Rounds:
         try:
             running = self._mirrors[service].mirror(wanted)
         except StageRefusedError as error:
+            if round_.over:
+                self._left.pop(service)  # another leader's, by now
             self.give_back(service, str(error), now_s)
-            self._left.pop(service)
         except StageError as error:
             log.warning("%s: the stage cannot be told of its variants: %s", service, error)
-            if round_.over and abs(now_s - self._left[service]) > LEASE_S:
+            if round_.over and abs(now_s - self._left[service]) > self._mirrors[service].lets_go_s:
                 self._left.pop(service)  # by now it has let go by itself
         else:
-            if round_.over:
+            if round_.over and not running:
                 self._left.pop(service)
-            elif watch:
+            elif watch and not round_.over:
                 watch.heard(round_, running)
 
     def _record(self, round_: Round, now_s: float) -> Round:

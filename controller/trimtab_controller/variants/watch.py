@@ -55,8 +55,8 @@ class Watch:
             self._live.append(live.ready)
         self.last = seen
         if self.copied_s is None and self._copied(round_, seen):
-            self.copied_s = now_s
-        if self.first is None and self._settled(round_, now_s):
+            self.copied_s = seen.time_s
+        if self.first is None and self._settled(round_, seen.time_s):
             self.first, self._live = seen, []
 
     def heard(self, round_: Round, running: Sequence[Running]) -> None:

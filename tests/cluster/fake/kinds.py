@@ -102,6 +102,7 @@ BUILT_IN: tuple[Kind, ...] = (
     _kind("apps/v1", "Deployment", "deployments", "deploy", scale=Scale(), **_WORKLOAD),
     _kind("apps/v1", "StatefulSet", "statefulsets", "sts", scale=Scale(), **_WORKLOAD),
     _kind("apps/v1", "ReplicaSet", "replicasets", "rs", scale=Scale(), **_WORKLOAD),
+    _kind("batch/v1", "Job", "jobs", **_WORKLOAD),
     _kind(
         "autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers", "hpa", **_STATUS
     ),

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 
+from trimtab_controller.config import Sensing
+from trimtab_controller.kubernetes.spec import KubernetesSpec, TargetSpec
 from trimtab_guard.modes import Mode
 from trimtab_proto.v1 import controller_pb2 as pb
 from trimtab_proto.v1 import controller_pb2_grpc
@@ -92,14 +95,37 @@ def test_it_acts_by_itself_and_so_begins_in_guarded_only(
     assert "web is in approve" in details
 
 
+def abroad(world: World, home: KubernetesSpec) -> None:
+    """The same service, on Kubernetes."""
+    config = world.board.configs["web"]
+    backend = replace(config.spec.backends[0], target=TargetSpec("Deployment", "web-a"))
+    spec = replace(
+        config.spec, kubernetes=home, stage=None, sensor=Sensing.PUSHED, backends=(backend,)
+    )
+    abroad = replace(config, spec=spec)
+    world.mandate.configs = {**world.board.configs, "web": abroad}
+
+
 @pytest.mark.parametrize(
     ("breaks", "status", "says"),
     [
         pytest.param(
             lambda w: setattr(w.board.rounds, "can", lambda _: False),
             Code.FAILED_PRECONDITION,
-            "on Kubernetes not yet",
+            "on the local stage with `sensor: envoy`",
             id="another stage",
+        ),
+        pytest.param(
+            lambda w: abroad(w, KubernetesSpec("shop")),
+            Code.FAILED_PRECONDITION,
+            "an HTTPRoute that copies requests",
+            id="no route",
+        ),
+        pytest.param(
+            lambda w: abroad(w, KubernetesSpec("shop", "web")),
+            Code.FAILED_PRECONDITION,
+            "measured through Prometheus",
+            id="no Prometheus",
         ),
         pytest.param(
             lambda w: (w.stage.hpa.update(a=12), w.tick()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,6 +49,7 @@ class MemoryMirror:
     reads: int = 0
     counted: dict[str, Totals] = field(default_factory=dict)
     requests: int = 0
+    lets_go_s: float = 15.0
 
     def mirror(self, wanted: Wanted) -> Sequence[Running]:
         if self.error:
@@ -222,6 +224,21 @@ def test_a_stage_that_stays_away_has_let_go_by_itself(world: World, mirror: Memo
     world.tick()
     assert not world.board.rounds.idle("web")
     world.tick(20)
+    assert world.board.rounds.idle("web")
+
+
+def test_what_never_lets_go_by_itself_is_told_until_it_hears(
+    world: World, mirror: MemoryMirror
+) -> None:
+    mirror.lets_go_s = math.inf
+    begin(world)
+    world.tick(6)
+    mirror.error = StageError("Unreachable")
+    world.board.rounds.end("web", "ann", "", world.clock())
+    world.tick(100)
+    mirror.error = None
+    world.tick()
+    assert gone(mirror)
     assert world.board.rounds.idle("web")
 
 
