@@ -137,7 +137,7 @@ def _other_arguments(arguments: Sequence[str], flag: str) -> Iterator[str]:
     """All but ``flag`` and its value, which may be an argument of its own."""
     of_flag = False
     for each in arguments:
-        if of_flag and not each.startswith("-"):
+        if of_flag and (not each.startswith("-") or each[1:].isdecimal()):
             of_flag = False
             continue
         of_flag = each == flag
