@@ -115,7 +115,10 @@ class Service:
             return returned
         if proposal is None or self.memory.intent:
             return tick
-        proposal = steered(trial, proposal) if trial else widened(proposal, self._outlooks)
+        if trial:
+            proposal = steered(trial, proposal, sight.state)
+        else:
+            proposal = widened(proposal, self._outlooks)
         rule = baseline(sight.known, self.config.profile)
         verdict = self._judge(sight, proposal, rule, purse)
         intent, outcome = self._decided(tick, sight, sight.report, proposal, verdict)

@@ -18,7 +18,7 @@ from trimtab_controller.canary.steer import steered
 from trimtab_controller.canary.trial import PATIENCE_S, Phase, Trial
 from trimtab_controller.mandate import Refusal, UnknownError
 from trimtab_controller.protocols import Clock, StageReport
-from trimtab_guard.model import Proposal, Want
+from trimtab_guard.model import UNREAD, BackendState, Proposal, State, Want
 from trimtab_guard.modes import Mode
 
 World = Any  # the class in conftest.py, which cannot be imported from here
@@ -207,16 +207,26 @@ def test_there_is_one_at_a_time_and_a_human_ends_it(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "wants"),
+    ("step", "ready", "wants"),
     [
-        pytest.param(0, (Want("a", 10, 0.95), Want("b", 1, 0.05)), id="a first share"),
-        pytest.param(1, (Want("a", 5, 0.5), Want("b", 5, 0.5)), id="half each"),
+        pytest.param(0, (9, 1), (Want("a", 10, 0.95), Want("b", 1, 0.05)), id="a first share"),
+        pytest.param(1, (5, 5), (Want("a", 5, 0.5), Want("b", 5, 0.5)), id="half each"),
+        pytest.param(1, (0, 1), (Want("a", 5, 0.5), Want("b", 5, 0.5)), id="nothing else serves"),
+        pytest.param(1, (11, 2), (Want("a", 5, 5 / 6), Want("b", 5, 1 / 6)), id="two so far"),
+        pytest.param(0, (9, 0), (Want("a", 10, 1.0), Want("b", 1, 0.0)), id="none so far"),
     ],
 )
-def test_shares_come_with_the_replicas_for_them(step: int, wants: tuple[Want, Want]) -> None:
+def test_shares_come_with_the_replicas_for_them(
+    step: int, ready: tuple[int, int], wants: tuple[Want, Want]
+) -> None:
     proposed = Proposal("web", "ppo", 0.0, (Want("a", 6, 0.7), Want("b", 4, 0.3)))
     plan = Plan("web", "a", "b", shares=(0.05, 0.5))
-    found = steered(replace(Trial.begin(plan, 0.0), step=step), proposed).backends
+    backends = tuple(
+        BackendState(name, 0, 0, count, 0, 0.5, UNREAD, UNREAD)
+        for name, count in zip("ab", ready, strict=True)
+    )
+    state = State("web", 0.0, 0.0, backends, UNREAD, UNREAD, UNREAD)
+    found = steered(replace(Trial.begin(plan, 0.0), step=step), proposed, state).backends
     assert [(w.name, w.replicas, pytest.approx(w.weight)) for w in wants] == [
         (w.name, w.replicas, w.weight) for w in found
     ]
