@@ -111,7 +111,8 @@ def test_envoy_and_prometheus_tell_the_same_of_the_stage(
         own.read(report(admin))
         time.sleep(RANGE_S)
         expected, found = own.read(report(admin)), theirs.read(report())
-    assert expected.keys() == found.keys()
+    # Connections are asked for by a query of one's own: docs/FORECAST.md.
+    assert {signal for signal in expected if signal[0] != "connections"} == found.keys()
     for name in CLUSTERS:
         close = pytest.approx(expected["rate_rps", name].value, rel=0.2)
         assert found["rate_rps", name].value == close

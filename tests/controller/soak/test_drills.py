@@ -20,7 +20,9 @@ Processes = Any  # the class in conftest.py, which cannot be imported from here
 
 pytestmark = [pytest.mark.stage, pytest.mark.timeout(300)]
 
-TRIMTAB = [sys.executable, "-c", "from trimtab_controller.cli import main; main()"]
+# A shell that runs tests in its background has their children ignore Ctrl-C.
+HEEDS = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+TRIMTAB = [sys.executable, "-c", f"{HEEDS}; from trimtab_controller.cli import main; main()"]
 LIBRARY = sorted((Path(__file__).parents[3] / "examples" / "drills").glob("*.yaml"))
 SHORT = ("kill-a-replica", "cut-stage")
 CHOSEN = [f for f in LIBRARY if "TRIMTAB_SOAK_S" in os.environ or f.stem in SHORT]
