@@ -73,11 +73,12 @@ def test_it_serves_and_says_what_it_is(stage: Stage) -> None:
 
 def test_a_raised_floor_becomes_replicas_that_take_traffic(stage: Stage) -> None:
     serve_with(stage, floor=3)
+    failed = stage.status().load.failed  # drills of other tests made some fail
     wait_for_requests(stage, 150)
     worked_s = [busy_s(socket) for socket in stage.directory.glob("on-demand-*.sock")]
     assert len(worked_s) >= 3
     assert min(worked_s) > 0
-    assert stage.status().load.failed == 0
+    assert stage.status().load.failed == failed
 
 
 def test_traffic_follows_the_acknowledged_weights(stage: Stage) -> None:
