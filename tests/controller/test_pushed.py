@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from threading import Event
+from time import sleep
 from typing import Any
 
 import grpc
@@ -199,13 +201,17 @@ def test_a_service_that_is_not_pushed(
 
 
 def test_a_reporter_that_vanishes_leaves_what_it_sent(pushed: Pushed) -> None:
+    gone = Event()
+
     def reports() -> Iterator[pb.MetricsReport]:
         yield report(rate_rps=80.0)
-        while not pushed.sensor._gathered:
-            pass
-        stream.cancel()
+        gone.wait()
 
-    stream = pushed.stub.ReportMetrics.future(reports(), timeout=5.0)
+    stream = pushed.stub.ReportMetrics.future(reports(), timeout=30.0)
+    while not pushed.sensor._gathered and not stream.done():
+        sleep(0.01)
+    stream.cancel()
+    gone.set()
     with pytest.raises(grpc.FutureCancelledError):
         stream.result()
     pushed.world.clock.now_s += 1.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from trimtab_controller.sensors.prometheus.presets import Proxy
 from trimtab_controller.sensors.prometheus.spec import PrometheusSpec
 from trimtab_controller.variants.sight import Look
 
+from ..answers import http, web_server
 from ..prometheus_server import needs_prometheus, page, prometheus
 
 NOWHERE = StageReport(0.0, "", "", (), "")
@@ -66,8 +68,14 @@ def test_a_look_is_as_old_as_its_scrape_and_counts_each_request_once() -> None:
 
 
 def test_nothing_counted_is_no_zero() -> None:
-    with pytest.raises(SensorError, match="no series with envoy_cluster_name"):
-        looked(answers(time=[]))
+    nothing = {"status": "success", "data": {"resultType": "vector", "result": []}}
+    with web_server(http(nothing)) as url:
+        copies = Copies({"a": (f"{RULE}0",)}, PrometheusSpec(url))
+        assert copies.look(NOWHERE, [FIRST], 0.0) is None
+        assert copies._asked
+        with pytest.raises(SensorError, match="no series with envoy_cluster_name=~"):
+            copies._asked.result(PATIENCE_S)
+        copies.close()
 
 
 @pytest.mark.parametrize(
@@ -84,25 +92,35 @@ def test_only_envoy_counts_copies(spec: PrometheusSpec | None, counts: bool) -> 
 
 
 @needs_prometheus
-def test_a_real_prometheus_is_asked_beside_the_loop(tmp_path: Path) -> None:
-    labels = f'{{{LABEL}="{RULE}0-mirror-1"}}'
-    text = "".join(
-        f"envoy_cluster_upstream_rq_{name}{labels} 7\n" for name in ("total", "completed", "active")
-    )
-    with (
-        page(text.encode) as gateway,
-        prometheus(tmp_path, targets=(gateway,)) as url,
-    ):
+def test_a_look_at_a_real_prometheus_is_of_one_scrape(tmp_path: Path) -> None:
+    scrapes = count(1)
+
+    def counters() -> bytes:
+        """All the same, and one more each second."""
+        now = next(scrapes)
+        kept = [(f"{RULE}0", name) for name in ("total", "completed", "active")]
+        copied = [(f"{RULE}0-mirror-1", name) for _, name in kept]
+        return "".join(
+            f'envoy_cluster_upstream_rq_{name}{{{LABEL}="{cluster}"}} {now}\n'
+            for cluster, name in kept + copied
+        ).encode()
+
+    with page(counters) as gateway, prometheus(tmp_path, targets=(gateway,)) as url:
         copies = Copies({"a": (f"{RULE}0",)}, PrometheusSpec(url))
         assert copies.look(NOWHERE, [FIRST], 0.0) is None  # it was only just asked
-        found = until(lambda: copies.look(NOWHERE, [FIRST], 0.0))
+        looks = {}
+        while len(looks) < 5:
+            look = until(lambda: copies.look(NOWHERE, [FIRST], 0.0))
+            looks[look.requests] = look
         copies.close()
-    assert found.totals == {FIRST: Totals({}, answers=7, errors=0, active=7)}
-    assert abs(found.time_s - time.time()) < PATIENCE_S
+    for requests, look in looks.items():
+        same = Totals({}, answers=requests, errors=0, active=requests)
+        assert look.totals == {"a": same, FIRST: same}
+    assert abs(look.time_s - time.time()) < PATIENCE_S
 
 
 def until(found: Callable[[], Any]) -> Any:
     end_s = time.monotonic() + PATIENCE_S
     while not (one := found()) and time.monotonic() < end_s:
-        time.sleep(0.1)
+        time.sleep(0.01)
     return one

@@ -143,5 +143,5 @@ def test_the_daemon_steers_by_prometheus_and_holds_without_it(
             seen = processes.status(lambda status: status.actions > 0 and status.p95_ms > 0)
             assert not seen.error
         blind = processes.status(lambda status: "Prometheus at" in status.error)
-    assert "rate_rps: " in blind.error
+    assert "time: " in blind.error
     assert blind.outcome == "held"

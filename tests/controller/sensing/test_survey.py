@@ -270,7 +270,7 @@ def test_a_token_and_a_ca_of_its_own(tmp_path: Path) -> None:
 
 def test_several_series_of_one_backend_are_named() -> None:
     twice = one(envoy_cluster_name="a", pod="1"), one(envoy_cluster_name="a", pod="2")
-    with web_server(series(*twice), *[series()] * 6) as url:
+    with web_server(series(), series(*twice), *[series()] * 5) as url:
         spec = PrometheusSpec(url)
         with pytest.raises(SensorError, match="rate_rps gives several series for envoy_cluster_n"):
             survey(Client(spec), spec)
@@ -278,7 +278,7 @@ def test_several_series_of_one_backend_are_named() -> None:
 
 def test_bounds_that_are_written_in_two_ways_are_one() -> None:
     both = one("3", envoy_cluster_name="a", le="1"), one("4", envoy_cluster_name="a", le="1.0")
-    with web_server(*[series()] * 5, series(*both), series()) as url:
+    with web_server(*[series()] * 6, series(*both)) as url:
         spec = PrometheusSpec(url)
         assert survey(Client(spec), spec).latency == {("a",): {0.001: 7.0}}
 

@@ -24,7 +24,7 @@ class PrometheusError(SensorError):
 
 
 class Sample(NamedTuple):
-    """One series' value now; it may be NaN or infinite."""
+    """One series' value; it may be NaN or infinite."""
 
     labels: Mapping[str, str]
     value: float
@@ -46,9 +46,13 @@ class Client:
             retries=False, timeout=spec.timeout_s, ca_certs=spec.ca or None
         )
 
-    def instant(self, name: str, query: str) -> list[Sample]:
-        """The series that ``query`` gives now; `PrometheusError` unless it is a whole answer."""
-        return self._found(name, "query", "vector", _sample, {"query": query})
+    def instant(self, name: str, query: str, at_s: float | None = None) -> list[Sample]:
+        """The series that ``query`` gives now, or gave at ``at_s`` (seconds since the epoch).
+
+        Raises `PrometheusError` unless it is a whole answer.
+        """
+        when = {} if at_s is None else {"time": f"{at_s:.3f}"}
+        return self._found(name, "query", "vector", _sample, {"query": query, **when})
 
     def range(
         self, name: str, query: str, start_s: float, end_s: float, step_s: float

@@ -29,6 +29,7 @@ QUERIES = {
     "latency": f"sum by ({LABEL}, le) (envoy_cluster_upstream_rq_time_bucket{{$of}})",
     "time": "min(timestamp(envoy_cluster_upstream_rq_total{$of}))",
 }
+_NEWEST = "max(timestamp(envoy_cluster_upstream_rq_total{$of}))"
 
 Answers = Mapping[str, Sequence[Sample]]
 
@@ -67,8 +68,12 @@ class Copies:
         wanted = self._clusters | {each: each for each in clusters if each}
         names = {name for each in wanted.values() for name in each.split("|")}
         of = f'{LABEL}=~"{"|".join(_quoted(name) for name in sorted(names))}"'
+        # All as of one scrape: the next one may come between two questions.
+        newest = self._client.instant("time", _NEWEST.replace("$of", of))
+        if not newest:
+            raise SensorError(f"Prometheus has no series with {of}")
         answers = {
-            name: self._client.instant(name, query.replace("$of", of))
+            name: self._client.instant(name, query.replace("$of", of), newest[0].value)
             for name, query in QUERIES.items()
         }
         return read(answers, self._clusters, wanted, self._spec.bucket_s)
@@ -80,12 +85,8 @@ def read(
     """A look, by the names of the ``backends`` and of all that is ``wanted``.
 
     Each is one of Envoy's clusters, or several with | between them; those that it does not count
-    are left out. `SensorError` when nothing is counted.
+    are left out.
     """
-    if not answers["time"]:
-        raise SensorError(
-            f"Prometheus has no series with {LABEL} of {', '.join(backends.values())}"
-        )
     time_s = answers["time"][0].value
     counted = {
         name: _by_cluster(answers[name]) for name in ("requests", "answers", "active", "errors")

@@ -25,7 +25,10 @@ class Survey:
 def survey(client: Client, spec: PrometheusSpec) -> Survey:
     """Ask every query, each once; `SensorError` when one is not answered."""
     labels = (*spec.series, "le")
-    answers = {name: client.instant(name, query) for name, query in spec.asked.items()}
+    # When it was measured is asked first: between two questions lies perhaps a scrape, and nothing
+    # may be older than it is said to be.
+    asked = sorted(spec.asked.items(), key=lambda query: query[0] != "time")
+    answers = {name: client.instant(name, query) for name, query in asked}
     buckets: dict[Key, dict[float, float]] = {}
     for (*key, bound), rate in _by_key("latency", answers.pop("latency"), labels).items():
         bound_s, own = _bound_s(bound, spec), buckets.setdefault(tuple(key), {})
