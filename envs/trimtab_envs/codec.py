@@ -136,7 +136,9 @@ class Codec:
         )
         self.scarcity.ask(replicas)
         load_rps = present.max(1, keepdims=True)
-        weight = self.merit.routed(self.setting.tilt, sensed.ready, load_rps, sensed.weight)
+        weight = self.merit.routed(
+            self.setting.tilt, sensed.ready, replicas, load_rps, sensed.weight
+        )
         return Wanted(replicas=replicas, weight=weight, demand_rps=demand)
 
     @property

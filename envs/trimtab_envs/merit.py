@@ -37,6 +37,8 @@ STILL = 0.03
 # Replicas that have not come after so many start-ups, or not begun to start, and so long, are not
 # counted on.
 LATE_STARTUPS, LATE_S = 2.0, 30.0
+# What a replica that is to go counts for on the route: something, where nobody else is ready.
+GOING = 1e-6
 # What is routed while there is no load, so that there is a route.
 SOME_RPS = 1e-6
 # Divides where there is nothing to divide.
@@ -106,8 +108,13 @@ class Merit:
         _build(share, np.empty(lean.shape), self._profiles.present, lean, self.cost)
         return share
 
-    def routed(self, tilt: Floats, ready: Floats, load_rps: Floats, weight: Floats) -> Floats:
+    def routed(
+        self, tilt: Floats, ready: Floats, stay: Floats, load_rps: Floats, weight: Floats
+    ) -> Floats:
         """Share of the route: ready capacity, those in time first; ``load_rps`` is ``[B, 1]``.
+
+        Of the ``ready`` replicas as many as ``stay`` get a share. What leads to the others leaves
+        before they may, but for load that the rest has no room for.
 
         The present ``weight`` ``[B, K]`` stays while nothing is ready, or while it is about right
         and goes only where something is ready.
@@ -115,7 +122,7 @@ class Merit:
         share: Floats = np.empty(ready.shape)
         between = np.empty((7, *ready.shape))
         _route(
-            share, *between, tilt, ready, load_rps[:, 0], weight,
+            share, *between, tilt, ready, stay, load_rps[:, 0], weight,
             self._replica_rps, self.slowness, self.late_share,
         )  # fmt: skip
         return share
@@ -222,6 +229,7 @@ def _route(
     moves: Floats,
     tilt: Floats,
     ready: Floats,
+    stay: Floats,
     load_rps: Floats,
     weight: Floats,
     replica_rps: Floats,
@@ -229,8 +237,10 @@ def _route(
     late_share: Floats,
 ) -> None:
     for at in each(share):
-        capacity_rps = ready[at] * replica_rps[at] / slowness[at]
-        preferred[at] = capacity_rps * tilt[at] * np.exp(-STRICTNESS * late_share[at])
+        pace_rps = replica_rps[at] / slowness[at]
+        capacity_rps = ready[at] * pace_rps
+        kept = np.maximum(np.minimum(ready[at], stay[at]), GOING * ready[at])
+        preferred[at] = kept * pace_rps * tilt[at] * np.exp(-STRICTNESS * late_share[at])
         room[at] = FULL * capacity_rps
     for at in each(share):
         some_rps = np.maximum(of_row(load_rps, at), SOME_RPS)

@@ -72,7 +72,8 @@ def test_load_is_routed_as_the_real_rule_does(played) -> None:
     well = np.repeat(~recorder._fresh, seen.backends)
     load_rps = now["present"].max(1, keepdims=True)
     nowhere = np.zeros(now["present"].shape)  # from there every route moves
-    real = codec.merit.routed(codec.setting.tilt, codec._seen().ready, load_rps, nowhere)
+    stay = codec._seen().ready  # in the twin the others are gone
+    real = codec.merit.routed(codec.setting.tilt, stay, stay, load_rps, nowhere)
     assert np.abs(found - real.ravel())[well].max() < 1e-3
     if seen.backends > 1:
         assert len(np.unique(found.round(2))) > 20

@@ -38,7 +38,9 @@ def steered(
     simulator.adopt(replace(known, service_time_s=service_s, error_share=np.array([errors])))
     for _ in range(ticks):
         merit.update(sensed)
-        weight = merit.routed(ONES, sensed.ready, np.full((1, 1), LOAD_RPS), sensed.weight)
+        weight = merit.routed(
+            ONES, sensed.ready, sensed.ready, np.full((1, 1), LOAD_RPS), sensed.weight
+        )
         sensed = simulator.step(np.full(1, LOAD_RPS), replicas, weight).sensed
     return merit, simulator, weight
 
@@ -61,7 +63,9 @@ def test_a_slow_backend_is_found_out_and_left(factor: float) -> None:
     sensed = simulator.step(np.full(1, LOAD_RPS), np.full((1, 2), 5.0), weight).sensed
     for _ in range(60):
         merit.update(sensed)
-        weight = merit.routed(ONES, sensed.ready, np.full((1, 1), LOAD_RPS), sensed.weight)
+        weight = merit.routed(
+            ONES, sensed.ready, sensed.ready, np.full((1, 1), LOAD_RPS), sensed.weight
+        )
         sensed = simulator.step(np.full(1, LOAD_RPS), np.full((1, 2), 5.0), weight).sensed
     assert weight[0, 0] > 0.4
 
@@ -180,15 +184,44 @@ def test_routes(
     tilt: tuple[float, float],
     expected: float,
 ) -> None:
+    assert routed(backends, ready, ready, load_rps, tilt) == pytest.approx(expected, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("ready", "stay", "load_rps", "expected"),
+    [
+        pytest.param((3, 3), (1, 3), 100, 1 / 4, id="its-share-leaves-first"),
+        pytest.param((3, 3), (5, 3), 100, 1 / 2, id="what-is-to-come-does-not-count"),
+        pytest.param((3, 3), (1, 3), 320, 1 - 3 * 80 * FULL / 320, id="but-for-what-has-no-room"),
+        pytest.param((3, 3), (0, 0), 100, 1 / 2, id="nobody-stays"),
+        pytest.param((3, 0), (0, 3), 100, 1, id="who-stays-is-not-ready"),
+    ],
+)
+def test_a_share_leaves_before_its_replicas(
+    ready: tuple[int, int], stay: tuple[int, int], load_rps: float, expected: float
+) -> None:
+    found = routed((PLAIN, PLAIN), ready, stay, load_rps, (1, 1))
+    assert found == pytest.approx(expected, abs=0.01)
+
+
+def routed(
+    backends: tuple[BackendProfile, ...],
+    ready: tuple[int, int],
+    stay: tuple[int, int],
+    load_rps: float,
+    tilt: tuple[float, float],
+) -> float:
+    """The first one's share, after 0.6."""
     merit = Merit(profiles(*backends), np.array([10.0]), TICK_S)
     weight = merit.routed(
         np.array([tilt], float),
         np.array([ready], float),
+        np.array([stay], float),
         np.array([[float(load_rps)]]),
         np.array([[0.6, 0.4]]),
     )
     assert weight.sum() == pytest.approx(1.0)
-    assert weight[0, 0] == pytest.approx(expected, abs=0.01)
+    return float(weight[0, 0])
 
 
 @pytest.mark.parametrize("scv", [0.25, 1.0, 4.0])
