@@ -63,7 +63,13 @@ def _account(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
     help="Hold each write of a route to weight_step, too: then a backend that fails is only left "
     "step by step.",
 )
-def admission_policy(config: Path, account: str, weight_step: bool) -> None:
+@click.option(
+    "--variants",
+    is_flag=True,
+    help="Let through what `trimtab experiment` needs: Jobs and Services of variants, and filters "
+    "that copy requests to them.",
+)
+def admission_policy(config: Path, account: str, weight_step: bool, variants: bool) -> None:
     """Print policies with which the API server itself keeps trimtab within these limits.
 
     They hold for trimtab's own account alone. Apply them with
@@ -75,6 +81,7 @@ def admission_policy(config: Path, account: str, weight_step: bool) -> None:
     from trimtab_sim.schema import ConfigError
 
     try:
-        click.echo(text(load(config), account, weight_step=weight_step), nl=False)
+        found = text(load(config), account, weight_step=weight_step, variants=variants)
     except ConfigError as error:
         raise click.ClickException(str(error)) from error
+    click.echo(found, nl=False)

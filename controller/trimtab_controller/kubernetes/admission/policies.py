@@ -10,6 +10,7 @@ import yaml
 from trimtab_controller.config import Config
 from trimtab_controller.kubernetes.admission import rules, tables
 from trimtab_controller.kubernetes.admission.rules import Rules
+from trimtab_controller.kubernetes.admission.tables import Table
 from trimtab_sim.schema import ConfigError
 
 API = "admissionregistration.k8s.io/v1"
@@ -23,42 +24,57 @@ ROUTES = {
     "apiVersions": ["v1"],
     "resources": ["httproutes"],
 }
+MADE = [
+    {"apiGroups": ["batch"], "apiVersions": ["v1"], "resources": ["jobs"]},
+    {"apiGroups": [""], "apiVersions": ["v1"], "resources": ["services"]},
+]
 # Those that trimtab's account could have rights on by mistake, too.
 WORKLOADS = ["deployments", "statefulsets", "replicasets"]
 
 LINE = 80
 
 Document = Mapping[str, Any]
+# A policy's name, what it is about, which operations, what it looks up by key, and what must hold.
+Kind = tuple[str, list[dict[str, Any]], list[str], Mapping[str, Table], Rules]
 
 
-def documents(config: Config, account: str, *, weight_step: bool = False) -> Iterator[Document]:
+def documents(
+    config: Config, account: str, *, weight_step: bool = False, variants: bool = False
+) -> Iterator[Document]:
     """A policy for each kind of write, and its binding; ``account`` is NAMESPACE/NAME.
 
     With ``weight_step`` shares may not move further than that in one write, for whatever reason.
+    With ``variants`` there may be some, and copies for them.
     """
     custom = [group for group in tables.groups(config) if group != "apps"]
-    floors, scales, routes = tables.floors(config), tables.scales(config), tables.routes(config)
-    targets = _workloads(custom, "")
-    for name, kinds, operations, table, checked in (
+    targets, scaled = _workloads(custom, ""), _workloads(custom, "/scale")
+    floors, scales = {"limit": tables.floors(config)}, {"limit": tables.scales(config)}
+    routes = {"limit": tables.routes(config)}
+    copies = {"stem": tables.stems(config)} if variants else {}
+    steps = {"step": tables.steps(config)} if weight_step else {}
+    of_routes = rules.routes(weight_step=weight_step, variants=variants)
+    nothing = [AUTOSCALERS, ROUTES, *targets]
+    kinds: list[Kind] = [
         ("floors", [AUTOSCALERS], ["UPDATE"], floors, rules.FLOORS),
-        ("scales", _workloads(custom, "/scale"), ["UPDATE"], scales, rules.SCALES),
+        ("scales", scaled, ["UPDATE"], scales, rules.SCALES),
         ("targets", targets, ["UPDATE"], scales, rules.TARGETS),
-        ("routes", [ROUTES], ["UPDATE"], routes, rules.STEPS if weight_step else rules.ROUTES),
-        ("nothing-else", [AUTOSCALERS, ROUTES, *targets], ["CREATE", "DELETE"], {}, rules.NOTHING),
-    ):
-        where = [{**kind, "operations": operations} for kind in kinds]
-        looked_up = tables.variables(table)
-        if checked is rules.STEPS:
-            looked_up |= tables.variables(tables.steps(config), "step")
-        yield _policy(f"trimtab-{name}", where, account, looked_up, checked)
+        ("routes", [ROUTES], ["UPDATE"], routes | steps | copies, of_routes),
+        ("nothing-else", nothing, ["CREATE", "DELETE"], {}, rules.NOTHING),
+    ]
+    if variants:
+        changes = ["CREATE", "UPDATE", "DELETE"]
+        kinds.append(("variants", MADE, changes, routes | copies, rules.VARIANTS))
+    for name, resources, operations, found, checked in kinds:
+        where = [{**kind, "operations": operations} for kind in resources]
+        yield _policy(f"trimtab-{name}", where, account, found, checked)
         yield _binding(f"trimtab-{name}")
 
 
-def text(config: Config, account: str, *, weight_step: bool = False) -> str:
+def text(config: Config, account: str, *, weight_step: bool = False, variants: bool = False) -> str:
     """All `documents` as YAML; `ConfigError` when no service is on Kubernetes."""
     if not any(service.spec.kubernetes for service in config.services):
         raise ConfigError("no service is on Kubernetes: there is nothing to limit there")
-    found = documents(config, account, weight_step=weight_step)
+    found = documents(config, account, weight_step=weight_step, variants=variants)
     return yaml.dump_all(found, Dumper=_Folded, sort_keys=False, width=100, allow_unicode=True)
 
 
@@ -87,11 +103,14 @@ def _policy(
     name: str,
     where: list[dict[str, Any]],
     account: str,
-    looked_up: Mapping[str, str],
+    looked_up: Mapping[str, Table],
     checked: Rules,
 ) -> Document:
     user = f"system:serviceaccount:{account.replace('/', ':')}"
-    variables = {"key": checked.key, **looked_up, **checked.variables}
+    variables = {"key": checked.key}
+    for known_as, table in looked_up.items():
+        variables |= tables.variables(table, known_as)
+    variables |= checked.variables
     return {
         "apiVersion": API,
         "kind": "ValidatingAdmissionPolicy",

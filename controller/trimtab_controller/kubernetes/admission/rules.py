@@ -9,9 +9,11 @@ Only what Kubernetes 1.30 has is used: no optional fields, no comprehensions ove
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from trimtab_controller.kubernetes.objects import EPOCH
+from trimtab_controller.kubernetes.variants import ROUTE, VARIANT
+from trimtab_controller.variants.plan import LONGEST_S
 
 PREFIX = EPOCH.partition("/")[0] + "/"
 # The most rules of an HTTPRoute, and the most backends of a rule.
@@ -38,9 +40,9 @@ class Rules:
     rules: tuple[Rule, ...]
 
 
-def _same(new: str, old: str, but: str) -> str:
-    """Whether two mappings are alike, but for one member."""
-    skip = f"k == '{but}' || "
+def _same(new: str, old: str, *but: str) -> str:
+    """Whether two mappings are alike, but for some members."""
+    skip = "".join(f"k == '{each}' || " for each in but)
     return (
         f"dyn({new}).all(k, {skip}k in dyn({old}) && dyn({new})[k] == dyn({old})[k]) && "
         f"dyn({old}).all(k, {skip}k in dyn({new}))"
@@ -137,7 +139,7 @@ FLOORS = Rules(
     rules=(
         LISTED,
         Rule(
-            _same("object.spec", "oldObject.spec", but="minReplicas"),
+            _same("object.spec", "oldObject.spec", "minReplicas"),
             "'of an autoscaler only minReplicas is for trimtab to change'",
         ),
         *REPLICAS,
@@ -183,32 +185,30 @@ def _each_backend(condition: str) -> str:
     )
 
 
-ROUTES = Rules(
-    key="request.namespace + '/' + request.name",
-    variables={"places": str([*range(PLACES)]), **NOTES},
-    rules=(
-        LISTED,
-        Rule(
-            f"{_same('object.spec', 'oldObject.spec', but='rules')} && "
-            f"size({_NEW}) == size({_OLD}) && variables.places.all(i, i >= size({_NEW}) || "
-            f"{_same(f'{_NEW}[i]', f'{_OLD}[i]', but='backendRefs')} && "
-            f"has({_NEW_REFS}) == has({_OLD_REFS}) && "
-            f"(!has({_NEW_REFS}) || size({_NEW_REFS}) == size({_OLD_REFS}))) && "
-            + _each_backend(_same(f"{_NEW_REFS}[j]", f"{_OLD_REFS}[j]", but="weight")),
-            "'of a route only weights are for trimtab to change'",
+def _shaped(*changing: str, says: str) -> Rule:
+    """No rule is other than it was, but for its weights and for what is ``changing`` otherwise."""
+    return Rule(
+        f"{_same('object.spec', 'oldObject.spec', 'rules')} && "
+        f"size({_NEW}) == size({_OLD}) && variables.places.all(i, i >= size({_NEW}) || "
+        f"{_same(f'{_NEW}[i]', f'{_OLD}[i]', 'backendRefs', *changing)} && "
+        f"has({_NEW_REFS}) == has({_OLD_REFS}) && "
+        f"(!has({_NEW_REFS}) || size({_NEW_REFS}) == size({_OLD_REFS}))) && "
+        + _each_backend(_same(f"{_NEW_REFS}[j]", f"{_OLD_REFS}[j]", "weight")),
+        f"'of a route only {says} are for trimtab to change'",
+    )
+
+
+WEIGHTS = (
+    Rule(
+        _each_backend(
+            f"{_NEW_REFS}[j].name in variables.limit || {_NEW_REFS}[j] == {_OLD_REFS}[j]"
         ),
-        Rule(
-            _each_backend(
-                f"{_NEW_REFS}[j].name in variables.limit || {_NEW_REFS}[j] == {_OLD_REFS}[j]"
-            ),
-            "'only weights of ' + variables.limit.join(', ') + ' are for trimtab to change'",
-        ),
-        Rule(
-            f"{_NEW}.all(rule, !has(rule.backendRefs) || "
-            "rule.backendRefs.exists(backend, !has(backend.weight) || backend.weight > 0))",
-            "'the weights of a rule are all 0'",
-        ),
-        *NOTED,
+        "'only weights of ' + variables.limit.join(', ') + ' are for trimtab to change'",
+    ),
+    Rule(
+        f"{_NEW}.all(rule, !has(rule.backendRefs) || "
+        "rule.backendRefs.exists(backend, !has(backend.weight) || backend.weight > 0))",
+        "'the weights of a rule are all 0'",
     ),
 )
 
@@ -235,22 +235,82 @@ _MOVE = (
 )
 # Weights are rounded: a thousandth more is no further move.
 _REACH = "(variables.step[0] + 1) * variables.totals[i] * variables.totalled[i]"
-STEPS = replace(
-    ROUTES,
-    variables={
-        **ROUTES.variables,
-        "totals": _totals(_NEW, _NEW_REFS),
-        "totalled": _totals(_OLD, _OLD_REFS),
-    },
+STEP = Rule(
+    "size(variables.step) == 0 || "
+    + _each_backend(
+        "variables.totals[i] * variables.totalled[i] == 0 || "
+        f"{_MOVE} <= {_REACH} && -{_MOVE} <= {_REACH}"
+    ),
+    "'a share moves by more than ' + string(variables.step[0]) + ' thousandths'",
+)
+TOTALS = {"totals": _totals(_NEW, _NEW_REFS), "totalled": _totals(_OLD, _OLD_REFS)}
+
+_COPIES = "matches('^' + stem + 'r[0-9]+-[0-9]+$')"
+
+
+def _filters(rules: str, condition: str) -> str:
+    """Those of rule i of which a ``condition`` of filter f is true."""
+    return f"(has({rules}[i].filters) ? dyn({rules}[i].filters) : dyn([])).filter(f, {condition})"
+
+
+# Filter f makes copies for a variant of one of the route's own Services, and does nothing else.
+_COPY = (
+    "has(f.requestMirror) && has(f.requestMirror.fraction) && "
+    "dyn(f).all(k, k in ['type', 'requestMirror']) && "
+    "dyn(f.requestMirror).all(k, k in ['backendRef', 'fraction']) && "
+    "dyn(f.requestMirror.backendRef).all(k, k in ['group', 'kind', 'name', 'port']) && "
+    f"variables.stem.exists(stem, f.requestMirror.backendRef.name.{_COPIES})"
+)
+COPIES = Rule(
+    f"variables.places.all(i, i >= size({_NEW}) || i >= size({_OLD}) || "
+    f"{_filters(_NEW, f'!({_COPY})')} == {_filters(_OLD, f'!({_COPY})')})",
+    "'of filters only those that copy for variants are for trimtab to change'",
+)
+
+
+def routes(*, weight_step: bool, variants: bool) -> Rules:
+    """Of routes: their weights, step by step or at once, and perhaps copies for variants."""
+    shaped = _shaped("filters", says="weights and copies") if variants else _shaped(says="weights")
+    steps = (STEP,) if weight_step else ()
+    return Rules(
+        key="request.namespace + '/' + request.name",
+        variables={"places": str([*range(PLACES)]), **NOTES, **(TOTALS if weight_step else {})},
+        rules=(LISTED, shaped, *WEIGHTS, *NOTED, *steps, *((COPIES,) if variants else ())),
+    )
+
+
+_MADE = "(request.operation == 'DELETE' ? oldObject : object)"
+_LABELS = f"(has({_MADE}.metadata.labels) ? dyn({_MADE}.metadata.labels) : dyn({{}}))"
+_POD_LABELS = "dyn(object.spec.template.metadata.labels)"
+_NEW_ONE = "request.operation != 'CREATE' || request.resource.resource != "
+VARIANTS = Rules(
+    key=f"request.namespace + '/' + ('{ROUTE}' in {_LABELS} ? {_LABELS}['{ROUTE}'] : '')",
+    variables={"made": _MADE, "labels": _LABELS},
     rules=(
-        *ROUTES.rules,
+        LISTED,
         Rule(
-            "size(variables.step) == 0 || "
-            + _each_backend(
-                "variables.totals[i] * variables.totalled[i] == 0 || "
-                f"{_MOVE} <= {_REACH} && -{_MOVE} <= {_REACH}"
-            ),
-            "'a share moves by more than ' + string(variables.step[0]) + ' thousandths'",
+            f"variables.stem.exists(stem, request.name.{_COPIES}) && "
+            f"'{VARIANT}' in variables.labels && variables.labels['{VARIANT}'] == request.name",
+            "'trimtab makes and deletes nothing but variants: ' + request.name",
+        ),
+        Rule("request.operation != 'UPDATE'", "'a variant never changes'"),
+        Rule(
+            f"{_NEW_ONE}'jobs' || has(object.spec.activeDeadlineSeconds) && "
+            f"object.spec.activeDeadlineSeconds <= {round(LONGEST_S)}",
+            f"'the pods of a variant end within {round(LONGEST_S)} s'",
+        ),
+        Rule(
+            # The API server's own come on top.
+            f"{_NEW_ONE}'jobs' || {_POD_LABELS}.all(k, k in variables.labels && "
+            f"variables.labels[k] == {_POD_LABELS}[k] || k.startsWith('batch.kubernetes.io/') || "
+            "k in ['controller-uid', 'job-name'])",
+            "'the pods of a variant have its labels and no others'",
+        ),
+        Rule(
+            f"{_NEW_ONE}'services' || object.spec.selector == dyn(variables.labels) && "
+            "!has(object.spec.externalIPs) && "
+            "(!has(object.spec.type) || object.spec.type == 'ClusterIP')",
+            "'the Service of a variant has its pods, inside of the cluster'",
         ),
     ),
 )

@@ -8,6 +8,7 @@ from itertools import islice
 
 from trimtab_controller.config import BackendSpec, Config, ServiceConfig
 from trimtab_controller.kubernetes.spec import Acting, KubernetesSpec, TargetSpec
+from trimtab_controller.kubernetes.variants import named
 from trimtab_guard.limits import BackendLimits, Limits
 
 # What CEL is to look up, and what it finds there.
@@ -50,6 +51,11 @@ def steps(config: Config) -> Table:
         for service, place in _placed(config)
         if place.route
     }
+
+
+def stems(config: Config) -> Table:
+    """By each route: how the names of variants of its Services begin."""
+    return {route: [named(str(each), "") for each in own] for route, own in routes(config).items()}
 
 
 def groups(config: Config) -> list[str]:
