@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import random
 from dataclasses import replace
 from importlib.resources import files
@@ -14,134 +13,15 @@ import yaml
 from click.testing import CliRunner
 
 from trimtab_controller.cli import main
-from trimtab_controller.config import load
 from trimtab_controller.kubernetes.admission.policies import documents
 from trimtab_controller.kubernetes.admission.tables import plural, variables
-from trimtab_controller.kubernetes.variants import Origin, mirrored
 from trimtab_controller.protocols import Intent
-from trimtab_controller.variants.plan import Setting, Variant
 from trimtab_controller.worst_case import grown_from, shrunk_from
-from trimtab_guard.authority import Epoch
 
 from .evaluator import Policy, Review
+from .writes import US, YAML, Server, autoscaler, edited, floor, meta, moved, route, scale
 
 World = Any  # the class in the controller's conftest.py, which cannot be imported from here
-Object = dict[str, Any]
-
-US = "system:serviceaccount:trimtab:trimtab"
-YAML = """\
-services:
-  - name: web
-    kubernetes: {namespace: shop, route: web}
-    sensor: pushed
-    ceiling: assist
-    slo: {latency_s: 0.3, share: 0.99}
-    miss_price: 50
-    backends:
-      - name: on-demand
-        target: {kind: Deployment, name: web-on-demand}
-        concurrency: 4
-        service_time_s: 0.05
-        startup_mean_s: 20
-        min_replicas: 2
-        max_replicas: 12
-      - name: spot
-        target: {kind: Fleet, name: web-2, api_version: example.org/v1}
-        service: web-spot
-        act: scale
-        concurrency: 4
-        service_time_s: 0.05
-        startup_mean_s: 40
-        min_replicas: 0
-        max_replicas: 12
-    limits: {LIMITS}
-"""
-
-
-class Server:
-    """All policies of a configuration."""
-
-    def __init__(
-        self, folder: Path, limits: str = "hold_s: 300", least: int = 2, **more: bool
-    ) -> None:
-        folder.mkdir(exist_ok=True)
-        file = folder / "trimtab.yaml"
-        text = YAML.replace("LIMITS", limits)
-        file.write_text(text.replace("min_replicas: 2", f"min_replicas: {least}"))
-        self.config = load(file)
-        found = [*documents(self.config, "trimtab/trimtab", **more)]
-        self.policies = [Policy(each) for each in found if each["kind"].endswith("Policy")]
-
-    def denials(self, review: Review) -> list[str]:
-        return [word for policy in self.policies for word in policy.denials(review)]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Server:
-    return Server(tmp_path_factory.mktemp("server"))
-
-
-@pytest.fixture(scope="module")
-def lenient(tmp_path_factory: pytest.TempPathFactory) -> Server:
-    """One that lets variants be."""
-    return Server(tmp_path_factory.mktemp("lenient"), variants=True)
-
-
-def meta(epoch: str = "3 ann", **more: Any) -> Object:
-    notes = {"trimtab.dev/epoch": epoch} if epoch else {}
-    return {"name": "web", "labels": {"app": "web"}, "annotations": {**notes, "team": "a"}, **more}
-
-
-def autoscaler(least: int, present: int, target: str = "web-on-demand") -> Object:
-    return {
-        "metadata": meta(),
-        "spec": {
-            "minReplicas": least,
-            "maxReplicas": 30,
-            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": target},
-            "metrics": [{"type": "Resource"}],
-        },
-        "status": {"currentReplicas": present, "desiredReplicas": present},
-    }
-
-
-def floor(least: int, was: int, present: int = 0, target: str = "web-on-demand") -> Review:
-    new, old = (autoscaler(each, present or was, target) for each in (least, was))
-    return Review(US, "horizontalpodautoscalers", "autoscaling", new, old)
-
-
-def scale(replicas: int, was: int, name: str = "web-2") -> Review:
-    new, old = ({"metadata": {}, "spec": {"replicas": n} if n else {}} for n in (replicas, was))
-    return Review(US, "fleets", "example.org", new, old, part="scale", name=name)
-
-
-def route(*weights: int, kept: int = 7) -> Object:
-    names = ("web-on-demand", "web-spot", "other")
-    backends = [
-        {"name": name, "port": 80, "weight": weight}
-        for name, weight in zip(names, (*weights, kept), strict=True)
-    ]
-    path = {"type": "PathPrefix", "value": "/"}
-    rules = [{"matches": [{"path": path}], "backendRefs": backends}, {"filters": []}]
-    return {"metadata": meta(), "spec": {"hostnames": ["web"], "rules": rules}}
-
-
-def moved(new: Object, old: Object | None = None) -> Review:
-    return Review(US, "httproutes", "gateway.networking.k8s.io", new, old or route(50, 50))
-
-
-def edited(review: Review, *path: Any, value: Any) -> Review:
-    """The same with another value at ``path`` of what is written; None takes it away."""
-    new = copy.deepcopy(review.new)
-    place: Any = new
-    for step in path[:-1]:
-        place = place[step]
-    if value is None:
-        del place[path[-1]]
-    else:
-        place[path[-1]] = value
-    return replace(review, new=new)
-
 
 ALLOWED = {
     "floor up": floor(8, 4),
@@ -263,123 +143,6 @@ def test_what_is_allowed(server: Server, lenient: Server, review: Review) -> Non
 def test_what_is_denied(server: Server, lenient: Server, review: Review, says: str) -> None:
     assert any(says in denial for denial in server.denials(review))
     assert lenient.denials(review)
-
-
-SHOP = {"namespace": "shop", "name": "web"}
-POD = {
-    "metadata": {"labels": {"app": "web"}, "annotations": {"a": "b"}},
-    "spec": {"containers": [{"name": "web", "env": []}]},
-}
-
-
-def copied(before: list[Object], *names: str, share: float = 0.1) -> Review:
-    """A write that has rule 0 copy for variants, beside the filters that it had."""
-    old, new = route(50, 50), route(60, 40)
-    old["spec"]["rules"][0]["filters"] = before
-    new["spec"]["rules"][0]["filters"] = mirrored(before, 80, names, share)
-    return moved(new, old)
-
-
-def made(kind: str, service: str = "web-spot", known_as: str = "r3-0", **more: Any) -> Review:
-    """A variant's Job or Service as it is made, with what the API server adds to it."""
-    target = {"metadata": SHOP, "kind": "Deployment", "spec": {"template": POD}}
-    entrance = {"metadata": {"name": service}, "spec": {"ports": [{"port": 80}]}}
-    origin, epoch = Origin("web", target, entrance), Epoch(3, "ann")
-    if kind == "jobs":
-        new = origin.job(known_as, Variant((Setting("env.A", 2.0),), 1), epoch)
-        new["spec"]["template"]["metadata"]["labels"]["batch.kubernetes.io/job-name"] = "x"
-    else:
-        new = origin.entrance(known_as, epoch)
-        new["spec"] |= {"type": "ClusterIP", "clusterIP": "10.0.0.1"}
-    group = "batch" if kind == "jobs" else ""
-    name = new["metadata"]["name"]
-    fields = {"operation": "CREATE", "name": name, **more}
-    return Review(US, kind, group, new, **fields)
-
-
-def gone(review: Review) -> Review:
-    return replace(review, new=None, old=review.new, operation="DELETE")
-
-
-FOREIGN = {"type": "RequestHeaderModifier", "requestHeaderModifier": {"remove": ["x"]}}
-THEIRS = {"type": "RequestMirror", "requestMirror": {"backendRef": {"name": "audit", "port": 80}}}
-FIRST, SECOND = "web-spot-trimtab-r3-0", "web-spot-trimtab-r3-1"
-OF_VARIANTS = {
-    "copies": copied([], FIRST, SECOND),
-    "copies behind others": copied([FOREIGN, THEIRS], FIRST),
-    "no copies any more": copied(mirrored([FOREIGN], 80, [FIRST], 0.1)),
-    "a variant ends early": copied(mirrored([], 80, [FIRST, SECOND], 0.1), FIRST),
-    "a Job": made("jobs"),
-    "a Service": made("services"),
-    "a Job goes": gone(made("jobs")),
-    "a Service goes": gone(made("services")),
-}
-BEYOND = {
-    "copies elsewhere": (copied([], "audit-trimtab-r3-0"), "only those that copy for variants"),
-    "copies of all": (
-        edited(copied([], FIRST), "spec", "rules", 0, "filters", 0, "requestMirror", "fraction",
-               value=None),
-        "only those that copy for variants",
-    ),
-    "copies to another namespace": (
-        edited(copied([], FIRST), "spec", "rules", 0, "filters", 0, "requestMirror", "backendRef",
-               "namespace", value="bank"),
-        "only those that copy for variants",
-    ),
-    "another's filter changed": (
-        edited(copied([FOREIGN], FIRST), "spec", "rules", 0, "filters", 0, value=THEIRS),
-        "only those that copy for variants",
-    ),
-    "another's filter gone": (
-        edited(copied([FOREIGN], FIRST), "spec", "rules", 0, "filters", 0, value=None),
-        "only those that copy for variants",
-    ),
-    "a Job of another route": (
-        edited(made("jobs"), "metadata", "labels", "trimtab.dev/copies-of", value="api"),
-        "shop/api is not in trimtab.yaml",
-    ),
-    "a Job in another namespace": (made("jobs", namespace="bank"), "bank/web is not in trimtab"),
-    "a Job of another name": (made("jobs", name="web-backup"), "nothing but variants: web-backup"),
-    "a Job for ever": (
-        edited(made("jobs"), "spec", "activeDeadlineSeconds", value=None), "end within 3600 s",
-    ),
-    "a Job for too long": (
-        edited(made("jobs"), "spec", "activeDeadlineSeconds", value=9999), "end within 3600 s",
-    ),
-    "pods behind the live Service": (
-        edited(made("jobs"), "spec", "template", "metadata", "labels", "app", value="web"),
-        "have its labels and no others",
-    ),
-    "a Service of live pods": (
-        edited(made("services"), "spec", "selector", value={"app": "web"}), "has its pods",
-    ),
-    "a Service for the world": (
-        edited(made("services"), "spec", "type", value="LoadBalancer"), "has its pods",
-    ),
-    "another's Job goes": (
-        gone(edited(made("jobs"), "metadata", "labels", value={"app": "web"})),
-        "shop/ is not in trimtab.yaml",
-    ),
-    "another's Service goes": (
-        gone(made("services", name="web-spot")), "nothing but variants: web-spot",
-    ),
-    "a Job is changed": (
-        replace(made("jobs"), operation="UPDATE", old=made("jobs").new), "a variant never changes",
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("review", OF_VARIANTS.values(), ids=OF_VARIANTS)
-def test_variants_are_let_through_where_that_is_wanted(
-    server: Server, lenient: Server, review: Review
-) -> None:
-    assert lenient.denials(review) == []
-    assert server.denials(review) or review.resource != "httproutes"
-
-
-@pytest.mark.parametrize(("review", "says"), BEYOND.values(), ids=BEYOND)
-def test_nothing_else_is_a_variant(lenient: Server, review: Review, says: str) -> None:
-    assert any(says in denial for denial in lenient.denials(review))
 
 
 @pytest.mark.parametrize(
