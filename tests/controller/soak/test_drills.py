@@ -108,7 +108,7 @@ def test_a_killed_daemon_leaves_nothing_broken_and_the_next_one_says_so(
     until(lambda: phase(daemon) == "aborted", "it is over")
     page, _ = start(daemon, "--show", "web").communicate()
     assert "the daemon was restarted amid it" in page
-    assert "begins: partition 1 of on-demand" in page
+    assert "begins: partition 1 of spot" in page
 
 
 def test_ctrl_c_undoes_everything(daemon: Processes) -> None:
