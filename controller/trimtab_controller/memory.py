@@ -9,14 +9,14 @@ the open write that the old one had.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
 from trimtab_controller.journal import Entry, Journal, Record
 from trimtab_controller.protocols import Intent
-from trimtab_controller.records import pack, unpack
+from trimtab_controller.records import pack, packed_text, unpack
 from trimtab_guard.history import History
 from trimtab_guard.limits import LONGEST_WINDOW_S, ClusterLimits, Limits
 from trimtab_guard.model import Proposal, State, Verdict, Want
@@ -176,9 +176,9 @@ class Recollection:
         return [state for state in states if [b.name for b in state.backends] == names]
 
 
-def write_ticks(journal: Journal, ticks: Iterable[TickRecord], now_s: float) -> None:
+def write_ticks(journal: Journal, ticks: Sequence[TickRecord], now_s: float) -> None:
     """Make one tick of all services durable, with a single entry."""
-    journal.append("tick", {"services": [pack(tick) for tick in ticks]}, now_s)
+    journal.append_text("tick", f'{{"services":{packed_text(ticks)}}}', now_s)
 
 
 def write_outcome(journal: Journal, outcome: OutcomeRecord) -> None:

@@ -98,13 +98,12 @@ def test_the_calendar_lowers_while_it_says_so(
 def test_what_ends_between_decision_and_write_is_not_written(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def freeze(kind: str, *rest: Any) -> int:
-        if kind == "tick":
-            add(world, FROZEN.replace("09:00", "08:00"))
-        return append(kind, *rest)
+    def freeze(*record: Any) -> int:
+        add(world, FROZEN.replace("09:00", "08:00"))
+        return append(*record)
 
-    append = world.journal.append
-    monkeypatch.setattr(world.journal, "append", freeze)
+    append = world.journal.append_text
+    monkeypatch.setattr(world.journal, "append_text", freeze)
     world.want(a=4)
     status = world.tick()
     assert status.tick.outcome is Outcome.FAILED

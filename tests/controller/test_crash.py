@@ -23,9 +23,10 @@ def crash(*_: object) -> None:
     raise Crash
 
 
-def crash_around(world: World, kind: str, *, written: bool) -> Callable[..., int]:
-    """An append that dies at the first record of ``kind``, before or after it is durable."""
-    append = world.journal.append
+def crash_around(world: World, kind: str, *, written: bool) -> None:
+    """Have the journal die at the first record of ``kind``, before or after it is durable."""
+    way = "append_text" if kind == "tick" else "append"
+    append = getattr(world.journal, way)
 
     def dying(record: str, *rest: Any) -> int:
         if record == kind and not written:
@@ -35,24 +36,16 @@ def crash_around(world: World, kind: str, *, written: bool) -> Callable[..., int
             crash()
         return number
 
-    return dying
+    setattr(world.journal, way, dying)
 
 
 POINTS: dict[str, Callable[[World], None]] = {
-    "before the decision is remembered": lambda world: setattr(
-        world.journal, "append", crash_around(world, "tick", written=False)
-    ),
-    "between memory and write": lambda world: setattr(
-        world.journal, "append", crash_around(world, "tick", written=True)
-    ),
+    "before the decision is remembered": lambda world: crash_around(world, "tick", written=False),
+    "between memory and write": lambda world: crash_around(world, "tick", written=True),
     "while the write is on its way": lambda world: setattr(world.stage, "before", crash),
     "before the reply": lambda world: setattr(world.stage, "after", crash),
-    "before the outcome is remembered": lambda world: setattr(
-        world.journal, "append", crash_around(world, "outcome", written=False)
-    ),
-    "after the outcome is remembered": lambda world: setattr(
-        world.journal, "append", crash_around(world, "outcome", written=True)
-    ),
+    "before the outcome is remembered": lambda world: crash_around(world, "outcome", written=False),
+    "after the outcome is remembered": lambda world: crash_around(world, "outcome", written=True),
 }
 
 
@@ -90,8 +83,8 @@ def test_a_write_sent_at_its_deadline_may_arrive_after_the_restart(world: World)
         world.clock.now_s += world.config.services[0].limits.stale_s
 
     late: list[Any] = []
-    append, apply = world.journal.append, world.stage.apply
-    world.journal.append = lambda *entry: (append(*entry), hold_up())[0]
+    append, apply = world.journal.append_text, world.stage.apply
+    world.journal.append_text = lambda *entry: (append(*entry), hold_up())[0]
     world.stage.apply = lambda intent: (late.append(intent), crash())
     world.want(a=4)
     with pytest.raises(Crash):

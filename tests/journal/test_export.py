@@ -59,6 +59,15 @@ def test_an_export_has_every_record_and_proves_it(location: str, export: Path) -
     }
 
 
+def test_a_body_is_exported_letter_by_letter(location: str, export: Path) -> None:
+    """Ticks are written by another encoder, which writes small numbers in its own way."""
+    with Journal.open(filled(location)) as journal:
+        journal.append_text("tick", '{"services":[[1e-7,1.0E5]]}', 0.1)
+    exported(location, export)
+    assert list(read(export)) == list(read(location))
+    assert verify(export) == verify(location)
+
+
 @pytest.mark.parametrize(
     ("since_s", "numbers"),
     [(None, range(1, 10)), (1000.0, range(1, 10)), (1006.5, range(8, 10)), (1009.0, range(0))],

@@ -26,7 +26,6 @@ from trimtab_controller.journal.chain import (
     Link,
     Row,
     Snapshot,
-    canonical,
     explained,
 )
 
@@ -140,8 +139,13 @@ def header(after: Link, head: Link) -> str:
 
 def line(row: Row) -> str:
     """A record's line."""
+    start, end = _around_body(row)
+    return f"{start}{row.body}{end}"
+
+
+def _around_body(row: Row) -> tuple[str, str]:
     start = f'{{"seq":{row.seq},"time_s":{json.dumps(row.time_s)},"kind":{json.dumps(row.kind)}'
-    return f'{start},"body":{row.body},"hash":"{row.hash}"}}\n'
+    return f'{start},"body":', f',"hash":"{row.hash}"}}\n'
 
 
 def _parsed_header(text: str) -> tuple[Link, Link]:
@@ -157,11 +161,12 @@ def _parsed_header(text: str) -> tuple[Link, Link]:
 
 def _parsed(text: str) -> Row:
     try:
-        record = json.loads(text)
-        row = Row(**{**record, "body": canonical(record["body"])})
+        row = Row(**json.loads(text))
     except (LookupError, TypeError, ValueError) as error:
         raise DamagedError("its line is not a record") from error
     # Also where the JSON means the same: the text is what the hash was made of.
+    start, end = _around_body(row)
+    row = row._replace(body=text[len(start) : -len(end)])
     if text != line(row):
         raise DamagedError("its line is not as it was exported")
     return row

@@ -65,12 +65,16 @@ class Journal:
         ``ValueError`` when it is not plain, finite JSON. `JournalError` when it is not known to
         be written; only where a server was lost on the way, it may have been.
         """
-        return self._write(self._store.add, [(kind, body)], time_s)
+        return self._tell([(kind, body)], time_s)
 
     def append_all(self, records: Sequence[Record], time_s: float) -> None:
         """Write records of one moment, all or none, with one sync; raises as `append`."""
         if records:
-            self._write(self._store.add, records, time_s)
+            self._tell(records, time_s)
+
+    def append_text(self, kind: str, body: str, time_s: float) -> int:
+        """As `append`, of a body that is JSON in ASCII already; listeners are not told of it."""
+        return self._write(self._store.add, [(kind, body)], time_s)
 
     def prune(self, checkpoint: Checkpoint, time_s: float) -> int:
         """Write ``checkpoint`` in the place of the records that it stands for, as `append` does."""
@@ -78,7 +82,7 @@ class Journal:
         def prune(rows: Sequence[Row], after: Link) -> None:
             self._store.prune(rows[0], after, checkpoint.after.seq)
 
-        return self._write(prune, [(KIND, checkpoint.body())], time_s)
+        return self._write(prune, [(KIND, canonical(checkpoint.body()))], time_s)
 
     def entries(
         self, kinds: Collection[str] | None = None, since_s: float | None = None, after: int = 0
@@ -107,25 +111,30 @@ class Journal:
     ) -> None:
         self.close()
 
+    def _tell(self, records: Sequence[Record], time_s: float) -> int:
+        """Write records, and tell listeners of them."""
+        texts = [(kind, canonical(dict(body))) for kind, body in records]
+        seq = self._write(self._store.add, texts, time_s)
+        for listen in self.listeners:
+            for kind, body in records:
+                listen(kind, body, float(time_s))
+        return seq
+
     def _write(
         self,
         add: Callable[[Sequence[Row], Link], None],
-        records: Sequence[Record],
+        texts: Sequence[tuple[str, str]],
         time_s: float,
     ) -> int:
         time_s = float(time_s)
         if not math.isfinite(time_s):
             raise ValueError(f"a journal record needs a finite time, and time_s is {time_s}")
-        texts = [(kind, canonical(dict(body))) for kind, body in records]
         with self._turn:
             end = self._settled()
             rows = list(_chained(end, time_s, texts))
             self._doubtful = rows[-1].link
             add(rows, end)
             self._end, self._doubtful = rows[-1].link, None
-        for listen in self.listeners:
-            for kind, body in records:
-                listen(kind, body, time_s)
         return rows[-1].seq
 
     def _settled(self) -> Link:
