@@ -26,7 +26,7 @@ SETTLE_S = 3.0
 
 def fields(report: StageReport) -> tuple[Want, ...]:
     """The fields that trimtab owns, as they are: floors and shares."""
-    return tuple(Want(b.name, b.floor, b.weight) for b in report.backends)
+    return tuple([Want(b.name, b.floor, b.weight) for b in report.backends])
 
 
 def targets(
@@ -36,8 +36,10 @@ def targets(
     decided = {want.name: want for want in verdict.backends}
     proposed = {want.name: want.replicas for want in proposal.backends} if fresh else {}
     return tuple(
-        Want(b.name, _floor(b, decided[b.name].replicas, proposed), decided[b.name].weight)
-        for b in report.backends
+        [
+            Want(b.name, _floor(b, decided[b.name].replicas, proposed), decided[b.name].weight)
+            for b in report.backends
+        ]
     )
 
 

@@ -40,8 +40,10 @@ class Sight(NamedTuple):
     @property
     def fresh(self) -> bool:
         """Whether every backend's signals were measured now."""
-        readings = [r for b in self.state.backends for r in (b.rate_rps, b.in_flight)]
-        return all(math.isfinite(reading.value) for reading in readings)
+        for backend in self.state.backends:
+            if not math.isfinite(backend.rate_rps.value + backend.in_flight.value):
+                return False
+        return True
 
 
 class Eyes:
@@ -71,16 +73,17 @@ class Eyes:
             return self._sight(report, {}, _told(error))
 
     def _sight(self, report: StageReport | None, measured: Readings, error: str = "") -> Sight:
+        before, now_s = self._readings, self._clock()
+        self._readings = {**before, **measured}
+        known = join(self._service, now_s, self._report, self._readings)
+        if before.keys() <= measured.keys():
+            return Sight(known, known, report, error, measured)
         missing = {
             signal: Reading(math.nan, old.time_s)
-            for signal, old in self._readings.items()
+            for signal, old in before.items()
             if signal not in measured
         }
-        self._readings = {**self._readings, **measured}
-        now_s = self._clock()
-        known = join(self._service, now_s, self._report, self._readings)
-        readings = {**self._readings, **missing}
-        state = join(self._service, now_s, self._report, readings) if missing else known
+        state = join(self._service, now_s, self._report, {**self._readings, **missing})
         return Sight(state, known, report, error, measured)
 
 
@@ -91,32 +94,31 @@ def _told(error: Exception) -> str:
 
 def join(service: str, time_s: float, report: StageReport, readings: Readings) -> State:
     """The state of a service; a signal without a reading is NaN and infinitely old."""
-
-    def reading(signal: str, backend: str = "") -> Reading:
-        return readings.get((signal, backend), UNREAD)
-
+    read = readings.get
     backends = tuple(
-        BackendState(
-            name=b.name,
-            wanted=b.wanted,
-            starting=b.starting,
-            ready=b.ready,
-            draining=b.draining,
-            weight=b.weight,
-            disruption_min=b.disruption_min,
-            rate_rps=reading("rate_rps", b.name),
-            in_flight=reading("in_flight", b.name),
-            error_share=reading("error_share", b.name),
-        )
-        for b in report.backends
+        [
+            BackendState(
+                name=b.name,
+                wanted=b.wanted,
+                starting=b.starting,
+                ready=b.ready,
+                draining=b.draining,
+                weight=b.weight,
+                disruption_min=b.disruption_min,
+                rate_rps=read(("rate_rps", b.name), UNREAD),
+                in_flight=read(("in_flight", b.name), UNREAD),
+                error_share=read(("error_share", b.name), UNREAD),
+            )
+            for b in report.backends
+        ]
     )
     return State(
         service=service,
         time_s=time_s,
         replicas_time_s=report.time_s,
         backends=backends,
-        p50_ms=reading("p50_ms"),
-        p95_ms=reading("p95_ms"),
-        miss_share=reading("miss_share"),
+        p50_ms=read(("p50_ms", ""), UNREAD),
+        p95_ms=read(("p95_ms", ""), UNREAD),
+        miss_share=read(("miss_share", ""), UNREAD),
         rollout=report.rollout,
     )

@@ -142,7 +142,7 @@ class Service:
             outcome=Outcome.HELD,
             error=sight.error or failure or mandate.alarm(self.name),
             state=sight.state if sight.report else None,
-            floors=tuple(b.floor for b in sight.report.backends) if sight.report else (),
+            floors=tuple([b.floor for b in sight.report.backends]) if sight.report else (),
             intent=memory.intent,
             version=memory.version,
             decisions=memory.decisions,
@@ -284,10 +284,10 @@ class Service:
         self, tick: TickRecord, sight: Sight, report: StageReport, purse: Purse
     ) -> Intent | None:
         """Where nothing else is to be written: what a forecast asks for and people have granted."""
-        if tick.mode is Mode.SHADOW or not sight.fresh:
-            return None
-        known, now_s = self.memory.known(sight.state), self.clock()
         ahead, state = self._outlooks, sight.state
+        if not ahead or tick.mode is Mode.SHADOW or not sight.fresh:
+            return None
+        known, now_s = self.memory.known(state), self.clock()
         restart = intended(self.board, self.config, ahead, report, state, known, now_s, purse)
         if restart and self.board.foresight:
             self.board.foresight.forget(self.name)

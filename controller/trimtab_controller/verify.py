@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from trimtab_controller.protocols import Intent
 from trimtab_guard.limits import Limits
@@ -97,8 +97,9 @@ class Verifier:
         beyond the usual counts as coming at once, as it does when something on the way stalls.
         """
         if math.isfinite(load_rps):
-            befores = [watch.before for watch in self._seen.watches] or [()]
             burst = max(0.0, load_rps - self._usual_rps) * limits.interval_s
+            watches = self._seen.watches
+            befores = [{want.name: want for want in watch.before} for watch in watches] or [{}]
             now = max([self._expected(state, before, load_rps, burst) for before in befores])
             self._overload = self._overload.with_value(state.time_s, now)
             part = -math.expm1(-limits.interval_s / limits.verify_s)
@@ -106,7 +107,7 @@ class Verifier:
         return self._overload.highest(state.time_s - self._profile.timeout_s)
 
     def _expected(
-        self, state: State, before: tuple[Want, ...], load_rps: float, burst: float
+        self, state: State, before: Mapping[str, Want], load_rps: float, burst: float
     ) -> float:
         """P(a request waits longer than the SLO allows) with M/M/n queues under ``before``.
 
@@ -114,10 +115,9 @@ class Verifier:
         beside a steady load. An upper bound, as if every request had to wait: exact where it
         matters, at full load.
         """
-        then = {want.name: want for want in before}
         missed = 0.0
         for backend, profile in zip(state.backends, self._profile.backends, strict=True):
-            want = then.get(backend.name)
+            want = before.get(backend.name)
             weight = want.weight if want else backend.weight
             capacity_rps = _served_by(backend, want) * profile.concurrency / profile.service_time_s
             patience_s = max(0.0, self._profile.slo_latency_s - profile.service_time_s)

@@ -84,17 +84,14 @@ def effective(mode: Mode, facts: Facts, schedule: Schedule, now_s: float) -> Sta
     Shadow where trimtab is not the one to write at all; approve where only autonomy has ended:
     then a human may still be asked, and what they have granted still holds.
     """
-    lowering = tuple(
-        ceiling
-        for ceiling in _ceilings(facts, schedule, now_s)
-        if lower(mode, ceiling.mode) is not mode
-    )
+    ceilings = (*_ceilings(facts, now_s), *_by_calendar(schedule, now_s))
+    lowering = tuple([ceiling for ceiling in ceilings if lower(mode, ceiling.mode) is not mode])
     if not lowering:
         return Standing(mode)
     return Standing(lower(mode, *(ceiling.mode for ceiling in lowering)), lowering)
 
 
-def _ceilings(facts: Facts, schedule: Schedule, now_s: float) -> Iterator[Ceiling]:
+def _ceilings(facts: Facts, now_s: float) -> Iterator[Ceiling]:
     if facts.stopped:
         yield Ceiling(Code.STOPPED, Mode.SHADOW, "trimtab is stopped")
     if facts.foreign_writer:
@@ -114,7 +111,6 @@ def _ceilings(facts: Facts, schedule: Schedule, now_s: float) -> Iterator[Ceilin
     if not now_s >= facts.cooling_until_s:
         why = f"cooling down for {facts.cooling_until_s - now_s:.0f} s after a rollback"
         yield Ceiling(Code.COOLING, Mode.APPROVE, why)
-    yield from _by_calendar(schedule, now_s)
 
 
 def _by_calendar(schedule: Schedule, now_s: float) -> Iterator[Ceiling]:

@@ -51,9 +51,9 @@ def judge(
     known = known or history.with_state(state)
     wish = choose(proposal, baseline, state, limits, known, now_s)
     verdict = _limited(wish, state, limits, known, now_s)
-    crowd = purse.crowd(limits.service)
     # What is left of the wish may be nothing: then there is nothing to wait with.
-    if crowd and wish.is_policys and verdict.backends != present(state):
+    is_wished = wish.is_policys and verdict.backends != present(state)
+    if is_wished and (crowd := purse.crowd(limits.service)):
         nothing = Wish(present(state), in_doubt=False, reasons=())
         must = _limited(nothing, state, limits, known, now_s)
         verdict = waiting(verdict, must, crowd)

@@ -28,6 +28,7 @@ from trimtab_guard.senses import (
     countable,
     learn,
     possible,
+    signals,
     trusted_s,
 )
 from trimtab_guard.series import Band, Peaks, Point, Steps
@@ -36,6 +37,8 @@ Series = TypeVar("Series", Band, Peaks, Steps)
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 """Of no backend and no signal."""
+NO_PEAKS, NO_STEPS = Peaks(), Steps()
+"""Of a backend that was never seen."""
 
 
 class History(NamedTuple):
@@ -76,12 +79,16 @@ class History(NamedTuple):
         now_s = state.time_s
         if not math.isfinite(now_s):
             return self
-        senses = learn(self.senses, state)
-        lit_s = min(self.recorded_s, trusted_s(senses, state))
+        seen = signals(state)
+        senses = learn(self.senses, seen, now_s)
+        lit_s = min(self.recorded_s, trusted_s(senses, seen))
         dark_s = max(now_s - lit_s, self.recorded_s - now_s)
         past_s = now_s - LONGEST_WINDOW_S
         latest_change_s = now_s if now_s < self.time_s else math.inf
         names = tuple([backend.name for backend in state.backends])
+        replicas = _recent(self.replicas, past_s, latest_change_s, names)
+        shares = _recent(self.shares, past_s, now_s, names)
+        _note(state, replicas, shares)
         return History(
             time_s=now_s,
             recorded_s=min(self.recorded_s, now_s),
@@ -91,8 +98,8 @@ class History(NamedTuple):
             dark_s=self.dark_s.between(past_s, now_s).with_value(now_s, dark_s),
             load=_with_load(self.load.between(past_s, now_s), state),
             proposals=_recent(self.proposals, past_s, now_s, names),
-            replicas=_with_counts(_recent(self.replicas, past_s, latest_change_s, names), state),
-            shares=_with_shares(_recent(self.shares, past_s, now_s, names), state),
+            replicas=replicas,
+            shares=shares,
             senses=senses,
         )
 
@@ -105,15 +112,11 @@ class History(NamedTuple):
             return self
         if not proposal.in_envelope:
             return self._replace(proposed_s=proposal.time_s, strayed_s=self.time_s)
-        seen = {
-            want.name: self.proposals.get(want.name, Peaks()).with_value(self.time_s, want.replicas)
-            for want in proposal.backends
-        }
-        return self._replace(
-            recorded_s=self.time_s,
-            proposed_s=proposal.time_s,
-            proposals={**self.proposals, **seen},
-        )
+        seen = dict(self.proposals)
+        for want in proposal.backends:
+            peaks = seen.get(want.name, NO_PEAKS)
+            seen[want.name] = peaks.with_value(self.time_s, want.replicas)
+        return self._replace(recorded_s=self.time_s, proposed_s=proposal.time_s, proposals=seen)
 
     def with_change(self, time_s: float, backend: str, before: int, after: int) -> History:
         """Remember replicas that were really changed, before the next state can show it."""
@@ -168,39 +171,33 @@ class History(NamedTuple):
 
 def load_rps(state: State) -> float:
     """Requests per second at all backends, to two digits, so that a slow fall has few steps."""
-    return float(f"{sum([backend.rate_rps.value for backend in state.backends]):.1e}")
+    total_rps = 0.0
+    for backend in state.backends:
+        total_rps += backend.rate_rps.value
+    return float(f"{total_rps:.1e}")
 
 
 def _with_load(known: Peaks, state: State) -> Peaks:
-    rates = [backend.rate_rps.value for backend in state.backends]
-    return known.with_value(state.time_s, load_rps(state)) if all(map(possible, rates)) else known
-
-
-def _with_counts(known: Mapping[str, Steps], state: State) -> dict[str, Steps]:
-    seen, counted_s = dict(known), _counted_s(state)
     for backend in state.backends:
-        steps = seen.get(backend.name) or Steps()
-        if countable(backend.wanted) and _is_news(state, steps.last_s):
-            seen[backend.name] = steps.with_level(counted_s, backend.wanted)
-    return seen
+        if not possible(backend.rate_rps.value):
+            return known
+    return known.with_value(state.time_s, load_rps(state))
 
 
-def _with_shares(known: Mapping[str, Band], state: State) -> dict[str, Band]:
-    seen, counted_s = dict(known), _counted_s(state)
+def _note(state: State, replicas: dict[str, Steps], shares: dict[str, Band]) -> None:
+    """Add the counts and shares of ``state``, if they were read after the last known change."""
+    read_s = state.replicas_time_s
+    if not read_s <= state.time_s + SKEW_S:
+        return
+    counted_s = min(read_s, state.time_s)
     for backend in state.backends:
-        band = seen.get(backend.name) or Band(backend.weight)
-        if possible(backend.weight, WHOLE_SHARE) and _is_news(state, band.last_s):
-            seen[backend.name] = band.with_level(counted_s, backend.weight)
-    return seen
-
-
-def _is_news(state: State, last_s: float) -> bool:
-    """Whether counts and weights were read after the last change that is known."""
-    return last_s <= state.replicas_time_s <= state.time_s + SKEW_S
-
-
-def _counted_s(state: State) -> float:
-    return min(state.replicas_time_s, state.time_s)
+        name, count, share = backend.name, backend.wanted, backend.weight
+        steps = replicas.get(name, NO_STEPS)
+        if countable(count) and steps.last_s <= read_s:
+            replicas[name] = steps.with_level(counted_s, count)
+        band = shares.get(name) or Band(share)
+        if possible(share, WHOLE_SHARE) and band.last_s <= read_s:
+            shares[name] = band.with_level(counted_s, share)
 
 
 def _recent(

@@ -69,7 +69,7 @@ def authority(mode: Mode, change: Change) -> Authority:
 
 def lower(mode: Mode, *others: Mode) -> Mode:
     """The one of all these that trusts least."""
-    return min((mode, *others), key=RUNGS.index)
+    return RUNGS[min(map(RUNGS.index, (mode, *others)))]
 
 
 def rung_below(mode: Mode) -> Mode:

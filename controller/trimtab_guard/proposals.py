@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from trimtab_guard.model import Proposal, Reason, Want
+from trimtab_guard.model import Proposal, Reason
 from trimtab_guard.reasons import Code
 from trimtab_guard.senses import LARGEST, SKEW_S, WHOLE_SHARE, countable, possible
 
@@ -21,23 +21,19 @@ def flaws(
     ``newest_s`` is the time of the newest one so far. The same one again is fine: a decision
     holds until the next.
     """
-    for name, found, due in miscounted((want.name for want in proposal.backends), backends):
+    for name, found, due in miscounted([want.name for want in proposal.backends], backends):
         yield Reason(Code.MISMATCH, name, found, due)
     for want in proposal.backends:
-        yield from _bad_numbers(want)
+        if not countable(want.replicas):
+            yield Reason(Code.BAD_VALUE, want.name, want.replicas, LARGEST)
+        if not possible(want.weight, WHOLE_SHARE):
+            yield Reason(Code.BAD_VALUE, want.name, want.weight, 1.0)
     if proposal.backends and not any(want.weight > 0 for want in proposal.backends):
         yield Reason(Code.BAD_VALUE, "", 0.0, 1.0)
     if not newest_s <= proposal.time_s:
         yield Reason(Code.OUT_OF_ORDER, "", proposal.time_s, newest_s)
     if not proposal.time_s <= now_s + SKEW_S:
         yield Reason(Code.OUT_OF_ORDER, "", proposal.time_s, now_s)
-
-
-def _bad_numbers(want: Want) -> Iterator[Reason]:
-    if not countable(want.replicas):
-        yield Reason(Code.BAD_VALUE, want.name, want.replicas, LARGEST)
-    if not possible(want.weight, WHOLE_SHARE):
-        yield Reason(Code.BAD_VALUE, want.name, want.weight, 1.0)
 
 
 def miscounted(given: Iterable[str], due: Iterable[str]) -> Iterator[tuple[str, int, int]]:

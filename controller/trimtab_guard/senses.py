@@ -7,7 +7,8 @@ still while the world moves, is as if it had not come, and its signal simply gro
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import NamedTuple
 
 from trimtab_guard.limits import LONGEST_WINDOW_S, Limits
@@ -24,13 +25,11 @@ FROZEN_READINGS = 30
 """So many equal rates in a row, while other signals move, are a frozen exporter."""
 
 
-class Signal(NamedTuple):
-    """One reading of a state. One that is not ``needed`` may be missing, as NaN."""
+Signal = tuple[str, Reading, float, bool]
+"""A name, its reading, the largest value, and whether it is needed: else it may be missing, as NaN.
 
-    name: str
-    reading: Reading
-    most: float = LARGEST
-    needed: bool = True
+A plain tuple: each service has five of them, twice a tick.
+"""
 
 
 class Known(NamedTuple):
@@ -70,40 +69,45 @@ def signals(state: State) -> list[Signal]:
     Latencies and misses may be missing: a service that is idle, or so overloaded that it
     answers nothing, has none, and the second is no time to stop scaling.
     """
-    return [
-        *_needed(state),
-        Signal("p50_ms", state.p50_ms, LARGEST, False),
-        Signal("p95_ms", state.p95_ms, LARGEST, False),
-        Signal("miss_share", state.miss_share, WHOLE_SHARE, False),
-    ]
-
-
-def _needed(state: State) -> Iterator[Signal]:
+    found: list[Signal] = []
     for backend in state.backends:
-        yield Signal(f"{backend.name}.rate_rps", backend.rate_rps)
-        yield Signal(f"{backend.name}.in_flight", backend.in_flight)
+        rate, in_flight = _names(backend.name)
+        found.append((rate, backend.rate_rps, LARGEST, True))
+        found.append((in_flight, backend.in_flight, LARGEST, True))
+    found.append(("p50_ms", state.p50_ms, LARGEST, False))
+    found.append(("p95_ms", state.p95_ms, LARGEST, False))
+    found.append(("miss_share", state.miss_share, WHOLE_SHARE, False))
+    return found
 
 
-def learn(known: Mapping[str, Known], state: State) -> dict[str, Known]:
-    """What is known after ``state``: believable readings replace older ones.
+@cache
+def _names(backend: str) -> tuple[str, str]:
+    """Of its rate and its requests in flight: put together once, not thousands of times a tick."""
+    return f"{backend}.rate_rps", f"{backend}.in_flight"
 
-    Times of a clock that has been set back are cut to the state's time, and what is older
-    than the longest window is forgotten.
+
+def learn(known: Mapping[str, Known], seen: Sequence[Signal], now_s: float) -> dict[str, Known]:
+    """What is known after ``seen`` at ``now_s``: believable readings replace older ones.
+
+    Times of a clock that has been set back are cut to ``now_s``, and what is older than the
+    longest window is forgotten.
     """
-    now_s = state.time_s
-    oldest_s = now_s - LONGEST_WINDOW_S
-    learned = {name: _by(old, now_s) for name, old in known.items() if old.time_s >= oldest_s}
-    for name, (value, time_s), most, _ in signals(state):
+    oldest_s, latest_s = now_s - LONGEST_WINDOW_S, now_s + SKEW_S
+    learned = {
+        # What was read by now has moved no later.
+        name: old if old.time_s <= now_s else _cut(old, now_s)
+        for name, old in known.items()
+        if old.time_s >= oldest_s
+    }
+    for name, (value, time_s), most, _ in seen:
         if possible(value, most):
             old = learned.get(name, UNKNOWN)
-            if old.time_s <= time_s <= now_s + SKEW_S:
+            if old.time_s <= time_s <= latest_s:
                 learned[name] = _after(old, value, min(time_s, now_s))
     return learned
 
 
-def _by(old: Known, now_s: float) -> Known:
-    if old.time_s <= now_s:  # and so it moved no later
-        return old
+def _cut(old: Known, now_s: float) -> Known:
     return Known(old.value, now_s, min(old.moved_s, now_s), old.equal)
 
 
@@ -138,9 +142,10 @@ def believed_s(name: str, known: Mapping[str, Known]) -> float:
     return last.moved_s if frozen(name, known) else last.time_s
 
 
-def trusted_s(known: Mapping[str, Known], state: State) -> float:
-    """Event time up to which every needed signal of ``state`` can be believed."""
-    return min([believed_s(signal.name, known) for signal in _needed(state)], default=0.0)
+def trusted_s(known: Mapping[str, Known], seen: Sequence[Signal]) -> float:
+    """Event time up to which every needed one of the signals ``seen`` can be believed."""
+    needed = [believed_s(name, known) for name, _, _, is_needed in seen if is_needed]
+    return min(needed, default=0.0)
 
 
 def doubts(

@@ -25,6 +25,14 @@ def _by(points: tuple[Point, ...], now_s: float) -> tuple[Point, ...]:
     return (*points[:later], *((now_s, value) for _, value in points[later:]))
 
 
+def _above(points: tuple[Point, ...], value: float) -> tuple[Point, ...]:
+    """Without what ``value`` reaches: a falling staircase has it at its end."""
+    taller = len(points)
+    while taller and not points[taller - 1][1] > value:
+        taller -= 1
+    return points[:taller]
+
+
 class Peaks(NamedTuple):
     """The highest value of any recent span: only values that no later one has reached are kept.
 
@@ -36,14 +44,11 @@ class Peaks(NamedTuple):
 
     def with_value(self, time_s: float, value: float) -> Peaks:
         """``value`` was seen at ``time_s``, no earlier than the last point."""
-        return Peaks((*self.above(value).points, (time_s, value)))
+        return Peaks((*_above(self.points, value), (time_s, value)))
 
     def above(self, value: float) -> Peaks:
-        """Without the points that ``value`` reaches: a falling staircase has them at its end."""
-        points, taller = self.points, len(self.points)
-        while taller and not points[taller - 1][1] > value:
-            taller -= 1
-        return Peaks(points[:taller])
+        """Without the points that ``value`` reaches."""
+        return Peaks(_above(self.points, value))
 
     @property
     def last_s(self) -> float:
@@ -57,8 +62,10 @@ class Peaks(NamedTuple):
 
     def between(self, oldest_s: float, now_s: float) -> Peaks:
         """Without points older than ``oldest_s``; those of a later clock happened by ``now_s``."""
-        points = _by(self.points[_first(self.points, oldest_s) :], now_s)
-        return self if points is self.points else Peaks(points)
+        points = self.points
+        if not points or (points[0][0] >= oldest_s and points[-1][0] <= now_s):
+            return self  # nearly always, and thousands ask every tick
+        return Peaks(_by(points[_first(points, oldest_s) :], now_s))
 
 
 class Band(NamedTuple):
@@ -97,11 +104,12 @@ class Band(NamedTuple):
 
     def between(self, oldest_s: float, now_s: float) -> Band:
         """As `Peaks.between`."""
+        highs = self.highs.between(oldest_s, now_s)
+        depths = self.depths.between(oldest_s, now_s)
         last_s = min(self.last_s, now_s) if self.last_s >= oldest_s else 0.0
-        highs, depths = self.highs, self.depths
-        return Band(
-            self.level, last_s, highs.between(oldest_s, now_s), depths.between(oldest_s, now_s)
-        )
+        if last_s == self.last_s and highs is self.highs and depths is self.depths:
+            return self
+        return Band(self.level, last_s, highs, depths)
 
 
 class Steps(NamedTuple):

@@ -50,11 +50,12 @@ def refusals(state: State, limits: Limits, history: History, now_s: float) -> It
     for seen_s in (history.time_s, state.time_s):
         if not now_s >= seen_s - SKEW_S:
             yield Reason(Code.CLOCK, "", now_s, seen_s)
+    stale_s = limits.stale_s
     for event_s in (state.time_s, state.replicas_time_s):
-        if not -SKEW_S <= now_s - event_s <= limits.stale_s:
-            yield Reason(Code.UNSEEN, "", now_s - event_s, limits.stale_s)
-    listed = (backend.name for backend in limits.backends)
-    for name, found, due in miscounted((backend.name for backend in state.backends), listed):
+        if not -SKEW_S <= now_s - event_s <= stale_s:
+            yield Reason(Code.UNSEEN, "", now_s - event_s, stale_s)
+    listed = [backend.name for backend in limits.backends]
+    for name, found, due in miscounted([backend.name for backend in state.backends], listed):
         yield Reason(Code.UNSEEN if due else Code.NOT_LISTED, name, found, due)
     for backend in state.backends:
         yield from _impossible(backend)
@@ -71,7 +72,7 @@ def _impossible(backend: BackendState) -> Iterator[Reason]:
 
 def present(state: State) -> Wants:
     """What is, as if it had been wanted."""
-    return tuple(Want(b.name, b.wanted, b.weight) for b in state.backends)
+    return tuple([Want(b.name, b.wanted, b.weight) for b in state.backends])
 
 
 def choose(
@@ -90,9 +91,10 @@ def choose(
     from ``state``.
     """
     refused = tuple(_refused(proposal, state, limits, history, now_s))
-    doubted = {doubt.code for doubt in doubts(state, history.senses, limits, now_s)}
-    if not refused and not doubted:
+    doubtful = doubts(state, history.senses, limits, now_s)
+    if not refused and not doubtful:
         return Wish(_ordered(proposal, state), in_doubt=False, reasons=())
+    doubted = {doubt.code for doubt in doubtful}
     holds = bool(doubted) and Code.BLIND not in doubted
     wants = present(state) if holds else _raised(present(state), baseline)
     if refused:
@@ -124,7 +126,7 @@ def _refused(
 ) -> Iterator[Reason]:
     if proposal.service != limits.service:
         yield Reason(Code.MISMATCH, proposal.service, 1, 0)
-    names = (backend.name for backend in state.backends)
+    names = [backend.name for backend in state.backends]
     yield from flaws(proposal, names, history.proposed_s, now_s)
     age_s = now_s - proposal.time_s
     if age_s > limits.blind_s:
@@ -136,7 +138,7 @@ def _refused(
 
 def _ordered(proposal: Proposal, state: State) -> Wants:
     wanted = {want.name: want for want in proposal.backends}
-    return tuple(wanted[backend.name] for backend in state.backends)
+    return tuple([wanted[backend.name] for backend in state.backends])
 
 
 def _raised(wants: Wants, baseline: Wants) -> Wants:

@@ -229,21 +229,24 @@ def crash() -> None:
 
 def crash_at_record(world: World, number: int, *, written: bool) -> None:
     """End at a rollback's decision (0), tick (1) or outcome (2): before its record, or after."""
-    append, kinds = world.journal.append, ("mode", "tick", "outcome")
-    seen: list[str] = []
+    kinds, seen = ("mode", "tick", "outcome"), list[str]()
 
-    def dying(kind: str, body: dict[str, Any], time_s: float) -> int:
-        if kind == kinds[len(seen)]:
-            seen.append(kind)
-        dies = len(seen) > number
-        if dies and not written:
-            raise Crash
-        done = append(kind, body, time_s)
-        if dies:
-            raise Crash
-        return done
+    def dying(append: Callable[..., int]) -> Callable[..., int]:
+        def dies(kind: str, *rest: Any) -> int:
+            if kind == kinds[len(seen)]:
+                seen.append(kind)
+            is_last = len(seen) > number
+            if is_last and not written:
+                raise Crash
+            done = append(kind, *rest)
+            if is_last:
+                raise Crash
+            return done
 
-    world.journal.append = dying
+        return dies
+
+    world.journal.append = dying(world.journal.append)
+    world.journal.append_text = dying(world.journal.append_text)
 
 
 def decided(world: World, written: bool) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
-from trimtab_guard.model import Reading
+from trimtab_guard.model import Reading, State
 from trimtab_guard.senses import (
     WHOLE_SHARE,
     Doubt,
@@ -23,6 +25,10 @@ from .world import NOW_S, limits, state
 LONGEST_S = 3600
 
 
+def learned_from(known: Mapping[str, Known], seen: State) -> dict[str, Known]:
+    return learn(known, signals(seen), seen.time_s)
+
+
 def rate(value: float, time_s: float) -> Reading:
     return Reading(value, time_s)
 
@@ -35,7 +41,7 @@ def test_a_share_may_be_rounded_up(share: float, is_possible: bool) -> None:
 
 
 def test_every_signal_has_its_name() -> None:
-    assert [signal.name for signal in signals(state())] == [
+    assert [name for name, *_ in signals(state())] == [
         "od.rate_rps", "od.in_flight", "spot.rate_rps", "spot.in_flight",
         "p50_ms", "p95_ms", "miss_share",
     ]  # fmt: skip
@@ -67,26 +73,26 @@ KNOWN = Known(5.0, NOW_S - 10, NOW_S - 20, 3)
 )
 def test_a_believable_reading_replaces_an_older_one(reading: Reading, known: Known) -> None:
     seen = state(od={"rate_rps": reading})
-    assert learn({"od.rate_rps": KNOWN}, seen)["od.rate_rps"] == known
+    assert learned_from({"od.rate_rps": KNOWN}, seen)["od.rate_rps"] == known
 
 
 @pytest.mark.parametrize(("time_s", "believed"), [(-0.5, False), (0.0, True), (0.5, True)])
 def test_the_first_reading_needs_a_time(time_s: float, believed: bool) -> None:
     seen = state(0.5, od={"rate_rps": rate(7, time_s)})
-    assert ("od.rate_rps" in learn({}, seen)) == believed
+    assert ("od.rate_rps" in learned_from({}, seen)) == believed
 
 
 def test_a_clock_that_was_set_back_leaves_no_times_ahead() -> None:
     later = Known(5.0, NOW_S + 40, NOW_S + 30, 3)
     earlier = Known(5.0, NOW_S + 40, NOW_S - 30, 3)
-    learned = learn({"gone": later, "older": earlier}, state())
+    learned = learned_from({"gone": later, "older": earlier}, state())
     assert learned["gone"] == Known(5.0, NOW_S, NOW_S, 3)
     assert learned["older"] == Known(5.0, NOW_S, NOW_S - 30, 3)
 
 
 @pytest.mark.parametrize(("age_s", "kept"), [(LONGEST_S, True), (LONGEST_S + 1, False)])
 def test_what_no_window_reaches_is_forgotten(age_s: float, kept: bool) -> None:
-    assert ("gone" in learn({"gone": Known(5.0, NOW_S - age_s, 0.0, 3)}, state())) == kept
+    assert ("gone" in learned_from({"gone": Known(5.0, NOW_S - age_s, 0.0, 3)}, state())) == kept
 
 
 @pytest.mark.parametrize(
@@ -122,16 +128,16 @@ def test_a_signal_is_believed_up_to_its_last_reading_or_its_last_move() -> None:
 
 
 def test_a_service_is_believed_as_far_as_its_oldest_needed_signal() -> None:
-    known = learn({}, state())
-    assert trusted_s(known, state()) == NOW_S
+    known = learned_from({}, state())
+    assert trusted_s(known, signals(state())) == NOW_S
     known["spot.in_flight"] = Known(5.0, NOW_S - 30, NOW_S - 30, 1)
-    assert trusted_s(known, state()) == NOW_S - 30
+    assert trusted_s(known, signals(state())) == NOW_S - 30
     del known["p95_ms"]
-    assert trusted_s(known, state()) == NOW_S - 30
-    assert trusted_s({}, state(backends=())) == 0.0
+    assert trusted_s(known, signals(state())) == NOW_S - 30
+    assert trusted_s({}, signals(state(backends=()))) == 0.0
 
 
 def test_a_signal_that_was_never_seen_is_doubted() -> None:
     seen = state(od={"rate_rps": rate(-1.0, NOW_S)})
-    found = doubts(seen, learn({}, seen), limits(), NOW_S)
+    found = doubts(seen, learned_from({}, seen), limits(), NOW_S)
     assert found == (Doubt("BLIND", "od.rate_rps", NOW_S),)

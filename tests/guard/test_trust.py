@@ -11,7 +11,7 @@ from trimtab_guard.history import History
 from trimtab_guard.limits import BackendLimits
 from trimtab_guard.model import Proposal, Reading, State, Want
 from trimtab_guard.proposals import miscounted
-from trimtab_guard.senses import Doubt, doubts, trusted_s
+from trimtab_guard.senses import Doubt, doubts, signals, trusted_s
 
 from .world import (
     NOW_S,
@@ -458,7 +458,7 @@ def test_a_clock_that_went_back_does_not_silence_a_policy_for_longer() -> None:
 
 
 def test_what_was_never_read_was_never_believed() -> None:
-    assert trusted_s({}, state()) == 0.0
+    assert trusted_s({}, signals(state())) == 0.0
     assert [doubt.code for doubt in doubts(state(), {}, limits(), NOW_S)] == ["BLIND"] * 7
 
 

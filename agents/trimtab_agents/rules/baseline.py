@@ -19,7 +19,7 @@ def baseline(state: State, profile: Profile, target: float = 0.6) -> tuple[Want,
     ``KeyError`` when the profile lacks a backend of the state.
     """
     known = {backend.name: backend for backend in profile.backends}
-    return tuple(_want(backend, known[backend.name], target) for backend in state.backends)
+    return tuple([_want(backend, known[backend.name], target) for backend in state.backends])
 
 
 def _want(state: BackendState, profile: BackendProfile, target: float) -> Want:

@@ -73,7 +73,7 @@ BUGS = (
     Bug(
         "a time with a dead sensor counts as watched",
         "history",
-        "lit_s = min(self.recorded_s, trusted_s(senses, state))",
+        "lit_s = min(self.recorded_s, trusted_s(senses, seen))",
         "lit_s = self.recorded_s",
     ),
     Bug(
