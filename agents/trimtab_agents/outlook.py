@@ -1,44 +1,38 @@
-"""The numbers behind a proposal, and the sentence that tells them to a human."""
+"""The sentence that tells a human the numbers behind a proposal."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from functools import lru_cache
 from math import isnan
-from typing import NamedTuple
 
 # A load that changes by less than this share stays as it is.
 ALIKE = 0.05
 
 
-class Outlook(NamedTuple):
-    """What one service's replicas are sized for; loads in requests per second.
+def sentence(
+    load_rps: float,
+    demand_rps: float,
+    due_s: float,
+    ready: int,
+    ready_rps: int,
+    wanted: int,
+    replicas: int,
+    replicas_rps: int,
+) -> str:
+    """Where a service's load goes, what is there for it, and what is wanted.
 
     ``demand_rps`` is the load to be ready for by ``due_s``, when what is started now serves.
     ``ready`` replicas carry ``ready_rps`` at most; ``wanted`` were asked for before, and the
-    ``replicas`` that are asked for now carry ``replicas_rps``.
+    ``replicas`` that are asked for now carry ``replicas_rps``. All in requests per second.
     """
-
-    load_rps: float
-    demand_rps: float
-    due_s: float
-    ready: int
-    ready_rps: int
-    wanted: int
-    replicas: int
-    replicas_rps: int
-
-    def sentence(self) -> str:
-        """Where the load goes, what is there for it, and what is wanted."""
-        # One look at the fields: thousands of services have a sentence every tick.
-        load_rps, demand_rps, due_s, ready, ready_rps, wanted, replicas, replicas_rps = self
-        carries = "replica carries" if ready == 1 else "replicas carry"
-        if replicas == wanted:
-            wish = f"keep {replicas}"
-        else:
-            wish = f"{_change(replicas - wanted)}: {replicas} carry {replicas_rps}"
-        outlook = _outlook(load_rps, demand_rps, _clock(int(due_s)))
-        return f"{outlook}, {ready} ready {carries} {ready_rps}; {wish}"
+    carries = "replica carries" if ready == 1 else "replicas carry"
+    if replicas == wanted:
+        wish = f"keep {replicas}"
+    else:
+        wish = f"{_change(replicas - wanted)}: {replicas} carry {replicas_rps}"
+    outlook = _outlook(load_rps, demand_rps, _clock(int(due_s)))
+    return f"{outlook}, {ready} ready {carries} {ready_rps}; {wish}"
 
 
 def _outlook(load_rps: float, demand_rps: float, due: str) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 
 from trimtab_agents.envelope import Stray
-from trimtab_agents.outlook import Outlook
+from trimtab_agents.outlook import sentence
 from trimtab_agents.policy import Policy
 from trimtab_envs.codec import pack
 from trimtab_guard.model import Proposal, State, Want
@@ -60,14 +60,11 @@ class Proposer:
             age_s=sensed.age_s * self._time_scale,
         )
         wanted = self._policy.act(scaled)
-        rows = zip(
-            states,
-            wanted.replicas.tolist(),
-            wanted.weight.tolist(),
-            self._outlooks(sensed, wanted),
-            self._policy.strays,
-            strict=True,
-        )
+        numbers = self._numbers(sensed, wanted)
+        _, demand_rps, due_s, *_ = numbers
+        replicas, weight = wanted.replicas.tolist(), wanted.weight.tolist()
+        whys, strays = map(sentence, *numbers), self._policy.strays
+        rows = zip(states, replicas, weight, whys, strays, demand_rps, due_s, strict=True)
         return [self._proposal(*row) for row in rows]
 
     def _proposal(
@@ -75,12 +72,13 @@ class Proposer:
         state: State,
         replicas: list[float],
         weight: list[float],
-        outlook: Outlook,
+        why: str,
         stray: Stray | None,
+        demand_rps: float,
+        due_s: float,
     ) -> Proposal:
         names = [backend.name for backend in state.backends]
         wants = tuple(map(Want, names, map(int, replicas), weight))  # without the padding
-        why = outlook.sentence()
         return Proposal(
             state.service,
             self.name,
@@ -88,12 +86,12 @@ class Proposer:
             wants,
             why + _told(stray, state) if stray else why,
             stray is None,
-            outlook.demand_rps,
-            outlook.due_s,
+            demand_rps,
+            due_s,
         )
 
-    def _outlooks(self, sensed: Sensed, wanted: Wanted) -> Iterator[Outlook]:
-        """Each service's numbers, summed for all at once: they may be many."""
+    def _numbers(self, sensed: Sensed, wanted: Wanted) -> list[list[float]]:
+        """What `sentence` tells, of each service, summed for all at once: they may be many."""
         replica_rps = self._profiles.replica_rps
         ready, replicas = sensed.ready, wanted.replicas
         counts = (ready, ready * replica_rps, sensed.wanted, replicas, replicas * replica_rps)
@@ -103,7 +101,7 @@ class Proposer:
             sensed.time_s + self._reach_s,
             *(count.sum(1).round().astype(np.int64) for count in counts),
         )
-        return map(Outlook, *(column.tolist() for column in columns))
+        return [column.tolist() for column in columns]
 
 
 def _told(stray: Stray, state: State) -> str:

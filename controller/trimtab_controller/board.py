@@ -106,8 +106,12 @@ class Board:
         return self.mandate.stopped
 
     def tick(self, service: str) -> TickRecord | None:
-        """A service's latest tick; takes no lock, so that a hanging write keeps nobody from it."""
-        return self._ticks.get(service)
+        """A service's latest tick, with the counts as they are after it.
+
+        Takes no lock, so that a hanging write keeps nobody from it.
+        """
+        tick = self._ticks.get(service)
+        return self._counted(tick) if tick else None
 
     def latest(self, service: str = "") -> tuple[int, list[Status]]:
         """The latest tick's number, and the statuses of one service, or of all."""
@@ -131,9 +135,15 @@ class Board:
         for kind in self.experiments:
             kind.give_back(service, why, now_s)
 
+    def _counted(self, tick: TickRecord) -> TickRecord:
+        memory = self.memories.get(tick.service)
+        if memory is None:
+            return tick
+        return tick._replace(decisions=memory.decisions, actions=memory.actions)
+
     def _status(self, service: str, pending: int, now_s: float) -> Status:
         return Status(
-            tick=self._ticks[service],
+            tick=self._counted(self._ticks[service]),
             policy=self._policy,
             standing=self.mandate.standing(service, now_s),
             lease=self.mandate.lease(service),

@@ -121,5 +121,6 @@ class Loop:
         return [service.held(sight, failure) for service, sight in rows]
 
     def _show(self, ticks: Sequence[TickRecord]) -> None:
-        rows = zip(self._services, ticks, strict=True)
-        self._board.publish([service.shown(tick) for service, tick in rows], self._policy.name)
+        for service, tick in zip(self._services, ticks, strict=True):
+            service.log_news(tick.error)
+        self._board.publish(ticks, self._policy.name)

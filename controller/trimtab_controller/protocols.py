@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from trimtab_guard.authority import NO_EPOCH, Epoch
@@ -86,8 +85,7 @@ class StageReport(NamedTuple):
     restarts: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(NamedTuple):
     """The fields of one backend to write; ``None`` leaves a field as it is.
 
     ``wanted``: replicas that were asked for before, by whomever; ``restart`` replaces each of them,
@@ -101,8 +99,7 @@ class Ask:
     restart: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Intent:
+class Intent(NamedTuple):
     """A write that is about to happen. The same ``request_id`` is never applied twice.
 
     ``before`` are the fields, of all backends, that it finds; ``undoes`` what was written before;

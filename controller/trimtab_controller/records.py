@@ -11,8 +11,8 @@ import dataclasses
 import enum
 import json
 import math
-from collections.abc import Callable, Iterable
-from functools import cache, partial
+from collections.abc import Sequence
+from functools import cache
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -27,52 +27,42 @@ def pack(value: Any) -> Any:
         return value.name
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    if isinstance(value, tuple | list):
+    if isinstance(value, tuple):
         return [pack(part) for part in value]
-    return pack(_fields(value)) if dataclasses.is_dataclass(value) else value
+    if dataclasses.is_dataclass(value):
+        return [pack(getattr(value, field.name)) for field in dataclasses.fields(value)]
+    return value
 
 
-def _fields(record: Any) -> tuple[Any, ...]:
-    return tuple(getattr(record, field.name) for field in dataclasses.fields(record))
+def packed_text(records: Sequence[tuple[Any, ...]]) -> str:
+    """What `pack` makes of each record, as JSON without spaces, in ASCII.
 
-
-def packed_text(value: Any) -> str:
-    """What `pack` makes of ``value``, as JSON without spaces, in ASCII."""
+    Records are named tuples, and so is what is in them; they have their enums themselves.
+    """
     try:
-        text = orjson.dumps(value, default=_parts, option=orjson.OPT_PASSTHROUGH_DATACLASS)
+        text = orjson.dumps([_with_names(record) for record in records], default=tuple)
     except TypeError:  # a number of over 64 bits or half a character: a policy may answer anything
-        return _slow_text(value)
-    return text.decode() if text.isascii() else _slow_text(value)
+        return _slow_text(records)
+    return text.decode() if text.isascii() else _slow_text(records)
 
 
-def _slow_text(value: Any) -> str:
-    return json.dumps(pack(value), separators=(",", ":"), allow_nan=False)
+def _slow_text(records: Sequence[tuple[Any, ...]]) -> str:
+    packed = [pack(record) for record in records]
+    return json.dumps(packed, separators=(",", ":"), allow_nan=False)
 
 
-def _parts(value: Any) -> Any:
-    """Of what orjson does not know: a dataclass, a named tuple, a float of NumPy's."""
-    kind: Any = type(value)  # to mypy a class is not hashable, which the cache asks for
-    return _splitter(kind)(value)
+def _with_names(record: tuple[Any, ...]) -> list[Any]:
+    """Its enums by name: orjson would take their values."""
+    parts, kind = list(record), type(record)
+    for place in _enums(kind):
+        parts[place] = parts[place].name
+    return parts
 
 
 @cache
-def _splitter(kind: Any) -> Callable[[Any], Any]:
-    """Found out once for each class, because every tick writes thousands of each."""
-    if dataclasses.is_dataclass(kind):
-        return _fields
-    if issubclass(kind, float):
-        return float
+def _enums(kind: Any) -> list[int]:
     hints = enumerate(_hints(kind))
-    named = [at for at, hint in hints if isinstance(hint, type) and issubclass(hint, enum.Enum)]
-    return partial(_with_names, named) if named else tuple
-
-
-def _with_names(places: Iterable[int], value: tuple[Any, ...]) -> list[Any]:
-    """Enums by name: orjson would take their values."""
-    parts = list(value)
-    for place in places:
-        parts[place] = parts[place].name
-    return parts
+    return [at for at, hint in hints if isinstance(hint, type) and issubclass(hint, enum.Enum)]
 
 
 def unpack(kind: type[T], packed: Any) -> T:

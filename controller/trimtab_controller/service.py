@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import InitVar, dataclass, field, replace
+from dataclasses import InitVar, dataclass, field
 
 from trimtab_agents.rules.baseline import baseline
 from trimtab_controller import act, undo
@@ -171,11 +171,6 @@ class Service:
             return tick
         return tick._replace(outcome=Outcome.FAILED, error=outcome.error)
 
-    def shown(self, tick: TickRecord) -> TickRecord:
-        """The tick with the counts as they are after it; trouble is logged as well."""
-        self._log_news(tick.error)
-        return tick._replace(decisions=self.memory.decisions, actions=self.memory.actions)
-
     def _keep_round(self, now_s: float) -> None:
         """Variants on copies of its traffic are no write to the service: they come and go here."""
         board = self.board
@@ -277,7 +272,7 @@ class Service:
         epoch = self.board.mandate.epoch
         intent = act.intend(self.config.limits, tick.time_s, report, wants, epoch)
         if intent:
-            return replace(intent, why=proposal.why), Outcome.APPLIED
+            return intent._replace(why=proposal.why), Outcome.APPLIED
         return None, idle if otherwise is Outcome.UNCHANGED else otherwise
 
     def _restart(
@@ -327,8 +322,8 @@ class Service:
         if intent and outcome.applied and not intent.undoes:
             self.verifier.watch(intent)
 
-    def _log_news(self, error: str) -> None:
-        # Once: the same line every second would hide the next one.
+    def log_news(self, error: str) -> None:
+        """Log trouble, once: the same line every second would hide the next one."""
         if error != self._told:
             fields = {"service": self.name}
             log.warning("%s: %s", self.name, error or "in order again", extra=fields)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from trimtab_controller.act import intend, targets
 from trimtab_controller.protocols import Intent, StageReport
@@ -35,7 +34,7 @@ def undoing(
     wish = Proposal(limits.service, "undo", now_s, before)
     wants = targets(report, allowed, wish, fresh=True)
     intent = intend(limits, now_s, report, wants, epoch)
-    return replace(intent, undoes=True) if intent else None
+    return intent._replace(undoes=True) if intent else None
 
 
 def _higher(first: Want, later: Want) -> Want:

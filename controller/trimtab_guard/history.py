@@ -88,7 +88,6 @@ class History(NamedTuple):
         names = tuple([backend.name for backend in state.backends])
         replicas = _recent(self.replicas, past_s, latest_change_s, names)
         shares = _recent(self.shares, past_s, now_s, names)
-        _note(state, replicas, shares)
         return History(
             time_s=now_s,
             recorded_s=min(self.recorded_s, now_s),
@@ -98,8 +97,8 @@ class History(NamedTuple):
             dark_s=self.dark_s.between(past_s, now_s).with_value(now_s, dark_s),
             load=_with_load(self.load.between(past_s, now_s), state),
             proposals=_recent(self.proposals, past_s, now_s, names),
-            replicas=replicas,
-            shares=shares,
+            replicas=_with_counts(replicas, state),
+            shares=_with_shares(shares, state),
             senses=senses,
         )
 
@@ -184,31 +183,37 @@ def _with_load(known: Peaks, state: State) -> Peaks:
     return known.with_value(state.time_s, load_rps(state))
 
 
-def _note(state: State, replicas: dict[str, Steps], shares: dict[str, Band]) -> None:
-    """Add the counts and shares of ``state``, if they were read after the last known change."""
+def _with_counts(known: Mapping[str, Steps], state: State) -> Mapping[str, Steps]:
     read_s = state.replicas_time_s
-    if not read_s <= state.time_s + SKEW_S:
-        return
-    counted_s = min(read_s, state.time_s)
     for backend in state.backends:
-        name, count, share = backend.name, backend.wanted, backend.weight
-        steps = replicas.get(name, NO_STEPS)
-        if countable(count) and steps.last_s <= read_s:
-            replicas[name] = steps.with_level(counted_s, count)
-        band = shares.get(name) or Band(share)
-        if possible(share, WHOLE_SHARE) and band.last_s <= read_s:
-            shares[name] = band.with_level(counted_s, share)
+        name, count = backend.name, backend.wanted
+        steps = known.get(name, NO_STEPS)
+        if countable(count) and steps.last_s <= read_s <= state.time_s + SKEW_S:
+            moved = steps.with_level(min(read_s, state.time_s), count)
+            known = known if moved is steps else {**known, name: moved}
+    return known
+
+
+def _with_shares(known: Mapping[str, Band], state: State) -> Mapping[str, Band]:
+    seen, read_s = dict(known), state.replicas_time_s
+    for backend in state.backends:
+        name, share = backend.name, backend.weight
+        band = known.get(name) or Band(share)
+        if possible(share, WHOLE_SHARE) and band.last_s <= read_s <= state.time_s + SKEW_S:
+            seen[name] = band.with_level(min(read_s, state.time_s), share)
+    return seen
 
 
 def _recent(
     series: Mapping[str, Series], past_s: float, now_s: float, names: tuple[str, ...]
-) -> dict[str, Series]:
+) -> Mapping[str, Series]:
     """Without what is older than any window, and without backends that are long gone."""
-    return {
+    recent = {
         name: points.between(past_s, now_s)
         for name, points in series.items()
         if name in names or points.last_s >= past_s
     }
+    return series if recent == series else recent
 
 
 def _lists(points: Iterable[Point]) -> list[list[float]]:

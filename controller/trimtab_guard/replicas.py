@@ -189,7 +189,8 @@ def _shrinking(
     limits = at.limits
     steps = history.replicas.get(state.name, Steps())
     proposals = history.proposals.get(state.name, Peaks())
-    return at._replace(
+    return Sight(
+        *at[:5],
         needed=needed(state, at.backend, limits),
         peak=int(proposals.highest(now_s - limits.hold_s)),
         churn=int(steps.churn(now_s - limits.flap_window_s)),

@@ -131,7 +131,7 @@ class Steps(NamedTuple):
 
     def levels(self, since_s: float) -> tuple[float, ...]:
         """Every level that was in force at or after ``since_s``."""
-        return tuple(level for _, level in self._in_force(since_s))
+        return tuple([level for _, level in self._in_force(since_s)])
 
     def churn(self, since_s: float) -> float:
         """The sum of all moves, up and down, at or after ``since_s``."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -48,7 +47,7 @@ def test_writes_and_refusals(processes: Processes) -> None:
     with pytest.raises(StageRefusedError, match="floor 99 of 'spot' is out of bounds"):
         local.apply(intent(after, "three", 99))
     with pytest.raises(StageRefusedError, match="unknown service 'api'"):
-        local.apply(replace(intent(after, "four", 3), service="api"))
+        local.apply(intent(after, "four", 3)._replace(service="api"))
     assert local.status().version == version
 
     other = LocalStage("api", f"{processes.folder}/s.sock")
