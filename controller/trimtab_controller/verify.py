@@ -74,7 +74,7 @@ class Verifier:
         self._cooling_until_s = until_s
 
     def _sample(self, state: State, limits: Limits) -> Sample | None:
-        """The requests since the last sample; nothing from the first one, which has no past."""
+        """The requests since the last sample, where something is watched and there is a past."""
         share, time_s = state.miss_share
         rate_rps = sum([backend.rate_rps.value for backend in state.backends])
         calm = self._calm[0] if self._calm else self._usual
@@ -85,7 +85,7 @@ class Verifier:
         self._time_s = time_s
         is_first = math.isnan(self._usual)
         self._usual = _glided(self._usual, share, -math.expm1(-span_s / limits.verify_s))
-        if is_first:
+        if is_first or not self._seen.watches:
             return None
         requests = rate_rps * span_s
         return Sample(time_s, requests, min(share, 1.0) * requests, min(expected, 1.0))

@@ -52,9 +52,10 @@ def judge(
     wish = choose(proposal, baseline, state, limits, known, now_s)
     verdict = _limited(wish, state, limits, known, now_s)
     # What is left of the wish may be nothing: then there is nothing to wait with.
-    is_wished = wish.is_policys and verdict.backends != present(state)
+    now = present(state)
+    is_wished = wish.is_policys and verdict.backends != now
     if is_wished and (crowd := purse.crowd(limits.service)):
-        nothing = Wish(present(state), in_doubt=False, reasons=())
+        nothing = Wish(now, in_doubt=False, reasons=())
         must = _limited(nothing, state, limits, known, now_s)
         verdict = waiting(verdict, must, crowd)
     return paid(verdict, state, limits, purse)
