@@ -62,10 +62,8 @@ class Peaks(NamedTuple):
 
     def between(self, oldest_s: float, now_s: float) -> Peaks:
         """Without points older than ``oldest_s``; those of a later clock happened by ``now_s``."""
-        points = self.points
-        if not points or (points[0][0] >= oldest_s and points[-1][0] <= now_s):
-            return self  # nearly always, and thousands ask every tick
-        return Peaks(_by(points[_first(points, oldest_s) :], now_s))
+        points = _by(self.points[_first(self.points, oldest_s) :], now_s)
+        return self if points is self.points else Peaks(points)
 
 
 class Band(NamedTuple):
@@ -104,12 +102,11 @@ class Band(NamedTuple):
 
     def between(self, oldest_s: float, now_s: float) -> Band:
         """As `Peaks.between`."""
-        highs = self.highs.between(oldest_s, now_s)
-        depths = self.depths.between(oldest_s, now_s)
         last_s = min(self.last_s, now_s) if self.last_s >= oldest_s else 0.0
-        if last_s == self.last_s and highs is self.highs and depths is self.depths:
-            return self
-        return Band(self.level, last_s, highs, depths)
+        highs, depths = self.highs, self.depths
+        return Band(
+            self.level, last_s, highs.between(oldest_s, now_s), depths.between(oldest_s, now_s)
+        )
 
 
 class Steps(NamedTuple):
