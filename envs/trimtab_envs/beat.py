@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from trimtab_envs.minutes import Bools, Floats, Ints
-from trimtab_sim.rows import by_row, each, of_column, of_row, where, whole
+from trimtab_sim.rows import by_row, each, ring_most, row_most, row_ranked, those, where, whole
 
 PERIODS_S = (60.0, 300.0)
 BIN_S = 5.0
@@ -69,19 +69,17 @@ class Beat:
 
     def ahead(self, time_s: Floats, horizon_s: Floats) -> Floats:
         """Whether a jump may come within ``horizon_s`` after ``time_s``: 0 (no) to 1, ``[R]``."""
-        trust, ahead = np.empty_like(self._jumped), np.ones_like(time_s)
+        trust, ahead = np.empty(self._jumped.shape), np.empty(time_s.shape)
         _trust(self._foretold, self._jumped, trust, ahead)
         for trusted, phases in zip(trust, self._phases, strict=True):
-            rows = trusted.nonzero()[0]
-            if rows.size:
-                within = phases.within(rows, time_s[rows], horizon_s[rows])
-                ahead[rows] -= trusted[rows] * (1.0 - within)
+            phases.rest(ahead, trusted, time_s, horizon_s)
         return ahead
 
 
 @by_row
 def _trust(foretold: Floats, jumped: Floats, trust: Floats, ahead: Floats) -> None:
     for at in each(ahead):
+        ahead[at] = 1.0
         short = foretold[0, at] / (jumped[0, at] + DOUBT)
         long = foretold[1, at] / (jumped[1, at] + DOUBT)
         longer = long > short - TIE
@@ -96,12 +94,10 @@ class _Phases:
     """
 
     def __init__(self, rows: int, count: int) -> None:
-        self._count = count
         self._energy = np.zeros((rows, count))
         self._middle = np.zeros(rows)
         self._highest = np.zeros(rows)
         self._first: Ints = np.arange(rows) * count
-        self._centres = np.arange(count) + 0.5
         # Where the middle may have moved, or the highest is no longer the highest.
         self._moved = np.zeros(rows, dtype=np.bool_)
 
@@ -119,24 +115,18 @@ class _Phases:
     ) -> None:
         """Count a tick's jump, and in ``Beat``'s ``memory`` what foretold it; all ``[R]``."""
         _learn(
-            self._energy.ravel(), self._first, self._middle, self._highest, self._moved,
-            *tick, *memory, self._count, tick_s, keep,
+            self._energy, self._energy.ravel(), self._first, self._middle, self._highest,
+            self._moved, *tick, *memory, tick_s, keep,
         )  # fmt: skip
-        rows = self._moved.nonzero()[0]
-        if rows.size:
-            energy, half = self._energy[rows], self._count // 2
-            self._middle[rows] = np.partition(energy, half, axis=1)[:, half]
-            self._highest[rows] = energy.max(axis=1)
 
-    def within(self, rows: Ints, time_s: Floats, horizon_s: Floats) -> Floats:
-        """The highest chance of ``rows`` at any phase until ``horizon_s`` after ``time_s``."""
-        beyond, middle = self._energy[rows], self._middle[rows]
-        _leave_within(beyond, middle, time_s, horizon_s, self._centres)
-        return np.asarray(beyond.max(axis=1) / np.maximum(self._highest[rows] - middle, SMALL))
+    def rest(self, ahead: Floats, trust: Floats, time_s: Floats, horizon_s: Floats) -> None:
+        """Lower ``ahead`` by ``trust`` where no jump comes until ``horizon_s`` after ``time_s``."""
+        _rest(ahead, trust, self._energy, self._middle, self._highest, time_s, horizon_s)
 
 
 @by_row
 def _learn(
+    phases: Floats,
     energy: Floats,
     first: Ints,
     middle: Floats,
@@ -148,10 +138,11 @@ def _learn(
     since_s: Floats,
     jumped: Floats,
     foretold: Floats,
-    count: int,
     tick_s: float,
     keep: float,
 ) -> None:
+    """Of the ``phases`` ``[R, count]``, which are ``energy`` as one row, each row's present one."""
+    count = phases.shape[1]
     period_s = count * BIN_S
     for at in each(first):
         place = first[at] + whole((time_s[at] - 0.5 * BIN_S) / BIN_S) % count
@@ -170,17 +161,26 @@ def _learn(
         moved[at] = crossed | ((old == highest[at]) & (new < old))
         highest[at] = np.maximum(highest[at], new)
         energy[place] = new
+    for row in those(moved):
+        middle[row] = row_ranked(phases, row, count // 2)
+        highest[row] = row_most(phases, row)
 
 
 @by_row
-def _leave_within(
-    energy: Floats, middle: Floats, time_s: Floats, horizon_s: Floats, centres: Floats
+def _rest(
+    ahead: Floats,
+    trust: Floats,
+    energy: Floats,
+    middle: Floats,
+    highest: Floats,
+    time_s: Floats,
+    horizon_s: Floats,
 ) -> None:
-    """Of the ``energy`` ``[R, phases]`` leave what is beyond the middle and within the horizon."""
-    count = len(centres)
-    for at in each(energy):
-        phase = np.mod(of_row(time_s, at), count * BIN_S) / BIN_S
-        until = of_column(centres, at) - phase
-        until_s = where(until < 0.0, until + count, until) * BIN_S
-        beyond = np.maximum(energy[at] - of_row(middle, at), 0.0)
-        energy[at] = where(until_s <= of_row(horizon_s, at), beyond, 0.0)
+    """By the highest chance at any phase of ``energy`` ``[R, phases]`` within the horizon."""
+    period_s = energy.shape[1] * BIN_S
+    for row in those(trust):
+        phase = np.mod(time_s[row], period_s) / BIN_S
+        most = ring_most(energy, row, phase, horizon_s[row] / BIN_S)
+        beyond = np.maximum(most - middle[row], 0.0)
+        chance = beyond / np.maximum(highest[row] - middle[row], SMALL)
+        ahead[row] -= trust[row] * (1.0 - chance)

@@ -86,6 +86,16 @@ def _each_place(context: Any, builder: Any, signature: Any, arguments: Any) -> A
     return places(builder, [shape])
 
 
+@_meaning(rows.those)
+def _those(marked: Any) -> Any:  # noqa: ARG001 - types, to Numba
+    def places(marked: Any) -> Any:
+        for row in range(len(marked)):
+            if marked[row]:
+                yield row
+
+    return places
+
+
 @_meaning(rows.where)
 def _where(condition: Any, then: Any, other: Any) -> Any:  # noqa: ARG001 - types, to Numba
     return lambda condition, then, other: then if condition else other
@@ -120,6 +130,48 @@ def _row_total(array: Any, row: Any) -> Any:  # noqa: ARG001 - as above
 @_meaning(rows.total)
 def _total(array: Any, at: Any) -> Any:  # noqa: ARG001 - as above
     return lambda array, at: rows.row_total(array, at[0])
+
+
+@_meaning(rows.ring_most)
+def _ring_most(array: Any, row: Any, start: Any, reach: Any) -> Any:  # noqa: ARG001 - as above
+    def most(array: Any, row: int, start: float, reach: float) -> float:
+        places, highest = array.shape[1], 0.0
+        for place in range(places):
+            away = place + 0.5 - start
+            if away < 0.0:
+                away += places
+            if away <= reach:
+                highest = max(highest, array[row, place])
+        return highest
+
+    return most
+
+
+@_meaning(rows.row_most)
+def _row_most(array: Any, row: Any) -> Any:  # noqa: ARG001 - as above
+    def most(array: Any, row: int) -> float:
+        highest = array[row, 0]
+        for k in range(1, array.shape[1]):
+            highest = max(highest, array[row, k])
+        return float(highest)
+
+    return most
+
+
+@_meaning(rows.row_ranked)
+def _row_ranked(array: Any, row: Any, rank: int) -> Any:  # noqa: ARG001 - as above
+    def ranked(array: Any, row: int, rank: int) -> float:
+        values = array[row]
+        for value in values:
+            below = up_to = 0
+            for other in values:
+                below += other < value
+                up_to += other <= value
+            if below <= rank < up_to:
+                return float(value)
+        return math.nan
+
+    return ranked
 
 
 def compile_rows() -> None:

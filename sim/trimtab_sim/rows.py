@@ -53,6 +53,12 @@ def each(array: Any) -> Iterable[Any]:  # noqa: ARG001 - which Numba goes throug
     return (slice(None),)
 
 
+def those(marked: Any) -> Iterable[Any]:
+    """Every place in ``marked`` ``[B]`` that is not 0; all of them at once may be none."""
+    places = marked.nonzero()[0]
+    return (places,) if places.size else ()
+
+
 def where(condition: Any, then: Any, other: Any) -> Any:
     """One or the other; both are computed."""
     return np.where(condition, then, other)
@@ -81,3 +87,24 @@ def total(array: Any, at: Any) -> Any:  # noqa: ARG001 - the one row, to Numba
 def row_total(array: Any, row: Any) -> Any:
     """The sums over the rows of ``array`` ``[B, K]``, at a place in an array of ``[B]``."""
     return array[row].sum(-1)
+
+
+def ring_most(array: Any, row: Any, start: Any, reach: Any) -> Any:
+    """The most that is above 0 in rows of ``array`` ``[B, K]``, rings of K places, each 1 long.
+
+    Only places count whose middle comes at ``reach`` or less after ``start``, going round.
+    """
+    places = array.shape[1]
+    away = np.arange(places) + 0.5 - start[:, None]
+    away += places * (away < 0.0)
+    return np.maximum((array[row] * (away <= reach[:, None])).max(1), 0.0)
+
+
+def row_most(array: Any, row: Any) -> Any:
+    """The most in each row of ``array`` ``[B, K]``."""
+    return array[row].max(-1)
+
+
+def row_ranked(array: Any, row: Any, rank: int) -> Any:
+    """What comes after ``rank`` others when a row of ``array`` ``[B, K]`` is sorted."""
+    return np.partition(array[row], rank, axis=-1)[..., rank]
