@@ -135,13 +135,15 @@ class Rule:
     """
 
     def __init__(self, profiles: Profiles, tick_s: float) -> None:
-        self.profiles = profiles
         self._tick_s = tick_s
         self.held = np.zeros(profiles.shape)
+        # For what a tick computes on the way, ``[B, K]`` each.
+        self._between = tuple(np.empty((8, *profiles.shape)))
+        self.reset(np.ones(profiles.shape[0], dtype=np.bool_), profiles)
 
     def reset(self, rows: Bools, profiles: Profiles) -> None:
         """Forget the masked services ``[B]``."""
-        self.profiles = profiles
+        self.profiles, self._replica_rps = profiles, profiles.replica_rps
         self.held[rows] = 0.0
 
     def replicas(
@@ -168,13 +170,13 @@ class Rule:
         others serve instead.
         """
         profiles = self.profiles
-        demand = mixed(estimates, setting) * share
-        replicas, *between = np.empty((9, *profiles.shape))
+        demand, replicas = mixed(estimates, setting), np.empty(profiles.shape)
+        demand *= share
         _size(
-            replicas, *between, self.held, demand, share, soon, present, ahead,
+            replicas, *self._between, self.held, demand, share, soon, present, ahead,
             in_flight, wanted, ready, known[:, 0],
             setting.headroom, setting.hold_s, setting.wait,
-            profiles.replica_rps, profiles.concurrency, profiles.startup_mean_s,
+            self._replica_rps, profiles.concurrency, profiles.startup_mean_s,
             profiles.min_replicas, profiles.max_replicas, self._tick_s,
         )  # fmt: skip
         return replicas, demand
@@ -293,4 +295,14 @@ def _carry(
 
 def mixed(estimates: Floats, setting: Setting) -> Floats:
     """The demand estimate ``[B, K]`` that a setting believes in; ``estimates`` ``[E, B, K]``."""
-    return np.asarray(np.einsum("ebk,bke->bk", estimates, setting.mixture))
+    demand = np.empty(estimates.shape[1:])
+    _mix(demand, estimates, setting.mixture)
+    return demand
+
+
+@by_row
+def _mix(demand: Floats, estimates: Floats, mixture: Floats) -> None:
+    for at in each(demand):
+        demand[at] = 0.0
+        for e in range(len(estimates)):
+            demand[at] += estimates[e][at] * mixture[..., e][at]

@@ -23,7 +23,7 @@ from trimtab_envs.scarcity import Scarcity
 from trimtab_guard.model import BackendState, Reading, State
 from trimtab_guard.senses import LARGEST, WHOLE_SHARE
 from trimtab_sim.profile import Profiles
-from trimtab_sim.rows import by_row, each, of_column, of_row, total, where
+from trimtab_sim.rows import by_row, each, of_column, of_row, row_most, total, where
 from trimtab_sim.signals import Sensed, Wanted
 
 # Time constants of the remembered miss share, seconds.
@@ -135,9 +135,10 @@ class Codec:
             known,
         )
         self.scarcity.ask(replicas)
-        load_rps = present.max(1, keepdims=True)
+        load_rps = np.empty(len(present))
+        _most(load_rps, present)
         weight = self.merit.routed(
-            self.setting.tilt, sensed.ready, replicas, load_rps, sensed.weight
+            self.setting.tilt, sensed.ready, replicas, load_rps[:, None], sensed.weight
         )
         return Wanted(replicas=replicas, weight=weight, demand_rps=demand)
 
@@ -174,6 +175,12 @@ def _read(
     for at in each(known_rps):
         rate_rps[at] = total(known_rps, at)
         measured_s[at] = of_row(time_s, at) - of_row(age_s, at)
+
+
+@by_row
+def _most(highest: Floats, present: Floats) -> None:
+    for row in each(highest):
+        highest[row] = row_most(present, row)
 
 
 @by_row

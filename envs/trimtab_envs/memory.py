@@ -50,6 +50,8 @@ class Memory:
         self.var = np.zeros((2, rows))
         self.peaks = np.zeros((PEAK_SCALES, rows))
         self.levels = np.zeros((LEVELS, rows))
+        self.present = np.zeros(rows)
+        """The load as it is, on the safe side: smoothed or as last read, ``[R]`` rps."""
         self._last = np.zeros(rows)
         self.age_s = np.zeros(rows)
         self.minutes = Minutes(rows)
@@ -84,7 +86,7 @@ class Memory:
         """Forget the masked rows and give them new profiles (all arrays ``[R]``)."""
         for array in (self._sum, self._mass, self.levels, self.var, self.peaks):
             array[:, rows] = 0.0
-        self._last[rows] = 0.0
+        self._last[rows] = self.present[rows] = 0.0
         self.age_s[rows] = 0.0
         for kept in (self.minutes, self.season, self.spread, self.bursts, self.beat):
             kept.reset(rows)
@@ -102,18 +104,14 @@ class Memory:
         _read(rate, time_s, self._last, self.age_s, self.time_s, self.levels, seen, counted, jump)
         self.beat.update(jump, self.time_s, counted)
         self.bursts.update(rate, self.level(1), counted)
+        self.present = np.empty(len(rate))
         _follow(
-            rate, seen, counted, self._last, self.age_s, self._sum, self._mass, self.levels,
+            self.present, rate, seen, counted, self._last, self.age_s, self._sum, self._mass, self.levels,
             self.var, self.peaks, self._alpha, self._peak_decay, self._tick_s,
         )  # fmt: skip
         if self.minutes.update(rate, self.level(LEVEL_SCALE), seen, self._tick_s):
             self._reflect()
         self._estimates = self._jump_ahead = None
-
-    @property
-    def present(self) -> Floats:
-        """The load as it is, on the safe side: smoothed or as last read, ``[R]`` rps."""
-        return np.maximum(self.level(0), self._last)
 
     @property
     def jump_ahead(self) -> Floats:
@@ -179,6 +177,7 @@ def _read(
 
 @by_row
 def _follow(
+    present: Floats,
     rate: Floats,
     seen: Bools,
     counted: Bools,
@@ -207,6 +206,7 @@ def _follow(
         var[0, row] += alpha[2, row] * seen[row] * (0.5 * jump * jump - var[0, row])
         var[1, row] += alpha[3, row] * seen[row] * (around * around - var[1, row])
         last[row] = rate[row]
+        present[row] = np.maximum(levels[0, row], last[row])
         age_s[row] += tick_s * seen[row]
 
 

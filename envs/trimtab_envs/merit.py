@@ -68,6 +68,8 @@ class Merit:
         self._lately = np.zeros((4, *profiles.shape))
         self._in_flight = np.zeros(profiles.shape)
         self._ready, self._waited_s = np.zeros((2, *profiles.shape))
+        # For what a tick computes on the way, ``[B, K]`` each.
+        self._between = tuple(np.empty((7, *profiles.shape)))
         self.soon = np.full(profiles.shape, np.inf)
         self.slowness, self.late_share, self.cost = np.empty((3, *profiles.shape))
         self.reset(np.ones(profiles.shape[0], dtype=np.bool_), profiles, miss_price)
@@ -105,7 +107,7 @@ class Merit:
     def built(self, lean: Floats) -> Floats:
         """Share of the load that each backend should have capacity for."""
         share: Floats = np.empty(lean.shape)
-        _build(share, np.empty(lean.shape), self._profiles.present, lean, self.cost)
+        _build(share, self._between[0], self._profiles.present, lean, self.cost)
         return share
 
     def routed(
@@ -120,9 +122,8 @@ class Merit:
         and goes only where something is ready.
         """
         share: Floats = np.empty(ready.shape)
-        between = np.empty((7, *ready.shape))
         _route(
-            share, *between, tilt, ready, stay, load_rps[:, 0], weight,
+            share, *self._between, tilt, ready, stay, load_rps[:, 0], weight,
             self._replica_rps, self.slowness, self.late_share,
         )  # fmt: skip
         return share
