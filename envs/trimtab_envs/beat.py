@@ -11,7 +11,17 @@ from __future__ import annotations
 import numpy as np
 
 from trimtab_envs.minutes import Bools, Floats, Ints
-from trimtab_sim.rows import by_row, each, ring_most, row_most, row_ranked, those, where, whole
+from trimtab_sim.rows import (
+    by_row,
+    each,
+    part,
+    ring_most,
+    row_most,
+    row_ranked,
+    those,
+    where,
+    whole,
+)
 
 PERIODS_S = (60.0, 300.0)
 BIN_S = 5.0
@@ -37,14 +47,15 @@ class Beat:
     def __init__(self, rows: int, tick_s: float) -> None:
         self._tick_s = tick_s
         self._keep = float(np.exp(-tick_s / SCORE_S))
-        self._phases = [_Phases(rows, round(period / BIN_S)) for period in PERIODS_S]
+        self._short, self._long = (_Phases(rows, round(period / BIN_S)) for period in PERIODS_S)
         self._since_s = np.zeros(rows)
         self._foretold = np.zeros((len(PERIODS_S), rows))
         self._jumped = np.zeros((len(PERIODS_S), rows))
+        self._trust = np.empty((len(PERIODS_S), rows))
 
     def reset(self, rows: Bools) -> None:
         """Forget the masked rows ``[R]``."""
-        for phases in self._phases:
+        for phases in (self._short, self._long):
             phases.reset(rows)
         self._since_s[rows] = 0.0
         self._foretold[:, rows] = 0.0
@@ -55,12 +66,10 @@ class Beat:
 
         All ``[R]``; only where ``seen``.
         """
-        for phases, jumped, foretold in zip(
-            self._phases, self._jumped, self._foretold, strict=True
-        ):
-            memory = self._since_s, jumped, foretold
-            phases.update((jump, time_s, seen), memory, self._tick_s, self._keep)
-        self._since_s += self._tick_s * seen
+        _learn(
+            *self._short.arrays(), *self._long.arrays(), jump, time_s, seen,
+            self._since_s, self._jumped, self._foretold, self._tick_s, self._keep,
+        )  # fmt: skip
 
     @property
     def scores(self) -> Floats:
@@ -69,22 +78,13 @@ class Beat:
 
     def ahead(self, time_s: Floats, horizon_s: Floats) -> Floats:
         """Whether a jump may come within ``horizon_s`` after ``time_s``: 0 (no) to 1, ``[R]``."""
-        trust, ahead = np.empty(self._jumped.shape), np.empty(time_s.shape)
-        _trust(self._foretold, self._jumped, trust, ahead)
-        for trusted, phases in zip(trust, self._phases, strict=True):
-            phases.rest(ahead, trusted, time_s, horizon_s)
+        ahead, short, long = np.empty(len(time_s)), self._short, self._long
+        _look(
+            ahead, self._trust, self._foretold, self._jumped,
+            short.energy, short.middle, short.highest, long.energy, long.middle, long.highest,
+            time_s, horizon_s,
+        )  # fmt: skip
         return ahead
-
-
-@by_row
-def _trust(foretold: Floats, jumped: Floats, trust: Floats, ahead: Floats) -> None:
-    for at in each(ahead):
-        ahead[at] = 1.0
-        short = foretold[0, at] / (jumped[0, at] + DOUBT)
-        long = foretold[1, at] / (jumped[1, at] + DOUBT)
-        longer = long > short - TIE
-        trust[0, at] = np.minimum(np.maximum(3.0 * short - 2.0, 0.0), 1.0) * np.logical_not(longer)
-        trust[1, at] = np.minimum(np.maximum(3.0 * long - 2.0, 0.0), 1.0) * longer
 
 
 class _Phases:
@@ -94,38 +94,111 @@ class _Phases:
     """
 
     def __init__(self, rows: int, count: int) -> None:
-        self._energy = np.zeros((rows, count))
-        self._middle = np.zeros(rows)
-        self._highest = np.zeros(rows)
+        self.energy = np.zeros((rows, count))
+        self.middle = np.zeros(rows)
+        self.highest = np.zeros(rows)
         self._first: Ints = np.arange(rows) * count
         # Where the middle may have moved, or the highest is no longer the highest.
         self._moved = np.zeros(rows, dtype=np.bool_)
 
     def reset(self, rows: Bools) -> None:
         """Forget the masked rows ``[R]``."""
-        self._energy[rows] = 0.0
-        self._middle[rows] = self._highest[rows] = 0.0
+        self.energy[rows] = 0.0
+        self.middle[rows] = self.highest[rows] = 0.0
 
-    def update(
-        self,
-        tick: tuple[Floats, Floats, Bools],
-        memory: tuple[Floats, Floats, Floats],
-        tick_s: float,
-        keep: float,
-    ) -> None:
-        """Count a tick's jump, and in ``Beat``'s ``memory`` what foretold it; all ``[R]``."""
-        _learn(
-            self._energy, self._energy.ravel(), self._first, self._middle, self._highest,
-            self._moved, *tick, *memory, tick_s, keep,
-        )  # fmt: skip
+    def arrays(self) -> tuple[Floats, Floats, Ints, Floats, Floats, Bools]:
+        """As ``_learn`` takes them."""
+        energy = self.energy
+        return energy, energy.ravel(), self._first, self.middle, self.highest, self._moved
 
-    def rest(self, ahead: Floats, trust: Floats, time_s: Floats, horizon_s: Floats) -> None:
-        """Lower ``ahead`` by ``trust`` where no jump comes until ``horizon_s`` after ``time_s``."""
-        _rest(ahead, trust, self._energy, self._middle, self._highest, time_s, horizon_s)
+
+@by_row
+def _look(
+    ahead: Floats,
+    trust: Floats,
+    foretold: Floats,
+    jumped: Floats,
+    short: Floats,
+    short_middle: Floats,
+    short_highest: Floats,
+    long: Floats,
+    long_middle: Floats,
+    long_highest: Floats,
+    time_s: Floats,
+    horizon_s: Floats,
+) -> None:
+    for at in each(ahead):
+        ahead[at] = 1.0
+        score = foretold[0, at] / (jumped[0, at] + DOUBT)
+        long_score = foretold[1, at] / (jumped[1, at] + DOUBT)
+        longer = long_score > score - TIE
+        trust[0, at] = np.minimum(np.maximum(3.0 * score - 2.0, 0.0), 1.0) * np.logical_not(longer)
+        trust[1, at] = np.minimum(np.maximum(3.0 * long_score - 2.0, 0.0), 1.0) * longer
+    _rest(ahead, trust[0], short, short_middle, short_highest, time_s, horizon_s)
+    _rest(ahead, trust[1], long, long_middle, long_highest, time_s, horizon_s)
+
+
+@part
+def _rest(
+    ahead: Floats,
+    trust: Floats,
+    energy: Floats,
+    middle: Floats,
+    highest: Floats,
+    time_s: Floats,
+    horizon_s: Floats,
+) -> None:
+    """No jump ahead, as far as that is to be trusted, but for the chance of the likeliest phase.
+
+    Of those of ``energy`` ``[R, phases]`` that come within the horizon.
+    """
+    period_s = energy.shape[1] * BIN_S
+    for row in those(trust):
+        phase = np.mod(time_s[row], period_s) / BIN_S
+        most = ring_most(energy, row, phase, horizon_s[row] / BIN_S)
+        beyond = np.maximum(most - middle[row], 0.0)
+        chance = beyond / np.maximum(highest[row] - middle[row], SMALL)
+        ahead[row] -= trust[row] * (1.0 - chance)
 
 
 @by_row
 def _learn(
+    short: Floats,
+    short_energy: Floats,
+    short_first: Ints,
+    short_middle: Floats,
+    short_highest: Floats,
+    short_moved: Bools,
+    long: Floats,
+    long_energy: Floats,
+    long_first: Ints,
+    long_middle: Floats,
+    long_highest: Floats,
+    long_moved: Bools,
+    jump: Floats,
+    time_s: Floats,
+    seen: Bools,
+    since_s: Floats,
+    jumped: Floats,
+    foretold: Floats,
+    tick_s: float,
+    keep: float,
+) -> None:
+    """Count a tick's jump in both periods, and what foretold it."""
+    _count(
+        short, short_energy, short_first, short_middle, short_highest, short_moved,
+        jump, time_s, seen, since_s, jumped[0], foretold[0], tick_s, keep,
+    )  # fmt: skip
+    _count(
+        long, long_energy, long_first, long_middle, long_highest, long_moved,
+        jump, time_s, seen, since_s, jumped[1], foretold[1], tick_s, keep,
+    )  # fmt: skip
+    for at in each(since_s):
+        since_s[at] += tick_s * seen[at]
+
+
+@part
+def _count(
     phases: Floats,
     energy: Floats,
     first: Ints,
@@ -164,23 +237,3 @@ def _learn(
     for row in those(moved):
         middle[row] = row_ranked(phases, row, count // 2)
         highest[row] = row_most(phases, row)
-
-
-@by_row
-def _rest(
-    ahead: Floats,
-    trust: Floats,
-    energy: Floats,
-    middle: Floats,
-    highest: Floats,
-    time_s: Floats,
-    horizon_s: Floats,
-) -> None:
-    """By the highest chance at any phase of ``energy`` ``[R, phases]`` within the horizon."""
-    period_s = energy.shape[1] * BIN_S
-    for row in those(trust):
-        phase = np.mod(time_s[row], period_s) / BIN_S
-        most = ring_most(energy, row, phase, horizon_s[row] / BIN_S)
-        beyond = np.maximum(most - middle[row], 0.0)
-        chance = beyond / np.maximum(highest[row] - middle[row], SMALL)
-        ahead[row] -= trust[row] * (1.0 - chance)

@@ -66,6 +66,8 @@ class Memory:
         self.startup_s = startup_s.copy()
         self.horizon_s = np.empty(rows)
         self._a_period_ago = np.zeros(rows)
+        # What is known of a tick on the way: load, jump, whether it was seen and whether it counts.
+        self._tick = (np.empty(rows), np.empty(rows), *np.empty((2, rows), dtype=np.bool_))
         # What a tick is asked for several times, and only then computed.
         self._estimates: Floats | None = None
         self._jump_ahead: Floats | None = None
@@ -99,17 +101,19 @@ class Memory:
 
         NaN is a missing reading and leaves no trace.
         """
-        rate, jump = rate.copy(), np.empty_like(rate)
-        seen, counted = np.empty((2, len(rate)), dtype=np.bool_)
-        _read(rate, time_s, self._last, self.age_s, self.time_s, self.levels, seen, counted, jump)
+        load, jump, seen, counted = self._tick
+        _read(
+            load, jump, seen, counted, rate, time_s, self._last, self.age_s, self.time_s,
+            self.levels,
+        )  # fmt: skip
         self.beat.update(jump, self.time_s, counted)
-        self.bursts.update(rate, self.level(1), counted)
+        self.bursts.update(load, self.level(1), counted)
         self.present = np.empty(len(rate))
         _follow(
-            self.present, rate, seen, counted, self._last, self.age_s, self._sum, self._mass, self.levels,
-            self.var, self.peaks, self._alpha, self._peak_decay, self._tick_s,
+            self.present, load, seen, counted, self._last, self.age_s, self._sum, self._mass,
+            self.levels, self.var, self.peaks, self._alpha, self._peak_decay, self._tick_s,
         )  # fmt: skip
-        if self.minutes.update(rate, self.level(LEVEL_SCALE), seen, self._tick_s):
+        if self.minutes.update(load, self.level(LEVEL_SCALE), seen, self._tick_s):
             self._reflect()
         self._estimates = self._jump_ahead = None
 
@@ -154,25 +158,26 @@ class Memory:
 
 @by_row
 def _read(
+    load: Floats,
+    jump: Floats,
+    seen: Bools,
+    counted: Bools,
     rate: Floats,
     measured_s: Floats,
     last: Floats,
     age_s: Floats,
     time_s: Floats,
     levels: Floats,
-    seen: Bools,
-    counted: Bools,
-    jump: Floats,
 ) -> None:
     """Put what was read last where a reading is missing, and measure how far the load jumped."""
     for at in each(rate):
         seen[at] = np.isfinite(rate[at])
         # A first reading is no jump.
         counted[at] = seen[at] & (age_s[at] > 0.0)
-        rate[at] = where(seen[at], rate[at], last[at])
+        load[at] = where(seen[at], rate[at], last[at])
         time_s[at] = where(seen[at], measured_s[at], time_s[at])
         floor = IDLE * levels[LEVEL_SCALE, at] + 1e-9
-        jump[at] = np.log((rate[at] + floor) / (last[at] + floor))
+        jump[at] = np.log((load[at] + floor) / (last[at] + floor))
 
 
 @by_row

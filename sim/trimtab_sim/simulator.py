@@ -191,7 +191,7 @@ class Simulator:
     def _queue(
         self, arrived: Floats, offered: Floats, answered: Floats, ready: Floats, lost: Floats
     ) -> tuple[Floats, Floats, Floats]:
-        """All requests, those missed with ``lost`` ones, and share late of those answered, ``[B]``."""
+        """All requests, those missed, ``lost`` ones with them, and share late of the answered."""
         served, failed, rate_rps = self._between[3:]
         _answer(arrived, offered, answered, served, failed, rate_rps)
         late, self.in_flight = self._tick_queues(served, rate_rps, ready)
