@@ -16,8 +16,8 @@ from trimtab_sim.rows import (
     each,
     part,
     ring_most,
+    row_middle,
     row_most,
-    row_ranked,
     those,
     where,
     whole,
@@ -235,5 +235,5 @@ def _count(
         highest[at] = np.maximum(highest[at], new)
         energy[place] = new
     for row in those(moved):
-        middle[row] = row_ranked(phases, row, count // 2)
+        middle[row] = row_middle(phases, row)
         highest[row] = row_most(phases, row)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from trimtab_sim.rows import by_row, each, where
+from trimtab_sim.rows import by_row, each, unroll, where
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -89,9 +89,11 @@ class Minutes:
         """Chosen rows, oldest minute first, ``[len(rows), BINS]``; the last ``filled`` count."""
         return np.roll(self._loads[rows], -(self.closed % BINS), axis=1)
 
-    def levels(self, rows: NDArray[np.intp]) -> Floats:
-        """The levels that belong to ``loads``."""
-        return np.roll(self._levels[rows], -(self.closed % BINS), axis=1)
+    def unroll(self, rows: NDArray[np.intp], loads: Floats, levels: Floats) -> None:
+        """Write chosen rows, and the levels that belong to them, oldest minute first."""
+        head = self.closed % BINS
+        _unroll(loads, self._loads, rows, head)
+        _unroll(levels, self._levels, rows, head)
 
 
 @by_row
@@ -99,6 +101,11 @@ def _add(total: Floats, count: Floats, load: Floats, seen: Bools) -> None:
     for row in each(total):
         total[row] += where(seen[row], load[row], 0.0)
         count[row] += seen[row]
+
+
+@by_row
+def _unroll(lines: Floats, rings: Floats, rows: NDArray[np.intp], head: int) -> None:
+    unroll(lines, rings, rows, head)
 
 
 @by_row

@@ -158,10 +158,11 @@ def _row_most(array: Any, row: Any) -> Any:  # noqa: ARG001 - as above
     return most
 
 
-@_meaning(rows.row_ranked)
-def _row_ranked(array: Any, row: Any, rank: int) -> Any:  # noqa: ARG001 - as above
-    def ranked(array: Any, row: int, rank: int) -> float:
-        values = array[row]
+@_meaning(rows.row_middle)
+def _row_middle(array: Any, row: Any) -> Any:  # noqa: ARG001 - as above
+    def middle(array: Any, row: int) -> float:
+        # By far not the fastest way, but rows are short, and stay as they are.
+        values, rank = array[row], array.shape[1] // 2
         for value in values:
             below = up_to = 0
             for other in values:
@@ -171,7 +172,50 @@ def _row_ranked(array: Any, row: Any, rank: int) -> Any:  # noqa: ARG001 - as ab
                 return float(value)
         return math.nan
 
+    return middle
+
+
+@_meaning(rows.order)
+def _order(array: Any) -> Any:  # noqa: ARG001 - as above
+    return lambda array: None  # noqa: ARG005 - as above
+
+
+@_meaning(rows.row_ranked)
+def _row_ranked(array: Any, row: Any, before: Any, rank: Any) -> Any:  # noqa: ARG001 - as above
+    def ranked(array: Any, row: int, before: int, rank: int) -> float:
+        # Hoare's selection; it leaves nothing less behind what it found than that.
+        values, low, high = array[row], before, array.shape[1] - 1
+        while low < high:
+            pivot, i, j = values[(low + high) // 2], low, high
+            while i <= j:
+                while values[i] < pivot:
+                    i += 1
+                while values[j] > pivot:
+                    j -= 1
+                if i <= j:
+                    values[i], values[j] = values[j], values[i]
+                    i, j = i + 1, j - 1
+            if rank <= j:
+                high = j
+            elif rank >= i:
+                low = i
+            else:
+                break
+        return float(values[rank])
+
     return ranked
+
+
+@_meaning(rows.unroll)
+def _unroll(lines: Any, rings: Any, rows: Any, head: int) -> Any:  # noqa: ARG001 - as above
+    def unrolled(lines: Any, rings: Any, rows: Any, head: int) -> None:
+        before = rings.shape[1] - head
+        for i in range(len(rows)):
+            for place in range(rings.shape[1]):
+                at = place + head if place < before else place - before
+                lines[i, place] = rings[rows[i], at]
+
+    return unrolled
 
 
 def compile_rows() -> None:

@@ -105,6 +105,28 @@ def row_most(array: Any, row: Any) -> Any:
     return array[row].max(-1)
 
 
-def row_ranked(array: Any, row: Any, rank: int) -> Any:
-    """What comes after ``rank`` others when a row of ``array`` ``[B, K]`` is sorted."""
-    return np.partition(array[row], rank, axis=-1)[..., rank]
+def row_middle(array: Any, row: Any) -> Any:
+    """The median of each row of ``array`` ``[B, K]``; of two the upper one."""
+    middle = array.shape[1] // 2
+    return np.partition(array[row], middle, axis=-1)[..., middle]
+
+
+def order(array: Any) -> None:
+    """Put the rows of ``array`` ``[B, K]`` in the order that ``row_ranked`` needs."""
+    array.sort(1)
+
+
+def row_ranked(array: Any, row: Any, before: Any, rank: Any) -> Any:  # noqa: ARG001 - for Numba
+    """What comes after ``rank`` others in a row of an ``array`` that ``order`` was called with.
+
+    Numba sorts no more than is asked for, and only then. The rank asked for ``before`` is not
+    above this one; the first time it is 0.
+    """
+    return np.take_along_axis(array[row], rank[:, None], axis=1)[:, 0]
+
+
+def unroll(lines: Any, rings: Any, rows: Any, head: int) -> None:
+    """Copy chosen ``rows`` of ``rings`` ``[B, K]``, that begin at place ``head``, to ``lines``."""
+    before = rings.shape[1] - head
+    lines[:, :before] = rings[rows, head:]
+    lines[:, before:] = rings[rows, :head]
