@@ -22,7 +22,7 @@ from trimtab_envs.memory import ESTIMATES
 from trimtab_envs.merit import TINY, spill
 from trimtab_envs.minutes import Bools, Floats
 from trimtab_sim.profile import Profiles
-from trimtab_sim.rows import by_row, each, of_row, part, total, where
+from trimtab_sim.rows import blend, by_row, each, of_row, part, total, where
 
 Ints = NDArray[np.int64]
 
@@ -303,6 +303,4 @@ def mixed(estimates: Floats, setting: Setting) -> Floats:
 @by_row
 def _mix(demand: Floats, estimates: Floats, mixture: Floats) -> None:
     for at in each(demand):
-        demand[at] = 0.0
-        for e in range(len(estimates)):
-            demand[at] += estimates[e][at] * mixture[..., e][at]
+        demand[at] = blend(estimates, mixture, at)

@@ -98,18 +98,18 @@ class _Phases:
         self.middle = np.zeros(rows)
         self.highest = np.zeros(rows)
         self._first: Ints = np.arange(rows) * count
-        # Where the middle may have moved, or the highest is no longer the highest.
-        self._moved = np.zeros(rows, dtype=np.bool_)
+        # Where the middle may have moved, and where the highest is no longer the highest.
+        self._moved, self._sunk = np.zeros((2, rows), dtype=np.bool_)
 
     def reset(self, rows: Bools) -> None:
         """Forget the masked rows ``[R]``."""
         self.energy[rows] = 0.0
         self.middle[rows] = self.highest[rows] = 0.0
 
-    def arrays(self) -> tuple[Floats, Floats, Ints, Floats, Floats, Bools]:
+    def arrays(self) -> tuple[Floats, Floats, Ints, Floats, Floats, Bools, Bools]:
         """As ``_learn`` takes them."""
-        energy = self.energy
-        return energy, energy.ravel(), self._first, self.middle, self.highest, self._moved
+        marks = self._moved, self._sunk
+        return self.energy, self.energy.ravel(), self._first, self.middle, self.highest, *marks
 
 
 @by_row
@@ -169,12 +169,14 @@ def _learn(
     short_middle: Floats,
     short_highest: Floats,
     short_moved: Bools,
+    short_sunk: Bools,
     long: Floats,
     long_energy: Floats,
     long_first: Ints,
     long_middle: Floats,
     long_highest: Floats,
     long_moved: Bools,
+    long_sunk: Bools,
     jump: Floats,
     time_s: Floats,
     seen: Bools,
@@ -187,11 +189,11 @@ def _learn(
     """Count a tick's jump in both periods, and what foretold it."""
     _count(
         short, short_energy, short_first, short_middle, short_highest, short_moved,
-        jump, time_s, seen, since_s, jumped[0], foretold[0], tick_s, keep,
+        short_sunk, jump, time_s, seen, since_s, jumped[0], foretold[0], tick_s, keep,
     )  # fmt: skip
     _count(
         long, long_energy, long_first, long_middle, long_highest, long_moved,
-        jump, time_s, seen, since_s, jumped[1], foretold[1], tick_s, keep,
+        long_sunk, jump, time_s, seen, since_s, jumped[1], foretold[1], tick_s, keep,
     )  # fmt: skip
     for at in each(since_s):
         since_s[at] += tick_s * seen[at]
@@ -205,6 +207,7 @@ def _count(
     middle: Floats,
     highest: Floats,
     moved: Bools,
+    sunk: Bools,
     jump: Floats,
     time_s: Floats,
     seen: Bools,
@@ -230,10 +233,11 @@ def _count(
         foretold[at] = kept * foretold[at] + counted * chance
         cycles = np.minimum(1.0 + since_s[at] / period_s, CYCLES)
         new = old + seen[at] / cycles * min(1.0, tick_s / BIN_S) * (now - old)
-        crossed = np.sign(old - middle[at]) != np.sign(new - middle[at])
-        moved[at] = crossed | ((old == highest[at]) & (new < old))
+        moved[at] = np.sign(old - middle[at]) != np.sign(new - middle[at])
+        sunk[at] = (old == highest[at]) & (new < old)
         highest[at] = np.maximum(highest[at], new)
         energy[place] = new
     for row in those(moved):
         middle[row] = row_middle(phases, row)
+    for row in those(sunk):
         highest[row] = row_most(phases, row)

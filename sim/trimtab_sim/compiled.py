@@ -116,6 +116,18 @@ def _of_column(array: Any, at: Any) -> Any:  # noqa: ARG001 - as above
     return lambda array, at: array[at[1]]
 
 
+@_meaning(rows.blend)
+def _blend(layers: Any, parts: Any, at: Any) -> Any:  # noqa: ARG001 - as above
+    def blended(layers: Any, parts: Any, at: tuple[int, int]) -> float:
+        b, k = at
+        amount = 0.0
+        for e in range(len(layers)):
+            amount += layers[e, b, k] * parts[b, k, e]
+        return amount
+
+    return blended
+
+
 @_meaning(rows.row_total)
 def _row_total(array: Any, row: Any) -> Any:  # noqa: ARG001 - as above
     def total(array: Any, row: int) -> float:

@@ -79,6 +79,11 @@ def of_column(array: Any, at: Any) -> Any:  # noqa: ARG001 - the one column, to 
     return array[None, :]
 
 
+def blend(layers: Any, parts: Any, at: Any) -> Any:
+    """The sum of ``layers`` ``[E, B, K]`` at one place, by their ``parts`` ``[B, K, E]`` of it."""
+    return np.einsum("ebk,bke->bk", layers, parts)[at]
+
+
 def total(array: Any, at: Any) -> Any:  # noqa: ARG001 - the one row, to Numba
     """The sum over the row of ``array`` ``[B, K]`` that the place ``at`` lies in."""
     return array.sum(1, keepdims=True)
