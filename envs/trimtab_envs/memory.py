@@ -139,10 +139,8 @@ class Memory:
 
     def seasonal(self, horizon_s: Floats) -> Floats:
         """Forecast from one period ago, leaning on it as far as the period is clear, ``[R]``."""
-        return self._leaning_on(self.season.ahead(self.minutes, horizon_s))
-
-    def _leaning_on(self, past: Floats) -> Floats:
-        return np.asarray(_leaning(self.level(0), past, self.season.strength))
+        past = self.season.ahead(self.minutes, horizon_s)
+        return np.asarray(leaning(self.level(0), past, self.season.strength))
 
     def estimates(self) -> Floats:
         """The demand to size for, in requests per second, one row per ``ESTIMATES``, ``[E, R]``."""
@@ -224,7 +222,7 @@ def slope(fast: Any, slow: Any, fast_s: Any, slow_s: Any, age_s: Any) -> Any:
 
 
 @part
-def _leaning(now: Any, past: Any, strength: Any) -> Any:
+def leaning(now: Any, past: Any, strength: Any) -> Any:
     """From the present load to the ``past`` one, as far as it is known and trusted."""
     return now + where(past > 0.0, strength, 0.0) * (past - now)
 
@@ -254,7 +252,7 @@ def _estimate(
         estimates[0, row] = now
         estimates[1, row] = np.minimum(np.maximum(trend, 0.3 * now), 3.0 * now)
         estimates[2, row] = level + 1.5 * np.sqrt(var[1, row])
-        estimates[3, row] = _leaning(now, a_period_ago[row], strength[row])
+        estimates[3, row] = leaning(now, a_period_ago[row], strength[row])
     # Of the rest none is below what is here now: that is served, whatever was to be expected.
     for at in each(loads):
         now, noise = of_column(levels[0], at), of_column(estimates[2], at)

@@ -9,7 +9,8 @@ in which they meet.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import fields
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +31,7 @@ _MANY = 256.0
 _A_FEW = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(NamedTuple):
     """What happened in one tick, and what can be seen after it.
 
     requests, misses: ``[B]``, misses being expected numbers (not whole); those that fail with
