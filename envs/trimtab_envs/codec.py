@@ -55,6 +55,8 @@ class Codec:
         self._misses = np.zeros((len(MISS_SCALES_S), profiles.shape[0]))
         self._miss_gain = -np.expm1(-tick_s / MISS_SCALES_S)
         self._sensed: Sensed | None = None
+        # For what a tick computes on the way, ``[B, K]`` each.
+        self._between = tuple(np.empty((3, *profiles.shape)))
         self.setting: Setting = self._decoded()
 
     @staticmethod
@@ -79,7 +81,7 @@ class Codec:
 
     def sense(self, sensed: Sensed) -> None:
         """Take in one tick. NaN rates and misses are missing readings."""
-        rate_rps, known_rps, measured_s = np.empty((3, *self.profiles.shape))
+        rate_rps, known_rps, measured_s = self._between
         _read(
             rate_rps, known_rps, measured_s, sensed.rate_rps, self.profiles.present,
             sensed.time_s, sensed.age_s,

@@ -88,7 +88,7 @@ class Merit:
         """Take in one tick; missing readings leave no trace."""
         slots, startup_s = self._profiles.concurrency, self._profiles.startup_mean_s
         _measure(
-            *self._lately, self._in_flight, sensed.rate_rps, sensed.in_flight, sensed.error_share,
+            self._lately, self._in_flight, sensed.rate_rps, sensed.in_flight, sensed.error_share,
             sensed.ready, slots, self._keep, self._tick_s,
         )  # fmt: skip
         _wait(
@@ -100,7 +100,7 @@ class Merit:
     def _judge(self) -> None:
         profiles = self._profiles
         _judge(
-            self.slowness, self.late_share, self.cost, *self._lately, profiles.service_time_s,
+            self.slowness, self.late_share, self.cost, self._lately, profiles.service_time_s,
             profiles.service_scv, profiles.slo_latency_s, self._dearness, self._miss_price,
         )  # fmt: skip
 
@@ -131,10 +131,7 @@ class Merit:
 
 @by_row
 def _measure(
-    busy_s: Floats,
-    finished: Floats,
-    arrived: Floats,
-    failed: Floats,
+    lately: Floats,
     held: Floats,
     rate_rps: Floats,
     in_flight: Floats,
@@ -145,6 +142,7 @@ def _measure(
     tick_s: float,
 ) -> None:
     """Add a tick to what was lately, where it was read; ``held`` were in flight before it."""
+    busy_s, finished, arrived, failed = lately[0], lately[1], lately[2], lately[3]
     for at in each(held):
         seen = np.isfinite(rate_rps[at]) & np.isfinite(in_flight[at])
         now = where(seen, in_flight[at], held[at])
@@ -190,16 +188,14 @@ def _judge(
     slowness: Floats,
     late_share: Floats,
     cost: Floats,
-    busy_s: Floats,
-    finished: Floats,
-    arrived: Floats,
-    failed: Floats,
+    lately: Floats,
     service_s: Floats,
     scv: Floats,
     slo_s: Floats,
     dearness: Floats,
     miss_price: Floats,
 ) -> None:
+    busy_s, finished, arrived, failed = lately[0], lately[1], lately[2], lately[3]
     for at in each(cost):
         known_s = PRIOR_REQUESTS * service_s[at]
         pace = (busy_s[at] + known_s) / (finished[at] * service_s[at] + known_s)

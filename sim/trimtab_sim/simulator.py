@@ -195,7 +195,7 @@ class Simulator:
         served, failed, rate_rps = self._between[3:]
         _answer(arrived, offered, answered, served, failed, rate_rps)
         late, self.in_flight = self._tick_queues(served, rate_rps, ready)
-        requests, missed, share = np.empty((3, len(lost)))
+        requests, missed, share = np.empty(len(lost)), np.empty(len(lost)), np.empty(len(lost))
         _miss(arrived, failed, served, late, lost, requests, missed, share)
         self._metrics.record(arrived, failed, self.in_flight, missed)
         return requests, missed, share
