@@ -54,8 +54,7 @@ class Proposer:
     def propose(self, states: Sequence[State]) -> list[Proposal]:
         """One proposal per state; call once per tick with every service, in order."""
         sensed = pack(states, self._profiles.shape[1])
-        scaled = replace(
-            sensed,
+        scaled = sensed._replace(
             time_s=sensed.time_s * self._time_scale,
             age_s=sensed.age_s * self._time_scale,
         )

@@ -22,7 +22,7 @@ from trimtab_envs.memory import ESTIMATES
 from trimtab_envs.merit import TINY, spill
 from trimtab_envs.minutes import Bools, Floats
 from trimtab_sim.profile import Profiles
-from trimtab_sim.rows import by_row, each, of_row, part, total, where
+from trimtab_sim.rows import blend, by_row, each, of_row, part, total, where
 
 Ints = NDArray[np.int64]
 
@@ -47,7 +47,7 @@ ACTION_DIMS = (
 ENDS: Ints = np.cumsum(ACTION_DIMS)
 STARTS: Ints = ENDS - np.array(ACTION_DIMS)
 CHOICES = int(ENDS[-1])
-_PARTS = [slice(*ends) for ends in zip(STARTS.tolist(), ENDS.tolist(), strict=True)]
+_, _HEADROOM, _HOLD, _LEAN, _TILT, _WAIT = STARTS.tolist()
 NEUTRAL = (2, 4, 2, 2, 2, 0)
 # Part of the way that a setting goes towards the choice at every decision.
 GLIDE = 0.3
@@ -63,9 +63,10 @@ def base_headroom(miss_price: Any) -> Any:
 
 def one_hot(action: Ints) -> Floats:
     """Indices ``[..., 6]`` as certain choices ``[..., CHOICES]``."""
-    flat = (action + STARTS).reshape(-1, len(STARTS))
-    choice = np.zeros((len(flat), CHOICES))
-    choice[np.arange(len(flat))[:, None], flat] = 1.0
+    places = (action + STARTS).reshape(-1, len(STARTS))
+    places += CHOICES * np.arange(len(places))[:, None]
+    choice = np.zeros(CHOICES * len(places))
+    choice[places] = 1.0
     return choice.reshape(*action.shape[:-1], CHOICES)
 
 
@@ -89,16 +90,42 @@ def decode(choice: Floats, miss_price: Floats, startup_s: Floats) -> Setting:
 
     Ratios and times are averaged in the logarithm. ``miss_price`` is ``[B]``.
     """
-    mixture, headroom, hold, lean, tilt, wait = (choice[..., own] for own in _PARTS)
-    holds_s = HOLD_SECONDS + HOLD_STARTUPS * startup_s[..., None]
-    return Setting(
-        mixture=mixture,
-        headroom=np.exp(headroom @ _LOG_HEADROOMS) * base_headroom(miss_price)[:, None],
-        hold_s=np.exp((hold * np.log(holds_s)).sum(-1)),
-        lean=np.exp(lean @ _LOG_LEANS),
-        tilt=np.exp(tilt @ _LOG_TILTS),
-        wait=wait @ WAITS,
-    )
+    plain = np.empty((len(ACTION_DIMS) - 1, *startup_s.shape))
+    _decode(*plain, choice, miss_price, startup_s)
+    return Setting(choice[..., : len(ESTIMATES)], *plain)
+
+
+@by_row
+def _decode(
+    headroom: Floats,
+    hold_s: Floats,
+    lean: Floats,
+    tilt: Floats,
+    wait: Floats,
+    choice: Floats,
+    miss_price: Floats,
+    startup_s: Floats,
+) -> None:
+    for at in each(startup_s):
+        usual = base_headroom(of_row(miss_price, at))
+        headroom[at] = np.exp(_mean(choice, at, _HEADROOM, _LOG_HEADROOMS)) * usual
+        log_s = 0.0 * startup_s[at]
+        for n in range(len(HOLD_SECONDS)):
+            one_s = HOLD_SECONDS[n] + HOLD_STARTUPS[n] * startup_s[at]
+            log_s = log_s + choice[..., _HOLD + n][at] * np.log(one_s)
+        hold_s[at] = np.exp(log_s)
+        lean[at] = np.exp(_mean(choice, at, _LEAN, _LOG_LEANS))
+        tilt[at] = np.exp(_mean(choice, at, _TILT, _LOG_TILTS))
+        wait[at] = _mean(choice, at, _WAIT, WAITS)
+
+
+@part
+def _mean(choice: Floats, at: Any, first: int, values: Floats) -> Any:
+    """Of ``values``, weighed by what is chosen from place ``first`` on."""
+    mean = choice[..., first][at] * values[0]
+    for n in range(1, len(values)):
+        mean = mean + choice[..., first + n][at] * values[n]
+    return mean
 
 
 class Rule:
@@ -108,13 +135,15 @@ class Rule:
     """
 
     def __init__(self, profiles: Profiles, tick_s: float) -> None:
-        self.profiles = profiles
         self._tick_s = tick_s
         self.held = np.zeros(profiles.shape)
+        # For what a tick computes on the way, ``[B, K]`` each.
+        self._between = tuple(np.empty((8, *profiles.shape)))
+        self.reset(np.ones(profiles.shape[0], dtype=np.bool_), profiles)
 
     def reset(self, rows: Bools, profiles: Profiles) -> None:
         """Forget the masked services ``[B]``."""
-        self.profiles = profiles
+        self.profiles, self._replica_rps = profiles, profiles.replica_rps
         self.held[rows] = 0.0
 
     def replicas(
@@ -141,13 +170,13 @@ class Rule:
         others serve instead.
         """
         profiles = self.profiles
-        demand = mixed(estimates, setting) * share
-        replicas, *between = np.empty((9, *profiles.shape))
+        demand, replicas = mixed(estimates, setting), np.empty(profiles.shape)
+        demand *= share
         _size(
-            replicas, *between, self.held, demand, share, soon, present, ahead,
+            replicas, *self._between, self.held, demand, share, soon, present, ahead,
             in_flight, wanted, ready, known[:, 0],
             setting.headroom, setting.hold_s, setting.wait,
-            profiles.replica_rps, profiles.concurrency, profiles.startup_mean_s,
+            self._replica_rps, profiles.concurrency, profiles.startup_mean_s,
             profiles.min_replicas, profiles.max_replicas, self._tick_s,
         )  # fmt: skip
         return replicas, demand
@@ -266,4 +295,12 @@ def _carry(
 
 def mixed(estimates: Floats, setting: Setting) -> Floats:
     """The demand estimate ``[B, K]`` that a setting believes in; ``estimates`` ``[E, B, K]``."""
-    return np.asarray(np.einsum("ebk,bke->bk", estimates, setting.mixture))
+    demand = np.empty(estimates.shape[1:])
+    _mix(demand, estimates, setting.mixture)
+    return demand
+
+
+@by_row
+def _mix(demand: Floats, estimates: Floats, mixture: Floats) -> None:
+    for at in each(demand):
+        demand[at] = blend(estimates, mixture, at)

@@ -11,7 +11,17 @@ from __future__ import annotations
 import numpy as np
 
 from trimtab_envs.minutes import Bools, Floats, Ints
-from trimtab_sim.rows import by_row, each, of_column, of_row, where, whole
+from trimtab_sim.rows import (
+    by_row,
+    each,
+    part,
+    ring_most,
+    row_middle,
+    row_most,
+    those,
+    where,
+    whole,
+)
 
 PERIODS_S = (60.0, 300.0)
 BIN_S = 5.0
@@ -37,14 +47,15 @@ class Beat:
     def __init__(self, rows: int, tick_s: float) -> None:
         self._tick_s = tick_s
         self._keep = float(np.exp(-tick_s / SCORE_S))
-        self._phases = [_Phases(rows, round(period / BIN_S)) for period in PERIODS_S]
+        self._short, self._long = (_Phases(rows, round(period / BIN_S)) for period in PERIODS_S)
         self._since_s = np.zeros(rows)
         self._foretold = np.zeros((len(PERIODS_S), rows))
         self._jumped = np.zeros((len(PERIODS_S), rows))
+        self._trust = np.empty((len(PERIODS_S), rows))
 
     def reset(self, rows: Bools) -> None:
         """Forget the masked rows ``[R]``."""
-        for phases in self._phases:
+        for phases in (self._short, self._long):
             phases.reset(rows)
         self._since_s[rows] = 0.0
         self._foretold[:, rows] = 0.0
@@ -55,12 +66,10 @@ class Beat:
 
         All ``[R]``; only where ``seen``.
         """
-        for phases, jumped, foretold in zip(
-            self._phases, self._jumped, self._foretold, strict=True
-        ):
-            memory = self._since_s, jumped, foretold
-            phases.update((jump, time_s, seen), memory, self._tick_s, self._keep)
-        self._since_s += self._tick_s * seen
+        _learn(
+            *self._short.arrays(), *self._long.arrays(), jump, time_s, seen,
+            self._since_s, self._jumped, self._foretold, self._tick_s, self._keep,
+        )  # fmt: skip
 
     @property
     def scores(self) -> Floats:
@@ -69,24 +78,13 @@ class Beat:
 
     def ahead(self, time_s: Floats, horizon_s: Floats) -> Floats:
         """Whether a jump may come within ``horizon_s`` after ``time_s``: 0 (no) to 1, ``[R]``."""
-        trust, ahead = np.empty_like(self._jumped), np.ones_like(time_s)
-        _trust(self._foretold, self._jumped, trust, ahead)
-        for trusted, phases in zip(trust, self._phases, strict=True):
-            rows = trusted.nonzero()[0]
-            if rows.size:
-                within = phases.within(rows, time_s[rows], horizon_s[rows])
-                ahead[rows] -= trusted[rows] * (1.0 - within)
+        ahead, short, long = np.empty(len(time_s)), self._short, self._long
+        _look(
+            ahead, self._trust, self._foretold, self._jumped,
+            short.energy, short.middle, short.highest, long.energy, long.middle, long.highest,
+            time_s, horizon_s,
+        )  # fmt: skip
         return ahead
-
-
-@by_row
-def _trust(foretold: Floats, jumped: Floats, trust: Floats, ahead: Floats) -> None:
-    for at in each(ahead):
-        short = foretold[0, at] / (jumped[0, at] + DOUBT)
-        long = foretold[1, at] / (jumped[1, at] + DOUBT)
-        longer = long > short - TIE
-        trust[0, at] = np.minimum(np.maximum(3.0 * short - 2.0, 0.0), 1.0) * np.logical_not(longer)
-        trust[1, at] = np.minimum(np.maximum(3.0 * long - 2.0, 0.0), 1.0) * longer
 
 
 class _Phases:
@@ -96,62 +94,131 @@ class _Phases:
     """
 
     def __init__(self, rows: int, count: int) -> None:
-        self._count = count
-        self._energy = np.zeros((rows, count))
-        self._middle = np.zeros(rows)
-        self._highest = np.zeros(rows)
+        self.energy = np.zeros((rows, count))
+        self.middle = np.zeros(rows)
+        self.highest = np.zeros(rows)
         self._first: Ints = np.arange(rows) * count
-        self._centres = np.arange(count) + 0.5
-        # Where the middle may have moved, or the highest is no longer the highest.
-        self._moved = np.zeros(rows, dtype=np.bool_)
+        # Where the middle may have moved, and where the highest is no longer the highest.
+        self._moved, self._sunk = np.zeros((2, rows), dtype=np.bool_)
 
     def reset(self, rows: Bools) -> None:
         """Forget the masked rows ``[R]``."""
-        self._energy[rows] = 0.0
-        self._middle[rows] = self._highest[rows] = 0.0
+        self.energy[rows] = 0.0
+        self.middle[rows] = self.highest[rows] = 0.0
 
-    def update(
-        self,
-        tick: tuple[Floats, Floats, Bools],
-        memory: tuple[Floats, Floats, Floats],
-        tick_s: float,
-        keep: float,
-    ) -> None:
-        """Count a tick's jump, and in ``Beat``'s ``memory`` what foretold it; all ``[R]``."""
-        _learn(
-            self._energy.ravel(), self._first, self._middle, self._highest, self._moved,
-            *tick, *memory, self._count, tick_s, keep,
-        )  # fmt: skip
-        rows = self._moved.nonzero()[0]
-        if rows.size:
-            energy, half = self._energy[rows], self._count // 2
-            self._middle[rows] = np.partition(energy, half, axis=1)[:, half]
-            self._highest[rows] = energy.max(axis=1)
+    def arrays(self) -> tuple[Floats, Floats, Ints, Floats, Floats, Bools, Bools]:
+        """As ``_learn`` takes them."""
+        marks = self._moved, self._sunk
+        return self.energy, self.energy.ravel(), self._first, self.middle, self.highest, *marks
 
-    def within(self, rows: Ints, time_s: Floats, horizon_s: Floats) -> Floats:
-        """The highest chance of ``rows`` at any phase until ``horizon_s`` after ``time_s``."""
-        beyond, middle = self._energy[rows], self._middle[rows]
-        _leave_within(beyond, middle, time_s, horizon_s, self._centres)
-        return np.asarray(beyond.max(axis=1) / np.maximum(self._highest[rows] - middle, SMALL))
+
+@by_row
+def _look(
+    ahead: Floats,
+    trust: Floats,
+    foretold: Floats,
+    jumped: Floats,
+    short: Floats,
+    short_middle: Floats,
+    short_highest: Floats,
+    long: Floats,
+    long_middle: Floats,
+    long_highest: Floats,
+    time_s: Floats,
+    horizon_s: Floats,
+) -> None:
+    for at in each(ahead):
+        ahead[at] = 1.0
+        score = foretold[0, at] / (jumped[0, at] + DOUBT)
+        long_score = foretold[1, at] / (jumped[1, at] + DOUBT)
+        longer = long_score > score - TIE
+        trust[0, at] = np.minimum(np.maximum(3.0 * score - 2.0, 0.0), 1.0) * np.logical_not(longer)
+        trust[1, at] = np.minimum(np.maximum(3.0 * long_score - 2.0, 0.0), 1.0) * longer
+    _rest(ahead, trust[0], short, short_middle, short_highest, time_s, horizon_s)
+    _rest(ahead, trust[1], long, long_middle, long_highest, time_s, horizon_s)
+
+
+@part
+def _rest(
+    ahead: Floats,
+    trust: Floats,
+    energy: Floats,
+    middle: Floats,
+    highest: Floats,
+    time_s: Floats,
+    horizon_s: Floats,
+) -> None:
+    """No jump ahead, as far as that is to be trusted, but for the chance of the likeliest phase.
+
+    Of those of ``energy`` ``[R, phases]`` that come within the horizon.
+    """
+    period_s = energy.shape[1] * BIN_S
+    for row in those(trust):
+        phase = np.mod(time_s[row], period_s) / BIN_S
+        most = ring_most(energy, row, phase, horizon_s[row] / BIN_S)
+        beyond = np.maximum(most - middle[row], 0.0)
+        chance = beyond / np.maximum(highest[row] - middle[row], SMALL)
+        ahead[row] -= trust[row] * (1.0 - chance)
 
 
 @by_row
 def _learn(
-    energy: Floats,
-    first: Ints,
-    middle: Floats,
-    highest: Floats,
-    moved: Bools,
+    short: Floats,
+    short_energy: Floats,
+    short_first: Ints,
+    short_middle: Floats,
+    short_highest: Floats,
+    short_moved: Bools,
+    short_sunk: Bools,
+    long: Floats,
+    long_energy: Floats,
+    long_first: Ints,
+    long_middle: Floats,
+    long_highest: Floats,
+    long_moved: Bools,
+    long_sunk: Bools,
     jump: Floats,
     time_s: Floats,
     seen: Bools,
     since_s: Floats,
     jumped: Floats,
     foretold: Floats,
-    count: int,
     tick_s: float,
     keep: float,
 ) -> None:
+    """Count a tick's jump in both periods, and what foretold it."""
+    _count(
+        short, short_energy, short_first, short_middle, short_highest, short_moved,
+        short_sunk, jump, time_s, seen, since_s, jumped[0], foretold[0], tick_s, keep,
+    )  # fmt: skip
+    _count(
+        long, long_energy, long_first, long_middle, long_highest, long_moved,
+        long_sunk, jump, time_s, seen, since_s, jumped[1], foretold[1], tick_s, keep,
+    )  # fmt: skip
+    for at in each(since_s):
+        since_s[at] += tick_s * seen[at]
+
+
+@part
+def _count(
+    phases: Floats,
+    energy: Floats,
+    first: Ints,
+    middle: Floats,
+    highest: Floats,
+    moved: Bools,
+    sunk: Bools,
+    jump: Floats,
+    time_s: Floats,
+    seen: Bools,
+    since_s: Floats,
+    jumped: Floats,
+    foretold: Floats,
+    tick_s: float,
+    keep: float,
+) -> None:
+    """Of the ``phases`` ``[R, count]``, which are ``energy`` as one row, each row's present one."""
+    count = phases.shape[1]
     period_s = count * BIN_S
     for at in each(first):
         place = first[at] + whole((time_s[at] - 0.5 * BIN_S) / BIN_S) % count
@@ -166,21 +233,11 @@ def _learn(
         foretold[at] = kept * foretold[at] + counted * chance
         cycles = np.minimum(1.0 + since_s[at] / period_s, CYCLES)
         new = old + seen[at] / cycles * min(1.0, tick_s / BIN_S) * (now - old)
-        crossed = np.sign(old - middle[at]) != np.sign(new - middle[at])
-        moved[at] = crossed | ((old == highest[at]) & (new < old))
+        moved[at] = np.sign(old - middle[at]) != np.sign(new - middle[at])
+        sunk[at] = (old == highest[at]) & (new < old)
         highest[at] = np.maximum(highest[at], new)
         energy[place] = new
-
-
-@by_row
-def _leave_within(
-    energy: Floats, middle: Floats, time_s: Floats, horizon_s: Floats, centres: Floats
-) -> None:
-    """Of the ``energy`` ``[R, phases]`` leave what is beyond the middle and within the horizon."""
-    count = len(centres)
-    for at in each(energy):
-        phase = np.mod(of_row(time_s, at), count * BIN_S) / BIN_S
-        until = of_column(centres, at) - phase
-        until_s = where(until < 0.0, until + count, until) * BIN_S
-        beyond = np.maximum(energy[at] - of_row(middle, at), 0.0)
-        energy[at] = where(until_s <= of_row(horizon_s, at), beyond, 0.0)
+    for row in those(moved):
+        middle[row] = row_middle(phases, row)
+    for row in those(sunk):
+        highest[row] = row_most(phases, row)

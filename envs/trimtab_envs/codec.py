@@ -23,7 +23,7 @@ from trimtab_envs.scarcity import Scarcity
 from trimtab_guard.model import BackendState, Reading, State
 from trimtab_guard.senses import LARGEST, WHOLE_SHARE
 from trimtab_sim.profile import Profiles
-from trimtab_sim.rows import by_row, each, of_column, of_row, total, where
+from trimtab_sim.rows import by_row, each, of_column, of_row, row_most, total, where
 from trimtab_sim.signals import Sensed, Wanted
 
 # Time constants of the remembered miss share, seconds.
@@ -55,6 +55,8 @@ class Codec:
         self._misses = np.zeros((len(MISS_SCALES_S), profiles.shape[0]))
         self._miss_gain = -np.expm1(-tick_s / MISS_SCALES_S)
         self._sensed: Sensed | None = None
+        # For what a tick computes on the way, ``[B, K]`` each.
+        self._between = tuple(np.empty((3, *profiles.shape)))
         self.setting: Setting = self._decoded()
 
     @staticmethod
@@ -79,7 +81,7 @@ class Codec:
 
     def sense(self, sensed: Sensed) -> None:
         """Take in one tick. NaN rates and misses are missing readings."""
-        rate_rps, known_rps, measured_s = np.empty((3, *self.profiles.shape))
+        rate_rps, known_rps, measured_s = self._between
         _read(
             rate_rps, known_rps, measured_s, sensed.rate_rps, self.profiles.present,
             sensed.time_s, sensed.age_s,
@@ -135,9 +137,10 @@ class Codec:
             known,
         )
         self.scarcity.ask(replicas)
-        load_rps = present.max(1, keepdims=True)
+        load_rps = np.empty(len(present))
+        _most(load_rps, present)
         weight = self.merit.routed(
-            self.setting.tilt, sensed.ready, replicas, load_rps, sensed.weight
+            self.setting.tilt, sensed.ready, replicas, load_rps[:, None], sensed.weight
         )
         return Wanted(replicas=replicas, weight=weight, demand_rps=demand)
 
@@ -174,6 +177,12 @@ def _read(
     for at in each(known_rps):
         rate_rps[at] = total(known_rps, at)
         measured_s[at] = of_row(time_s, at) - of_row(age_s, at)
+
+
+@by_row
+def _most(highest: Floats, present: Floats) -> None:
+    for row in each(highest):
+        highest[row] = row_most(present, row)
 
 
 @by_row

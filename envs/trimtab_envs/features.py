@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from trimtab_envs.action import base_headroom
-from trimtab_envs.memory import LEVEL_SCALE, slope
+from trimtab_envs.memory import LEVEL_SCALE, leaning, slope
 from trimtab_envs.minutes import BIN_S, BINS, Bools, Floats, Ints
 from trimtab_sim.rows import by_row, each, of_column, of_row, part, total, where
 
@@ -159,7 +159,10 @@ def history(
     startup_s: Floats,
     replica_rps: Floats,
 ) -> None:
-    """Peaks and season of the load, and how old its memory is."""
+    """Peaks and season of the load, and how old its memory is.
+
+    ``soon`` and ``later`` are what came a period ago.
+    """
     for at in each(now):
         floor, load, startup = _floor(replica_rps[at]), now[at], startup_s[at]
         # What is older has left the memory: no age beyond it means anything to a policy.
@@ -171,8 +174,8 @@ def history(
             _log_ratio(where(known[at], mean[at], load), load, floor),
             2.0 * strength[at],
             np.log2((period_bins[at] * BIN_S + 1.0) / startup) / 4.0,
-            _log_ratio(soon[at], load, floor),
-            _log_ratio(later[at], load, floor),
+            _log_ratio(leaning(load, soon[at], strength[at]), load, floor),
+            _log_ratio(leaning(load, later[at], strength[at]), load, floor),
             np.log1p(age / 600.0),
             np.log1p(age / startup) / 2.0,
         )

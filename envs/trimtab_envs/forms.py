@@ -18,6 +18,7 @@ from trimtab_envs.minutes import Bools, Floats
 from trimtab_envs.observation import FEATURES
 from trimtab_envs.timeline import Timeline
 from trimtab_envs.world import World
+from trimtab_sim.compiled import compiled
 
 Observation = NDArray[np.float32]
 Actions = NDArray[np.int64]
@@ -45,10 +46,26 @@ def spaces(rows: int) -> tuple[gym.Space[Observation], gym.Space[Actions]]:
 
 def _choices(world: World, actions: Actions, space: gym.Space[Actions]) -> Floats:
     actions = np.asarray(actions)
-    if not space.contains(actions):
+    if not _among(actions, space):
         found = f"{actions.dtype} {actions.shape}"
         raise ValueError(f"actions are {found}; they must be in the action space, {space}")
     return one_hot(actions.reshape(*world.profiles.shape, len(ACTION_DIMS)))
+
+
+def _among(actions: NDArray[Any], space: gym.Space[Actions]) -> bool:
+    """As ``space.contains``, which takes ten times as long on one environment's."""
+    alike = actions.dtype == space.dtype and actions.shape == space.shape
+    if alike and isinstance(space, gym.spaces.MultiDiscrete):
+        return _below(actions, space.nvec)
+    return space.contains(actions)
+
+
+@compiled
+def _below(actions: Actions, most: Actions) -> bool:
+    below = True
+    for i in range(len(actions)):
+        below &= 0 <= actions[i] < most[i]
+    return below
 
 
 def _observed(world: World) -> Observation:

@@ -50,6 +50,8 @@ class Memory:
         self.var = np.zeros((2, rows))
         self.peaks = np.zeros((PEAK_SCALES, rows))
         self.levels = np.zeros((LEVELS, rows))
+        self.present = np.zeros(rows)
+        """The load as it is, on the safe side: smoothed or as last read, ``[R]`` rps."""
         self._last = np.zeros(rows)
         self.age_s = np.zeros(rows)
         self.minutes = Minutes(rows)
@@ -64,6 +66,8 @@ class Memory:
         self.startup_s = startup_s.copy()
         self.horizon_s = np.empty(rows)
         self._a_period_ago = np.zeros(rows)
+        # What is known of a tick on the way: load, jump, whether it was seen and whether it counts.
+        self._tick = (np.empty(rows), np.empty(rows), *np.empty((2, rows), dtype=np.bool_))
         # What a tick is asked for several times, and only then computed.
         self._estimates: Floats | None = None
         self._jump_ahead: Floats | None = None
@@ -84,7 +88,7 @@ class Memory:
         """Forget the masked rows and give them new profiles (all arrays ``[R]``)."""
         for array in (self._sum, self._mass, self.levels, self.var, self.peaks):
             array[:, rows] = 0.0
-        self._last[rows] = 0.0
+        self._last[rows] = self.present[rows] = 0.0
         self.age_s[rows] = 0.0
         for kept in (self.minutes, self.season, self.spread, self.bursts, self.beat):
             kept.reset(rows)
@@ -97,23 +101,21 @@ class Memory:
 
         NaN is a missing reading and leaves no trace.
         """
-        rate, jump = rate.copy(), np.empty_like(rate)
-        seen, counted = np.empty((2, len(rate)), dtype=np.bool_)
-        _read(rate, time_s, self._last, self.age_s, self.time_s, self.levels, seen, counted, jump)
-        self.beat.update(jump, self.time_s, counted)
-        self.bursts.update(rate, self.level(1), counted)
-        _follow(
-            rate, seen, counted, self._last, self.age_s, self._sum, self._mass, self.levels,
-            self.var, self.peaks, self._alpha, self._peak_decay, self._tick_s,
+        load, jump, seen, counted = self._tick
+        _read(
+            load, jump, seen, counted, rate, time_s, self._last, self.age_s, self.time_s,
+            self.levels,
         )  # fmt: skip
-        if self.minutes.update(rate, self.level(LEVEL_SCALE), seen, self._tick_s):
+        self.beat.update(jump, self.time_s, counted)
+        self.bursts.update(load, self.level(1), counted)
+        self.present = np.empty(len(rate))
+        _follow(
+            self.present, load, seen, counted, self._last, self.age_s, self._sum, self._mass,
+            self.levels, self.var, self.peaks, self._alpha, self._peak_decay, self._tick_s,
+        )  # fmt: skip
+        if self.minutes.update(load, self.level(LEVEL_SCALE), seen, self._tick_s):
             self._reflect()
         self._estimates = self._jump_ahead = None
-
-    @property
-    def present(self) -> Floats:
-        """The load as it is, on the safe side: smoothed or as last read, ``[R]`` rps."""
-        return np.maximum(self.level(0), self._last)
 
     @property
     def jump_ahead(self) -> Floats:
@@ -137,10 +139,8 @@ class Memory:
 
     def seasonal(self, horizon_s: Floats) -> Floats:
         """Forecast from one period ago, leaning on it as far as the period is clear, ``[R]``."""
-        return self._leaning_on(self.season.ahead(self.minutes, horizon_s))
-
-    def _leaning_on(self, past: Floats) -> Floats:
-        return np.asarray(_leaning(self.level(0), past, self.season.strength))
+        past = self.season.ahead(self.minutes, horizon_s)
+        return np.asarray(leaning(self.level(0), past, self.season.strength))
 
     def estimates(self) -> Floats:
         """The demand to size for, in requests per second, one row per ``ESTIMATES``, ``[E, R]``."""
@@ -156,29 +156,31 @@ class Memory:
 
 @by_row
 def _read(
+    load: Floats,
+    jump: Floats,
+    seen: Bools,
+    counted: Bools,
     rate: Floats,
     measured_s: Floats,
     last: Floats,
     age_s: Floats,
     time_s: Floats,
     levels: Floats,
-    seen: Bools,
-    counted: Bools,
-    jump: Floats,
 ) -> None:
     """Put what was read last where a reading is missing, and measure how far the load jumped."""
     for at in each(rate):
         seen[at] = np.isfinite(rate[at])
         # A first reading is no jump.
         counted[at] = seen[at] & (age_s[at] > 0.0)
-        rate[at] = where(seen[at], rate[at], last[at])
+        load[at] = where(seen[at], rate[at], last[at])
         time_s[at] = where(seen[at], measured_s[at], time_s[at])
         floor = IDLE * levels[LEVEL_SCALE, at] + 1e-9
-        jump[at] = np.log((rate[at] + floor) / (last[at] + floor))
+        jump[at] = np.log((load[at] + floor) / (last[at] + floor))
 
 
 @by_row
 def _follow(
+    present: Floats,
     rate: Floats,
     seen: Bools,
     counted: Bools,
@@ -207,6 +209,7 @@ def _follow(
         var[0, row] += alpha[2, row] * seen[row] * (0.5 * jump * jump - var[0, row])
         var[1, row] += alpha[3, row] * seen[row] * (around * around - var[1, row])
         last[row] = rate[row]
+        present[row] = np.maximum(levels[0, row], last[row])
         age_s[row] += tick_s * seen[row]
 
 
@@ -219,7 +222,7 @@ def slope(fast: Any, slow: Any, fast_s: Any, slow_s: Any, age_s: Any) -> Any:
 
 
 @part
-def _leaning(now: Any, past: Any, strength: Any) -> Any:
+def leaning(now: Any, past: Any, strength: Any) -> Any:
     """From the present load to the ``past`` one, as far as it is known and trusted."""
     return now + where(past > 0.0, strength, 0.0) * (past - now)
 
@@ -249,7 +252,7 @@ def _estimate(
         estimates[0, row] = now
         estimates[1, row] = np.minimum(np.maximum(trend, 0.3 * now), 3.0 * now)
         estimates[2, row] = level + 1.5 * np.sqrt(var[1, row])
-        estimates[3, row] = _leaning(now, a_period_ago[row], strength[row])
+        estimates[3, row] = leaning(now, a_period_ago[row], strength[row])
     # Of the rest none is below what is here now: that is served, whatever was to be expected.
     for at in each(loads):
         now, noise = of_column(levels[0], at), of_column(estimates[2], at)

@@ -68,6 +68,8 @@ class Merit:
         self._lately = np.zeros((4, *profiles.shape))
         self._in_flight = np.zeros(profiles.shape)
         self._ready, self._waited_s = np.zeros((2, *profiles.shape))
+        # For what a tick computes on the way, ``[B, K]`` each.
+        self._between = tuple(np.empty((7, *profiles.shape)))
         self.soon = np.full(profiles.shape, np.inf)
         self.slowness, self.late_share, self.cost = np.empty((3, *profiles.shape))
         self.reset(np.ones(profiles.shape[0], dtype=np.bool_), profiles, miss_price)
@@ -86,7 +88,7 @@ class Merit:
         """Take in one tick; missing readings leave no trace."""
         slots, startup_s = self._profiles.concurrency, self._profiles.startup_mean_s
         _measure(
-            *self._lately, self._in_flight, sensed.rate_rps, sensed.in_flight, sensed.error_share,
+            self._lately, self._in_flight, sensed.rate_rps, sensed.in_flight, sensed.error_share,
             sensed.ready, slots, self._keep, self._tick_s,
         )  # fmt: skip
         _wait(
@@ -98,14 +100,14 @@ class Merit:
     def _judge(self) -> None:
         profiles = self._profiles
         _judge(
-            self.slowness, self.late_share, self.cost, *self._lately, profiles.service_time_s,
+            self.slowness, self.late_share, self.cost, self._lately, profiles.service_time_s,
             profiles.service_scv, profiles.slo_latency_s, self._dearness, self._miss_price,
         )  # fmt: skip
 
     def built(self, lean: Floats) -> Floats:
         """Share of the load that each backend should have capacity for."""
         share: Floats = np.empty(lean.shape)
-        _build(share, np.empty(lean.shape), self._profiles.present, lean, self.cost)
+        _build(share, self._between[0], self._profiles.present, lean, self.cost)
         return share
 
     def routed(
@@ -120,9 +122,8 @@ class Merit:
         and goes only where something is ready.
         """
         share: Floats = np.empty(ready.shape)
-        between = np.empty((7, *ready.shape))
         _route(
-            share, *between, tilt, ready, stay, load_rps[:, 0], weight,
+            share, *self._between, tilt, ready, stay, load_rps[:, 0], weight,
             self._replica_rps, self.slowness, self.late_share,
         )  # fmt: skip
         return share
@@ -130,10 +131,7 @@ class Merit:
 
 @by_row
 def _measure(
-    busy_s: Floats,
-    finished: Floats,
-    arrived: Floats,
-    failed: Floats,
+    lately: Floats,
     held: Floats,
     rate_rps: Floats,
     in_flight: Floats,
@@ -144,6 +142,7 @@ def _measure(
     tick_s: float,
 ) -> None:
     """Add a tick to what was lately, where it was read; ``held`` were in flight before it."""
+    busy_s, finished, arrived, failed = lately[0], lately[1], lately[2], lately[3]
     for at in each(held):
         seen = np.isfinite(rate_rps[at]) & np.isfinite(in_flight[at])
         now = where(seen, in_flight[at], held[at])
@@ -189,16 +188,14 @@ def _judge(
     slowness: Floats,
     late_share: Floats,
     cost: Floats,
-    busy_s: Floats,
-    finished: Floats,
-    arrived: Floats,
-    failed: Floats,
+    lately: Floats,
     service_s: Floats,
     scv: Floats,
     slo_s: Floats,
     dearness: Floats,
     miss_price: Floats,
 ) -> None:
+    busy_s, finished, arrived, failed = lately[0], lately[1], lately[2], lately[3]
     for at in each(cost):
         known_s = PRIOR_REQUESTS * service_s[at]
         pace = (busy_s[at] + known_s) / (finished[at] * service_s[at] + known_s)

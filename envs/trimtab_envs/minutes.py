@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from trimtab_sim.rows import by_row, each, where
+from trimtab_sim.rows import by_row, each, unroll, where, whole
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -66,14 +66,14 @@ class Minutes:
         """The load ``back`` minutes ago (1 is the newest), ``[..., R]``."""
         return np.asarray(self._loads[self._rows, (self.closed - np.minimum(back, BINS)) % BINS])
 
-    def ahead(self, steps: Ints, period: Ints) -> Floats:
-        """The highest of three minutes around ``steps`` ahead, whole periods ago, ``[R]``.
+    def ahead(self, horizon_s: Floats, period: Ints) -> Floats:
+        """The highest of three minutes around ``horizon_s`` ahead, whole periods ago, ``[R]``.
 
         Zero where no ``period`` (0) is known, or not for so long.
         """
-        highest = np.empty(len(steps))
+        highest = np.empty(len(horizon_s))
         _look_back(
-            highest, self._loads.ravel(), self._first, self.filled, steps, period, self.closed
+            highest, self._loads.ravel(), self._first, self.filled, horizon_s, period, self.closed
         )
         return highest
 
@@ -89,9 +89,11 @@ class Minutes:
         """Chosen rows, oldest minute first, ``[len(rows), BINS]``; the last ``filled`` count."""
         return np.roll(self._loads[rows], -(self.closed % BINS), axis=1)
 
-    def levels(self, rows: NDArray[np.intp]) -> Floats:
-        """The levels that belong to ``loads``."""
-        return np.roll(self._levels[rows], -(self.closed % BINS), axis=1)
+    def unroll(self, rows: NDArray[np.intp], loads: Floats, levels: Floats) -> None:
+        """Write chosen rows, and the levels that belong to them, oldest minute first."""
+        head = self.closed % BINS
+        _unroll(loads, self._loads, rows, head)
+        _unroll(levels, self._levels, rows, head)
 
 
 @by_row
@@ -102,19 +104,25 @@ def _add(total: Floats, count: Floats, load: Floats, seen: Bools) -> None:
 
 
 @by_row
+def _unroll(lines: Floats, rings: Floats, rows: NDArray[np.intp], head: int) -> None:
+    unroll(lines, rings, rows, head)
+
+
+@by_row
 def _look_back(
     highest: Floats,
     loads: Floats,
     first: Ints,
     filled: Ints,
-    steps: Ints,
+    horizon_s: Floats,
     period: Ints,
     closed: int,
 ) -> None:
     for row in each(highest):
         # Whole periods back until the minute, and the one after it, lie in the past.
         length = np.maximum(period[row], 1)
-        back = length * -(-(steps[row] + 2) // length) - steps[row]
+        steps = whole(np.ceil(horizon_s[row] / BIN_S))
+        back = length * -(-(steps + 2) // length) - steps
         known = (period[row] > 0) & (back + 2 <= filled[row])
         highest[row] = 0.0
         for around in range(3):

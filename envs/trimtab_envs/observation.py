@@ -105,7 +105,7 @@ def encode(scene: Scene) -> NDArray[np.float32]:
     _load(load, scene, now, replica_rps)
     _routing(routing, scene, now, built, replica_rps)
     _setting(setting, scene, now, mixed(scene.rows(estimates), scene.setting), replica_rps)
-    return np.ascontiguousarray(np.moveaxis(columns, 0, -1), dtype=np.float32)
+    return columns.transpose(1, 2, 0).astype(np.float32, order="C")
 
 
 def _known(columns: Floats, scene: Scene) -> None:
@@ -138,8 +138,8 @@ def _load(columns: Floats, scene: Scene, now: Floats, replica_rps: Floats) -> No
     features.history(
         columns[_NOISE:], now, rows(memory.peaks), rows(spread.known), rows(spread.highest),
         rows(spread.mean), rows(season.strength), rows(season.period_bins),
-        rows(memory.seasonal(1.5 * memory.horizon_s)),
-        rows(memory.seasonal(3.0 * memory.horizon_s)), age_s, startup_s, replica_rps,
+        rows(season.ahead(memory.minutes, 1.5 * memory.horizon_s)),
+        rows(season.ahead(memory.minutes, 3.0 * memory.horizon_s)), age_s, startup_s, replica_rps,
     )  # fmt: skip
 
 

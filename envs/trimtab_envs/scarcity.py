@@ -40,6 +40,8 @@ class Scarcity:
         self._followed = np.zeros(len(self._most), dtype=np.bool_)
         self._refused_s = np.zeros(len(self._most))
         self._since_s = np.full(len(self._most), np.inf)
+        # For what a tick computes on the way, ``[B, K]`` each.
+        self._between = tuple(np.empty((3, *profiles.shape)))
 
     @property
     def felt(self) -> Bools:
@@ -60,9 +62,8 @@ class Scarcity:
 
     def update(self, sensed: Sensed) -> None:
         """Compare what there is with what was asked for a tick ago."""
-        grown, short, free = np.empty((3, *self._asked.shape))
         _compare(
-            grown, short, free, self._asked, self._wanted, self._followed, self._refused_s,
+            *self._between, self._asked, self._wanted, self._followed, self._refused_s,
             self._since_s, sensed.wanted, sensed.starting, sensed.ready, self._most, self._tick_s,
         )  # fmt: skip
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from trimtab_envs.minutes import BIN_S, BINS, Bools, Floats, Ints, Minutes
+from trimtab_envs.minutes import BINS, Bools, Floats, Ints, Minutes
 
 MIN_BINS = 24
 SHORTEST_PERIOD_BINS = 3
@@ -52,8 +52,7 @@ class Season:
 
         Zero where no period is known.
         """
-        steps = np.ceil(horizon_s / BIN_S).astype(np.int64)
-        return minutes.ahead(steps, self.period_bins)
+        return minutes.ahead(horizon_s, self.period_bins)
 
 
 def _autocorrelation(series: Floats, filled: Ints) -> Floats:

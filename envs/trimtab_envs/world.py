@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from trimtab_envs.codec import Codec
 from trimtab_envs.episodes import Episodes, EpisodeSource
 from trimtab_envs.minutes import Bools, Floats
-from trimtab_sim.compiled import compile_rows
+from trimtab_sim.compiled import compile_rows, compiled
 from trimtab_sim.profile import Profiles, merged
 from trimtab_sim.signals import Sensed, Wanted
 from trimtab_sim.simulator import Simulator, Tick
@@ -85,6 +85,7 @@ class World:
         self._elapsed[services] = 0
         turns = np.stack([episodes.slow_from, episodes.slow_to])
         self._turns = np.where(episodes.slower.max(1) > 1.0, turns, _NEVER)
+        self._least_price = profiles.least_price
         self.codec.reset(services, profiles, episodes.miss_price)
         # Enough for the first minute, as an operator would leave it: capacity by cheapness.
         share = profiles.present / profiles.price
@@ -100,9 +101,9 @@ class World:
 
     def rate_rps(self) -> Floats:
         """The rate offered in the coming tick, ``[B]``."""
-        e = self.episodes
-        at = np.minimum(e.start + self._elapsed, self.source.pool.shape[1] - 1)
-        return np.asarray(self.source.pool[e.row, at] * e.gain)
+        e, rate_rps = self.episodes, np.empty(self.services)
+        _offer(rate_rps, self.source.pool, e.row, e.start, self._elapsed, e.gain)
+        return rate_rps
 
     def observe(self) -> NDArray[np.float32]:
         """Observations ``[B, K, F]`` float32."""
@@ -131,8 +132,8 @@ class World:
 
     def _brown_out(self) -> None:
         """Backends become slow, or well again."""
-        turns = (self._turns == self._elapsed).any(0)
-        if turns.any():
+        if _any_turn(self._turns, self._elapsed):
+            turns = (self._turns == self._elapsed).any(0)
             e = self.episodes
             now = replace(e.profiles, service_time_s=e.profiles.service_time_s * self.slower)
             self.simulator.adopt(now, turns)
@@ -147,17 +148,50 @@ class World:
     def score(self, ticks: Sequence[Tick]) -> Step:
         """What a decision's ticks led to."""
         episodes = self.episodes
-        billed = np.array([tick.billed_s for tick in ticks]) * self.profiles.price
-        misses = np.array([tick.misses for tick in ticks])
-        requests = episodes.mean_rps * self.tick_s * len(ticks)
-        fleet = np.asarray(billed.sum(2).sum(0) / (requests * self.profiles.least_price))
-        miss = np.asarray(misses.sum(0) / requests)
+        fleet, miss = np.zeros((2, self.services))
+        for tick in ticks:
+            _bill(fleet, miss, tick.billed_s, self.profiles.price, tick.misses)
+        requests = episodes.mean_rps * (self.tick_s * len(ticks))
+        fleet /= requests * self._least_price
+        miss /= requests
         return Step(
             fleet=fleet,
             miss=miss,
             score=fleet + episodes.miss_price * miss,
             done=self._elapsed >= episodes.ticks,
         )
+
+
+@compiled
+def _offer(
+    rate_rps: Floats,
+    pool: NDArray[np.float32],
+    row: NDArray[np.int64],
+    start: NDArray[np.int64],
+    elapsed: NDArray[np.int64],
+    gain: Floats,
+) -> None:
+    for b in range(len(rate_rps)):
+        at = min(start[b] + elapsed[b], pool.shape[1] - 1)
+        rate_rps[b] = pool[row[b], at] * gain[b]
+
+
+@compiled
+def _any_turn(turns: NDArray[np.int64], elapsed: NDArray[np.int64]) -> bool:
+    """Whether any service's next tick is one of its two ``turns`` ``[2, B]``."""
+    turn = False
+    for b in range(len(elapsed)):
+        turn |= turns[0, b] == elapsed[b] or turns[1, b] == elapsed[b]
+    return turn
+
+
+@compiled
+def _bill(fleet: Floats, miss: Floats, billed_s: Floats, price: Floats, misses: Floats) -> None:
+    """Add a tick's costs and misses to those of a decision."""
+    for b in range(len(fleet)):
+        for k in range(price.shape[1]):
+            fleet[b] += billed_s[b, k] * price[b, k]
+        miss[b] += misses[b]
 
 
 def renewed(old: Episodes, services: Bools, new: Episodes) -> Episodes:

@@ -113,15 +113,15 @@ class Cluster:
         granted = granted.reshape(self._wanted.shape)
         # What will be taken away in this tick is known before it, what will land is not.
         ready = np.minimum(self._seen.ready, granted)
-        flow = self._flow(rate_rps, replace(self._seen, ready=ready))
+        flow = self._flow(rate_rps, self._seen._replace(ready=ready))
         tick = self._simulator.step(flow.rate_rps.ravel(), granted, weight)
         self._look(tick, flow)
         misses = tick.misses + flow.failing.ravel() * np.maximum(tick.requests - tick.misses, 0.0)
-        return replace(tick, misses=misses, sensed=self._with_pending(tick.sensed))
+        return tick._replace(misses=misses, sensed=self._with_pending(tick.sensed))
 
     def _with_pending(self, sensed: Sensed) -> Sensed:
         pending = self._wanted - self.nodes.granted.reshape(self._wanted.shape)
-        return replace(sensed, wanted=self._wanted, starting=sensed.starting + pending)
+        return sensed._replace(wanted=self._wanted, starting=sensed.starting + pending)
 
     def _by_cluster(self, replicas: Floats) -> Floats:
         return np.asarray(replicas, dtype=np.float64).reshape(len(self._wait_s), -1)

@@ -86,6 +86,16 @@ def _each_place(context: Any, builder: Any, signature: Any, arguments: Any) -> A
     return places(builder, [shape])
 
 
+@_meaning(rows.those)
+def _those(marked: Any) -> Any:  # noqa: ARG001 - types, to Numba
+    def places(marked: Any) -> Any:
+        for row in range(len(marked)):
+            if marked[row]:
+                yield row
+
+    return places
+
+
 @_meaning(rows.where)
 def _where(condition: Any, then: Any, other: Any) -> Any:  # noqa: ARG001 - types, to Numba
     return lambda condition, then, other: then if condition else other
@@ -106,6 +116,18 @@ def _of_column(array: Any, at: Any) -> Any:  # noqa: ARG001 - as above
     return lambda array, at: array[at[1]]
 
 
+@_meaning(rows.blend)
+def _blend(layers: Any, parts: Any, at: Any) -> Any:  # noqa: ARG001 - as above
+    def blended(layers: Any, parts: Any, at: tuple[int, int]) -> float:
+        b, k = at
+        amount = 0.0
+        for e in range(len(layers)):
+            amount += layers[e, b, k] * parts[b, k, e]
+        return amount
+
+    return blended
+
+
 @_meaning(rows.row_total)
 def _row_total(array: Any, row: Any) -> Any:  # noqa: ARG001 - as above
     def total(array: Any, row: int) -> float:
@@ -120,6 +142,92 @@ def _row_total(array: Any, row: Any) -> Any:  # noqa: ARG001 - as above
 @_meaning(rows.total)
 def _total(array: Any, at: Any) -> Any:  # noqa: ARG001 - as above
     return lambda array, at: rows.row_total(array, at[0])
+
+
+@_meaning(rows.ring_most)
+def _ring_most(array: Any, row: Any, start: Any, reach: Any) -> Any:  # noqa: ARG001 - as above
+    def most(array: Any, row: int, start: float, reach: float) -> float:
+        places, highest = array.shape[1], 0.0
+        for place in range(places):
+            away = place + 0.5 - start
+            if away < 0.0:
+                away += places
+            if away <= reach:
+                highest = max(highest, array[row, place])
+        return highest
+
+    return most
+
+
+@_meaning(rows.row_most)
+def _row_most(array: Any, row: Any) -> Any:  # noqa: ARG001 - as above
+    def most(array: Any, row: int) -> float:
+        highest = array[row, 0]
+        for k in range(1, array.shape[1]):
+            highest = max(highest, array[row, k])
+        return float(highest)
+
+    return most
+
+
+@_meaning(rows.row_middle)
+def _row_middle(array: Any, row: Any) -> Any:  # noqa: ARG001 - as above
+    def middle(array: Any, row: int) -> float:
+        # By far not the fastest way, but rows are short, and stay as they are.
+        values, rank = array[row], array.shape[1] // 2
+        for value in values:
+            below = up_to = 0
+            for other in values:
+                below += other < value
+                up_to += other <= value
+            if below <= rank < up_to:
+                return float(value)
+        return math.nan
+
+    return middle
+
+
+@_meaning(rows.order)
+def _order(array: Any) -> Any:  # noqa: ARG001 - as above
+    return lambda array: None  # noqa: ARG005 - as above
+
+
+@_meaning(rows.row_ranked)
+def _row_ranked(array: Any, row: Any, before: Any, rank: Any) -> Any:  # noqa: ARG001 - as above
+    def ranked(array: Any, row: int, before: int, rank: int) -> float:
+        # Hoare's selection; it leaves nothing less behind what it found than that.
+        values, low, high = array[row], before, array.shape[1] - 1
+        while low < high:
+            pivot, i, j = values[(low + high) // 2], low, high
+            while i <= j:
+                while values[i] < pivot:
+                    i += 1
+                while values[j] > pivot:
+                    j -= 1
+                if i <= j:
+                    values[i], values[j] = values[j], values[i]
+                    i, j = i + 1, j - 1
+            if rank <= j:
+                high = j
+            elif rank >= i:
+                low = i
+            else:
+                break
+        return float(values[rank])
+
+    return ranked
+
+
+@_meaning(rows.unroll)
+def _unroll(lines: Any, rings: Any, rows: Any, head: int) -> Any:  # noqa: ARG001 - as above
+    def unrolled(lines: Any, rings: Any, rows: Any, head: int) -> None:
+        before = rings.shape[1] - head
+        for i in range(len(rows)):
+            for place in range(rings.shape[1]):
+                at = place + head if place < before else place - before
+                lines[i, place] = rings[rows[i], at]
+
+    return unrolled
 
 
 def compile_rows() -> None:

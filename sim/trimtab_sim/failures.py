@@ -38,6 +38,8 @@ class Failures:
         # Seconds for which a zone stays lost, and requests that failed since last settled.
         self._lost_s = np.zeros(profiles.shape)
         self._failed = np.zeros(profiles.shape)
+        # Whether there may be any of either: they are rare, and looking for them is not free.
+        self._any_lost = self._any_failed = False
         self._ones = np.ones(profiles.shape)
         self.adopt(profiles)
 
@@ -59,9 +61,10 @@ class Failures:
 
     def tick(self) -> None:
         """Let a tick's failures happen, as if all came at its start."""
-        if self._lost_s.any():
+        if self._any_lost:
             self._lost_s = np.maximum(self._lost_s - self._tick_s, 0.0)
             self._replicas.open = np.where(self._lost_s > 0.0, 0.0, 1.0)
+            self._any_lost = bool(self._lost_s.any())
         for happen, rate, per_replica in self._kinds:
             exposed = self._replicas.ready if per_replica else self._ones
             number = self._rng.poisson(np.vdot(rate, exposed))
@@ -99,6 +102,7 @@ class Failures:
     def lose_zone(self, seconds: Floats) -> None:
         """Backends where ``seconds`` are above 0 are gone for so long."""
         self._lost_s = np.maximum(self._lost_s, seconds)
+        self._any_lost = True
         lost = seconds > 0.0
         self.crash(np.where(lost, self._replicas.ready, 0.0))
         self._replicas.remove(lost)
@@ -109,10 +113,14 @@ class Failures:
         self.lose_zone(self._rng.exponential(mean_s))
 
     def _withdraw(self, rows: NDArray[np.intp], gone: Floats) -> tuple[Floats, Floats, Floats]:
+        self._any_failed = True
         return self._queues.withdraw(rows, self._replicas.ready.ravel()[rows], gone.ravel()[rows])
 
     def settle(self) -> Floats:
         """Requests that failed with their replica, not counted as late before, ``[B]``."""
+        if not self._any_failed:
+            return np.zeros(len(self._failed))
         failed = self._failed.sum(1)
         self._failed[:] = 0.0
+        self._any_failed = False
         return np.asarray(failed)

@@ -116,7 +116,7 @@ class Queues:
         arrived: requests that came; rate_rps: the rate they were drawn from; ready: replicas,
         averaged over the tick. All ``[B, K]``.
         """
-        late, inside = np.empty((2, *self._shape))
+        late, inside = np.empty(self._shape), np.empty(self._shape)
         _tick(
             self.queues,
             self.backends,

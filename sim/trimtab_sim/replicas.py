@@ -65,15 +65,16 @@ class Replicas:
         columns = lost.ravel()
         self._landing[:, columns] = self._unready[:, columns] = 0.0
 
-    def scale(self, wanted: Floats) -> tuple[Floats, Floats, Floats]:
+    def scale(self, wanted: Floats) -> tuple[Floats, Floats, Floats | None]:
         """Start or cancel replicas towards ``wanted``.
 
-        Returns how many start, how many stop, and how many of the latter are ready ones to drain.
+        Returns how many start, how many stop, and how many of the latter are ready ones to drain:
+        ``None`` if none is.
         """
         starts, stops, leaving = np.zeros((3, *self.ready.shape))
         ring = self._head, self._landing, self._unready
         counts = self.starting.ravel(), self.ready.ravel(), self.wanted.ravel(), self.open.ravel()
-        number = _aim(
+        number, any_leaves = _aim(
             self._backends, *ring, *counts, wanted.ravel(),
             starts.ravel(), stops.ravel(), leaving.ravel(),
         )  # fmt: skip
@@ -81,7 +82,7 @@ class Replicas:
             noise = self._rng.standard_normal(number)
             _start(self._backends, *ring, starts.ravel(), noise)
             self.starting += starts
-        return starts, stops, leaving
+        return starts, stops, leaving if any_leaves else None
 
     def drain(self, rows: NDArray[np.intp], count: Floats, hold_s: Floats) -> None:
         """Take ``count`` ready replicas out of the backends ``rows``; each works for ``hold_s``."""
@@ -90,11 +91,11 @@ class Replicas:
         self._drain_s.ravel()[rows] += count * hold_s
 
     def tick(self) -> tuple[Floats, Floats, Floats, bool]:
-        """Let one tick pass: replicas that landed, how much of it they missed, billed seconds.
+        """Let one tick pass: replicas that landed, the mean number of ready ones, billed seconds.
 
         And whether any landed at all.
         """
-        landed, missed, billed_s = np.empty((3, *self.ready.shape))
+        landed, mean, billed_s = np.empty((3, *self.ready.shape))
         any_landed = _tick(
             self._landing[self._head],
             self._unready[self._head],
@@ -104,11 +105,11 @@ class Replicas:
             self._drain_s.ravel(),
             self._tick_s,
             landed.ravel(),
-            missed.ravel(),
+            mean.ravel(),
             billed_s.ravel(),
         )
         self._head = (self._head + 1) % len(self._landing)
-        return landed, missed, billed_s, any_landed
+        return landed, mean, billed_s, any_landed
 
 
 @compiled
@@ -125,9 +126,9 @@ def _aim(
     starts: Floats,
     stops: Floats,
     leaving: Floats,
-) -> int:
-    """Set what is wanted, cancel what is not, and say how many replicas start in all."""
-    number = 0
+) -> tuple[int, bool]:
+    """Set what is wanted, cancel what is not; how many replicas start in all, and if any drains."""
+    number, any_leaves = 0, False
     for i in range(len(backends)):
         wanted[i] = min(max(np.rint(asked[i]), backends[i].least), backends[i].most)
         change = wanted[i] - starting[i] - ready[i]
@@ -140,7 +141,8 @@ def _aim(
                 _cancel(head, landing, unready, i, starting[i], starting[i] - cancelled)
                 starting[i] -= cancelled
             stops[i], leaving[i] = -change, -change - cancelled
-    return number
+            any_leaves |= leaving[i] > 0.0
+    return number, any_leaves
 
 
 @compiled
@@ -188,7 +190,7 @@ def _tick(
     drain_s: Floats,
     tick_s: float,
     landed: Floats,
-    missed: Floats,
+    mean: Floats,
     billed_s: Floats,
 ) -> bool:
     any_landed = False
@@ -197,9 +199,11 @@ def _tick(
         billed_s[i] = (starting[i] + ready[i]) * tick_s + drained_s
         drain_s[i] -= drained_s
         draining[i] = min(draining[i], math.ceil(drain_s[i] / tick_s))
-        landed[i], missed[i] = landing[i], unready[i]
-        landing[i] = unready[i] = 0.0
+        landed[i] = landing[i]
         starting[i] -= landed[i]
         ready[i] += landed[i]
+        # Those that land do so in the midst of the tick.
+        mean[i] = ready[i] - unready[i]
+        landing[i] = unready[i] = 0.0
         any_landed |= landed[i] > 0.0
     return any_landed

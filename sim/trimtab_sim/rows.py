@@ -53,6 +53,12 @@ def each(array: Any) -> Iterable[Any]:  # noqa: ARG001 - which Numba goes throug
     return (slice(None),)
 
 
+def those(marked: Any) -> Iterable[Any]:
+    """Every place in ``marked`` ``[B]`` that is not 0; all of them at once may be none."""
+    places = marked.nonzero()[0]
+    return (places,) if places.size else ()
+
+
 def where(condition: Any, then: Any, other: Any) -> Any:
     """One or the other; both are computed."""
     return np.where(condition, then, other)
@@ -73,6 +79,11 @@ def of_column(array: Any, at: Any) -> Any:  # noqa: ARG001 - the one column, to 
     return array[None, :]
 
 
+def blend(layers: Any, parts: Any, at: Any) -> Any:
+    """The sum of ``layers`` ``[E, B, K]`` at one place, by their ``parts`` ``[B, K, E]`` of it."""
+    return np.einsum("ebk,bke->bk", layers, parts)[at]
+
+
 def total(array: Any, at: Any) -> Any:  # noqa: ARG001 - the one row, to Numba
     """The sum over the row of ``array`` ``[B, K]`` that the place ``at`` lies in."""
     return array.sum(1, keepdims=True)
@@ -81,3 +92,46 @@ def total(array: Any, at: Any) -> Any:  # noqa: ARG001 - the one row, to Numba
 def row_total(array: Any, row: Any) -> Any:
     """The sums over the rows of ``array`` ``[B, K]``, at a place in an array of ``[B]``."""
     return array[row].sum(-1)
+
+
+def ring_most(array: Any, row: Any, start: Any, reach: Any) -> Any:
+    """The most that is above 0 in rows of ``array`` ``[B, K]``, rings of K places, each 1 long.
+
+    Only places count whose middle comes at ``reach`` or less after ``start``, going round.
+    """
+    places = array.shape[1]
+    away = np.arange(places) + 0.5 - start[:, None]
+    away += places * (away < 0.0)
+    return np.maximum((array[row] * (away <= reach[:, None])).max(1), 0.0)
+
+
+def row_most(array: Any, row: Any) -> Any:
+    """The most in each row of ``array`` ``[B, K]``."""
+    return array[row].max(-1)
+
+
+def row_middle(array: Any, row: Any) -> Any:
+    """The median of each row of ``array`` ``[B, K]``; of two the upper one."""
+    middle = array.shape[1] // 2
+    return np.partition(array[row], middle, axis=-1)[..., middle]
+
+
+def order(array: Any) -> None:
+    """Put the rows of ``array`` ``[B, K]`` in the order that ``row_ranked`` needs."""
+    array.sort(1)
+
+
+def row_ranked(array: Any, row: Any, before: Any, rank: Any) -> Any:  # noqa: ARG001 - for Numba
+    """What comes after ``rank`` others in a row of an ``array`` that ``order`` was called with.
+
+    Numba sorts no more than is asked for, and only then. The rank asked for ``before`` is not
+    above this one; the first time it is 0.
+    """
+    return np.take_along_axis(array[row], rank[:, None], axis=1)[:, 0]
+
+
+def unroll(lines: Any, rings: Any, rows: Any, head: int) -> None:
+    """Copy chosen ``rows`` of ``rings`` ``[B, K]``, that begin at place ``head``, to ``lines``."""
+    before = rings.shape[1] - head
+    lines[:, :before] = rings[rows, head:]
+    lines[:, before:] = rings[rows, :head]

@@ -77,8 +77,10 @@ class Metrics:
             self._held,
             self._due_in,
             self._period,
-            self._until > self._ticks,
-            chance < self._lost_share,
+            self._until,
+            self._ticks,
+            chance,
+            self._lost_share,
             self._since,
             self._requests,
             self._errors,
@@ -88,8 +90,8 @@ class Metrics:
             misses,
             in_flight,
             self._tick_s,
+            self._past[self._head],
         )
-        self._past[self._head] = self._held
 
     def _begin_spans(self) -> Floats:
         """Begin to stall and to freeze here and there; draws which of the samples are lost."""
@@ -133,8 +135,10 @@ def _sample(
     held: Floats,
     due_in: Floats,
     period: Floats,
-    spans: NDArray[np.bool_],
-    is_lost: NDArray[np.bool_],
+    until: Floats,
+    ticks: float,
+    chance: Floats,
+    lost_share: Floats,
     since: Floats,
     requests: Floats,
     errors: Floats,
@@ -144,8 +148,12 @@ def _sample(
     missed: Floats,
     in_flight: Floats,
     tick_s: float,
+    now: Floats,
 ) -> None:
-    """Let one tick pass in every pipeline, and take the samples that are due and arrive."""
+    """Let one tick pass in every pipeline, and take the samples that are due and arrive.
+
+    What is held ``now`` is kept for later.
+    """
     for b in range(len(held)):
         since[b] += 1.0
         misses[b] += missed[b]
@@ -157,17 +165,20 @@ def _sample(
         if due_in[b] > 0.0:
             continue
         due_in[b] += period[b]
-        if spans[_STALL, b]:
+        if until[_STALL, b] > ticks:
             continue
-        if is_lost[b]:
+        if chance[b] < lost_share[b]:
             held[b, :-1] = np.nan
-        elif spans[_FREEZE, b]:
+        elif until[_FREEZE, b] > ticks:
             held[b, -1] = 0.0
         else:
             seconds = since[b] * tick_s
             _take(held[b], seconds, requests[b], errors[b], misses[b], in_flight[b])
             requests[b] = errors[b] = 0.0
             misses[b] = since[b] = 0.0
+    for b in range(len(held)):
+        for column in range(held.shape[1]):
+            now[b, column] = held[b, column]
 
 
 @compiled

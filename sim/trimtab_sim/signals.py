@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class Sensed:
+class Sensed(NamedTuple):
     """What can be seen of B services with up to K backends at one tick.
 
     The simulator emits it, late and incomplete as metrics are; the daemon's codec packs
@@ -37,8 +36,7 @@ class Sensed:
     weight: Floats
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """What a policy wants of B services: ``replicas`` (whole) and route ``weight``, ``[B, K]``.
 
     ``demand_rps`` ``[B, K]`` is the load the replicas are sized for: the number that a

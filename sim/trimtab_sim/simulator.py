@@ -9,7 +9,8 @@ in which they meet.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import fields
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +31,7 @@ _MANY = 256.0
 _A_FEW = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(NamedTuple):
     """What happened in one tick, and what can be seen after it.
 
     requests, misses: ``[B]``, misses being expected numbers (not whole); those that fail with
@@ -76,6 +76,8 @@ class Simulator:
         self._weight = np.zeros(profiles.shape)
         # Requests in service and waiting, mean of the last tick, as they are.
         self.in_flight = np.zeros(profiles.shape)
+        # For what a tick computes on the way, ``[B, K]`` each.
+        self._between = tuple(np.empty((6, *profiles.shape)))
         # Sums over backends as a product: NumPy is slow to sum a short last axis.
         self._ones = np.ones(profiles.shape[1])
 
@@ -152,8 +154,8 @@ class Simulator:
         """Start, cancel and drain replicas; how many start, and how many stop."""
         replicas = self._replicas
         starts, stops, leaving = replicas.scale(wanted)
-        rows = np.flatnonzero(leaving)
-        if len(rows):
+        if leaving is not None:
+            rows = np.flatnonzero(leaving)
             gone = leaving.ravel()[rows]
             hold_s = self._queues.release(rows, replicas.ready.ravel()[rows], gone)
             replicas.drain(rows, gone, hold_s)
@@ -162,39 +164,41 @@ class Simulator:
     def _land(self) -> tuple[Floats, Floats]:
         """Mean number of ready replicas over this tick, and seconds billed."""
         old = self._replicas.ready.copy()
-        landed, missed, billed_s, any_landed = self._replicas.tick()
+        landed, ready, billed_s, any_landed = self._replicas.tick()
         if any_landed:
             self._queues.join(old, landed)
         self.slow.follow(old, landed)
-        return old + landed - missed, billed_s
+        return ready, billed_s
 
     def _serve(self, rate_rps: Floats, ready: Floats) -> tuple[Floats, Floats]:
         """Let a tick's requests come to ``ready`` replicas; how many came, and how many missed."""
-        offered, mean, answered = np.empty((3, *ready.shape))
+        offered, mean, answered = self._between[:3]
         _offer(
             rate_rps, self._weight, ready, self._profiles.error_share, self._tick_s,
             offered, mean, answered,
         )  # fmt: skip
         arrived = _poisson(self._rng, mean)
-        requests, lost = arrived @ self._ones, self.failures.settle()
+        lost = self.failures.settle()
         if not self._retries.active:
-            return requests, self._queue(arrived, offered, answered, ready, lost)[0]
+            return self._queue(arrived, offered, answered, ready, lost)[:2]
+        requests = arrived @ self._ones
         retries, queues, sent = self._retries, self._queues, self._weight * answered
         again = retries.come(requests, lost, sent, ready, queues)[:, None] * self._weight
         arrived, offered = arrived + again, offered + again / self._tick_s
-        _, late = self._queue(arrived, offered, answered, ready, lost)
+        *_, late = self._queue(arrived, offered, answered, ready, lost)
         return requests, retries.settle(late, lost, sent, ready, queues)
 
     def _queue(
         self, arrived: Floats, offered: Floats, answered: Floats, ready: Floats, lost: Floats
-    ) -> tuple[Floats, Floats]:
-        """Requests missed, ``lost`` ones with them, and share late of those answered, ``[B]``."""
-        served = arrived * answered
-        late, self.in_flight = self._tick_queues(served, offered * answered, ready)
-        failed, (missed, share) = arrived - served, np.empty((2, len(lost)))
-        _miss(arrived, failed, served, late, lost, missed, share)
+    ) -> tuple[Floats, Floats, Floats]:
+        """All requests, those missed, ``lost`` ones with them, and share late of the answered."""
+        served, failed, rate_rps = self._between[3:]
+        _answer(arrived, offered, answered, served, failed, rate_rps)
+        late, self.in_flight = self._tick_queues(served, rate_rps, ready)
+        requests, missed, share = np.empty(len(lost)), np.empty(len(lost)), np.empty(len(lost))
+        _miss(arrived, failed, served, late, lost, requests, missed, share)
         self._metrics.record(arrived, failed, self.in_flight, missed)
-        return missed, share
+        return requests, missed, share
 
     def _tick_queues(
         self, served: Floats, rate_rps: Floats, ready: Floats
@@ -277,16 +281,34 @@ def _offer(
 
 
 @compiled
+def _answer(
+    arrived: Floats,
+    offered: Floats,
+    answered: Floats,
+    served: Floats,
+    failed: Floats,
+    rate_rps: Floats,
+) -> None:
+    """How many requests are served and how many fail at once, and the rate of the former."""
+    for b in range(arrived.shape[0]):
+        for k in range(arrived.shape[1]):
+            served[b, k] = arrived[b, k] * answered[b, k]
+            failed[b, k] = arrived[b, k] - served[b, k]
+            rate_rps[b, k] = offered[b, k] * answered[b, k]
+
+
+@compiled
 def _miss(
     arrived: Floats,
     failed: Floats,
     served: Floats,
     late: Floats,
     lost: Floats,
+    requests: Floats,
     missed: Floats,
     share: Floats,
 ) -> None:
-    """Requests ``missed`` in all, and the ``share`` of those served that are late, per service."""
+    """All ``requests``, those ``missed``, and the ``share`` of those served that are late."""
     for b in range(len(lost)):
         all_late = all_missed = all_served = all_arrived = 0.0
         for k in range(late.shape[1]):
@@ -294,6 +316,7 @@ def _miss(
             all_missed += late[b, k] + failed[b, k]
             all_served += served[b, k]
             all_arrived += arrived[b, k]
+        requests[b] = all_arrived
         missed[b] = min(all_missed, all_arrived) + lost[b]
         share[b] = all_late / max(all_served, 1e-9)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -161,7 +160,7 @@ def test_kpa_agrees_with_a_slow_one() -> None:
 
 def test_kpa_holds_without_any_reading() -> None:
     rule = started(KpaRule(0.7))
-    nothing = replace(seen(1, wanted=7.0, ready=7.0), in_flight=np.full((1, 1), np.nan))
+    nothing = seen(1, wanted=7.0, ready=7.0)._replace(in_flight=np.full((1, 1), np.nan))
     assert rule.act(nothing).replicas == 7.0
 
 
@@ -185,7 +184,7 @@ def demands(rule: Policy, load_rps: Floats) -> Floats:
     return np.array(
         [
             rule.act(
-                replace(sensed, rate_rps=np.full((1, 1), rate), time_s=np.full(1, now_s))
+                sensed._replace(rate_rps=np.full((1, 1), rate), time_s=np.full(1, now_s))
             ).demand_rps[0, 0]
             for now_s, rate in zip(seconds, load_rps, strict=True)
         ]

@@ -83,7 +83,7 @@ def test_missing_readings_leave_no_trace() -> None:
     merit, simulator, _ = steered(known, (3.0, 1.0), ticks=30)
     before = merit.slowness.copy()
     sensed = simulator.step(np.full(1, LOAD_RPS), np.full((1, 2), 5.0), ONES).sensed
-    merit.update(replace(sensed, rate_rps=np.full((1, 2), np.nan)))
+    merit.update(sensed._replace(rate_rps=np.full((1, 2), np.nan)))
     assert merit.slowness.tolist() == before.tolist()
     merit.reset(np.ones(1, dtype=np.bool_), known, np.array([50.0]))
     assert merit.slowness.tolist() == [[1.0, 1.0]]
@@ -105,7 +105,7 @@ def test_a_new_service_has_lost_nothing() -> None:
     merit, simulator, _ = steered(known, ticks=5)
     merit.reset(np.ones(1, dtype=np.bool_), known, np.array([50.0]))
     opened = simulator.reset(np.full((1, 2), 2.0), ONES)
-    merit.update(replace(opened, wanted=np.full((1, 2), 4.0), starting=np.full((1, 2), 2.0)))
+    merit.update(opened._replace(wanted=np.full((1, 2), 4.0), starting=np.full((1, 2), 2.0)))
     assert np.isinf(merit.soon).all()
 
 
@@ -130,11 +130,11 @@ def test_replicas_that_do_not_come_are_not_counted_on(
     known = profiles(replace(PLAIN, startup_mean_s=startup_s), PLAIN)
     merit = Merit(known, np.array([50.0]), TICK_S)
     seen = Simulator(known, TICK_S, np.random.default_rng(0)).reset(np.full((1, 2), 2.0), ONES)
-    waiting = replace(seen, wanted=np.array([[4.0, 2.0]]), starting=np.array([[starting, 0.0]]))
+    waiting = seen._replace(wanted=np.array([[4.0, 2.0]]), starting=np.array([[starting, 0.0]]))
     for _ in range(20):
         merit.update(waiting)
     assert merit.soon.tolist() == [[2.0 if late else np.inf, np.inf]]
-    merit.update(replace(waiting, ready=np.array([[3.0, 2.0]]), starting=np.array([[1.0, 0.0]])))
+    merit.update(waiting._replace(ready=np.array([[3.0, 2.0]]), starting=np.array([[1.0, 0.0]])))
     assert np.isinf(merit.soon).all()
 
 

@@ -8,8 +8,6 @@ benchmark has such readings: they come every tick, and a frozen one holds the pr
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from trimtab_agents.policy import Policy
@@ -70,7 +68,7 @@ class Guarded:
         replicas = wanted.replicas.clip(limits.min_replicas, limits.max_replicas)
         replicas = np.where(frozen, sensed.wanted, replicas.clip(floor, ceiling))
         self._tick += 1
-        return replace(wanted, replicas=replicas)
+        return wanted._replace(replicas=replicas)
 
     def _frozen(self, sensed: Sensed) -> Bools:
         """Whether a rate has stood still for long while the requests in flight moved."""

@@ -86,4 +86,4 @@ class PredictiveRule(TargetRule):
         growth = growth.reshape(self._margin.shape)
         self._codec.setting = replace(self._codec.setting, headroom=self._margin * growth)
         wanted = self._codec.want()
-        return replace(wanted, demand_rps=wanted.demand_rps * growth)
+        return wanted._replace(demand_rps=wanted.demand_rps * growth)

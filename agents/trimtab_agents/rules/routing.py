@@ -7,7 +7,7 @@ so that a rule is never short of replicas where it sends its load.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -130,7 +130,7 @@ class RoutedRule(TargetRule):
         routed = np.where(sensed.ready > 0.0, routed, 0.0)
         total = routed.sum(1, keepdims=True)
         weight = np.where(total > 0.0, routed / np.maximum(total, 1e-9), sensed.weight)
-        return replace(self._codec.want(built), weight=weight)
+        return self._codec.want(built)._replace(weight=weight)
 
     def _measure(self, sensed: Sensed) -> None:
         """Mean latency by Little's law; a backend without load slowly seems fast again."""
