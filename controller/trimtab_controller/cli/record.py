@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import grpc
 from click.core import ParameterSource
 
 from trimtab_controller.cli.connection import DEADLINE_S
@@ -20,6 +21,8 @@ if TYPE_CHECKING:  # NumPy loads only when it is needed
     from trimtab_controller.prometheus import Queries
     from trimtab_controller.recorder import Look
 
+# A machine that has much else to do costs rows, not the recording: so long it may not answer.
+PATIENCE_S = 60.0
 # Options that say nothing of the other sources.
 OF_STAGE, OF_PROMETHEUS, OF_CONFIG = {"seconds", "step_s", "socket"}, {"since"}, {"service"}
 
@@ -124,15 +127,30 @@ def _looks(socket: Path, seconds: float | None, step_s: float) -> Iterator[Look]
     from trimtab_proto.v1 import stage_pb2
 
     begin_s = due_s = time.monotonic()
+    patient_until_s = begin_s
     with connected(socket) as stage:
         while seconds is None or due_s <= begin_s + seconds:
             time.sleep(max(0.0, due_s - time.monotonic()))
             try:
-                yield Look.at(stage.GetStatus(stage_pb2.GetStatusRequest(), timeout=DEADLINE_S))
-            except SensorError as error:
-                raise click.ClickException(str(error)) from error
+                status = stage.GetStatus(stage_pb2.GetStatusRequest(), timeout=DEADLINE_S)
+                look = Look.at(status)
+            except (grpc.RpcError, SensorError) as error:
+                if _is_gone(error) or time.monotonic() > patient_until_s:
+                    raise click.ClickException(_told(socket, error)) from error
+            else:
+                patient_until_s = time.monotonic() + PATIENCE_S
+                yield look
             # A step that was slept through is left out, not made up for.
             due_s += step_s * max(1, ceil((time.monotonic() - due_s) / step_s))
+
+
+def _is_gone(error: Exception) -> bool:
+    """Whether the stage itself has ended; else it or its Envoy is only slow."""
+    return isinstance(error, grpc.Call) and error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+def _told(socket: Path, error: Exception) -> str:
+    return f"stage at {socket}: {error.details() if isinstance(error, grpc.Call) else error}"
 
 
 def _asked(queries: Path | None, config: Path | None, service: str) -> Queries | None:
