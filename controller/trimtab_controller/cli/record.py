@@ -108,6 +108,8 @@ def _from_stage(output: Path, socket: Path, seconds: float | None, step_s: float
 
     begin_s, looks = time.monotonic(), _looks(socket, seconds, step_s)
     first = next(looks)  # what fails at once must leave no file
+    until = "until Ctrl-C" if seconds is None else f"for {seconds:g} s; Ctrl-C ends it earlier"
+    click.echo(f"recording {until}", err=True)
     with output.open("x", encoding="utf-8") as out:
         recorder = Recorder(out, first)
         try:
