@@ -21,8 +21,9 @@ if TYPE_CHECKING:  # NumPy loads only when it is needed
     from trimtab_controller.prometheus import Queries
     from trimtab_controller.recorder import Look
 
-# A machine that has much else to do costs rows, not the recording: so long it may not answer.
-PATIENCE_S = 60.0
+# A machine that has much else to do costs rows, not the recording: so many looks in a row may get
+# no answer. Not so many seconds: whoever records may stand still as well.
+PATIENCE = 12
 # Options that say nothing of the other sources.
 OF_STAGE, OF_PROMETHEUS, OF_CONFIG = {"seconds", "step_s", "socket"}, {"since"}, {"service"}
 
@@ -129,7 +130,7 @@ def _looks(socket: Path, seconds: float | None, step_s: float) -> Iterator[Look]
     from trimtab_proto.v1 import stage_pb2
 
     begin_s = due_s = time.monotonic()
-    patient_until_s = begin_s
+    missed = PATIENCE  # at first somebody must be there
     with connected(socket) as stage:
         while seconds is None or due_s <= begin_s + seconds:
             time.sleep(max(0.0, due_s - time.monotonic()))
@@ -137,10 +138,11 @@ def _looks(socket: Path, seconds: float | None, step_s: float) -> Iterator[Look]
                 status = stage.GetStatus(stage_pb2.GetStatusRequest(), timeout=DEADLINE_S)
                 look = Look.at(status)
             except (grpc.RpcError, SensorError) as error:
-                if _is_gone(error) or time.monotonic() > patient_until_s:
+                missed += 1
+                if _is_gone(error) or missed > PATIENCE:
                     raise click.ClickException(_told(socket, error)) from error
             else:
-                patient_until_s = time.monotonic() + PATIENCE_S
+                missed = 0
                 yield look
             # A step that was slept through is left out, not made up for.
             due_s += step_s * max(1, ceil((time.monotonic() - due_s) / step_s))
