@@ -64,6 +64,8 @@ def fit(recording: Path, name: str, output: Path | None, given: tuple[str, ...],
     lag_s = given_values.get(("", "metric_lag_s"))
     found = estimate(recordings, np.random.default_rng(seed), lag_s)
     Console(stderr=True).print(table(found, given_values))
+    for hint in hints(found, given_values):
+        click.echo(hint, err=True)
     text = profile_text(name, found, given_values)
     try:
         file = output or Path("the profile")
@@ -152,6 +154,15 @@ def table(service: Service, given: Given) -> Table:
             cells = f"{one.value:.4g}", f"{one.low:.4g} to {one.high:.4g}"
         shown.add_row(backend, one.quantity, *cells)
     return shown
+
+
+def hints(service: Service, given: Given) -> list[str]:
+    """What would tell better what was found, a line each."""
+    return [
+        " ".join(filter(None, (backend, f"{one.quantity}: {one.why}")))
+        for backend, one in everything(service)
+        if one.value is not None and one.why and (backend, one.quantity) not in given
+    ]
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ _MEAN_FIELD_UTILISATION = np.minimum(_UTILISATION, 0.985)
 # of the replicas.
 _HIDDEN = 0.65
 _SLOTS_GAIN = 0.35
-_FEW_GAIN = 0.57
+FEW_GAIN = 0.57
 _SCV_LOSS = 0.042
 _BACKEND = np.dtype(
     [("first", np.intp), *((name, float) for name in ("imbalance_s", "scv_slope", "scv_loss"))]
@@ -104,7 +104,7 @@ def _steady_state(slots: int) -> Floats:
     wait, queue = _mean_field(slots)
     replicas = _REPLICAS[:, None]
     pool_wait = busy / (replicas * (1.0 - _UTILISATION))
-    few = np.where(replicas > 1.0, 1.0 + _FEW_GAIN / replicas, 1.0)
+    few = np.where(replicas > 1.0, 1.0 + FEW_GAIN / replicas, 1.0)
     gain = few * (1.0 + _SLOTS_GAIN * (1.0 - slots**-0.5))
     field = gain * queue / _MEAN_FIELD_UTILISATION
     others = np.maximum(1.0 - 1.0 / replicas, 1e-6)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from trimtab_agents.bench.fit_runs import FitRun, fit_report, fit_table, play
+from trimtab_agents.bench.fit_runs import FitRun, RecordedService, fit_report, fit_table, play
 from trimtab_agents.bench.work import Arrays
 from trimtab_agents.fit.estimate import Found, estimate, everything
+from trimtab_agents.fit.latency import Segments, Shape
 from trimtab_agents.fit.recording import (
     Recording,
     RecordingError,
@@ -76,6 +78,48 @@ def test_stalls_of_the_machine_draw_nothing(recording: Recording, told: dict[str
     assert one.value == pytest.approx(told["service_time_s"].value, rel=0.03)
 
 
+@pytest.mark.parametrize("scv", [0.3, 1.0, 3.0])
+@pytest.mark.parametrize("utilisation", [0.3, 0.6, 0.8])
+def test_latencies_of_one_replica_with_one_slot_spread_as_in_mg1(
+    scv: float, utilisation: float
+) -> None:
+    """Beside half a million requests one after the other (Lindley's recursion)."""
+    rng = np.random.default_rng(5)
+    service_s = 0.1 * scv * rng.standard_gamma(1.0 / scv, 500_000)
+    gaps_s = rng.exponential(0.1 / utilisation, 500_000)
+    walk_s = np.append(0.0, np.cumsum(service_s[:-1] - gaps_s[1:]))
+    latency_s = walk_s - np.minimum.accumulate(walk_s) + service_s
+    bounds_s = 0.1 * np.array([0.1, 0.3, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 12.0])
+    nothing = np.zeros((1, len(bounds_s) + 1))
+    one = Segments(np.ones(1), np.array([utilisation / 0.1]), bounds_s, nothing)
+    below = np.cumsum(Shape(one, 1).buckets(np.log(0.1), np.log(scv))[0])[:-1]
+    counted = (latency_s[:, None] <= bounds_s).mean(0)
+    np.testing.assert_allclose(below, counted, atol=0.01)
+
+
+@pytest.mark.parametrize("scv", [0.4, 3.0])
+def test_latencies_of_few_replicas_spread_as_in_the_event_model(scv: float) -> None:
+    profile = replace(KNOWN, backends=(BackendProfile("web", 1, 0.1, scv),), timeout_s=1e9)
+    service = RecordedService(profile, 2, np.random.default_rng(8))
+    service.tick(15.0, 2, 4000.0)
+    bounds_s = 0.1 * np.array([0.1, 0.3, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 12.0])
+    counted = (np.array(service.latencies_s)[:, None] <= bounds_s).mean(0)
+    one = Segments(np.full(1, 2.0), np.full(1, 15.0), bounds_s, np.zeros((1, len(bounds_s) + 1)))
+    below = np.cumsum(Shape(one, 1).buckets(np.log(0.1), np.log(scv))[0])[:-1]
+    np.testing.assert_allclose(below, counted, atol=0.03)
+
+
+def test_holes_in_a_recording_make_nothing_certain(recording: Recording) -> None:
+    """Rows that lack are repeated without answers, here four of five."""
+    answers = recording.answers * (np.arange(len(recording.answers)) % 5 == 0)[:, None]
+    one = found(Recording(**{**fields_of(recording), "answers": answers}), KNOWN.metric_lag_s)
+    low, high = one["service_time_s"].low, one["service_time_s"].high
+    assert low is not None
+    assert high is not None
+    assert 0.09 < low < 0.0986
+    assert 0.1014 < high < 0.11
+
+
 def test_what_never_waited_tells_no_slots() -> None:
     rng = np.random.default_rng(1)
     idle = play(KNOWN, np.full(900, 6.0), 0.2, rng).recording
@@ -134,6 +178,29 @@ def test_who_was_started(
     )
     assert list(one.waits) == waits
     assert one.landed.sum() == len(waits)
+
+
+@pytest.mark.parametrize(
+    ("at_once", "mean_s", "why"),
+    [
+        (1, 60.0, "6 start-ups tell it within \\d\\d%; 10% take about \\d+0"),
+        (20, 60.0, ""),
+        (20, 15.0, "rows 10 s apart tell it within \\d\\d%; nearer ones tell more"),
+    ],
+)
+def test_what_would_tell_a_start_up_better(at_once: int, mean_s: float, why: str) -> None:
+    rng = np.random.default_rng(2)
+    begun_s = np.repeat(np.arange(23.0, 1500.0, 250.0), at_once)
+    took_s = mean_s * rng.lognormal(-0.5 * np.log1p(0.3**2), 0.3, len(begun_s))
+    now_s = 10.0 * np.arange(200)[:, None]
+    counts: list[Floats] = [
+        1.0 + (when_s <= now_s).sum(1) for when_s in (begun_s, begun_s + took_s)
+    ]
+    one = found(replicas(*(count.tolist() for count in counts)))["startup_mean_s"]
+    assert one.low is not None
+    assert one.high is not None
+    assert one.low <= took_s.mean() <= one.high
+    assert re.fullmatch(why, one.why)
 
 
 def test_startup_intervals_hold_the_truth() -> None:
@@ -255,7 +322,8 @@ def test_the_benchmark_counts() -> None:
             "value": np.array([value] * 5 + [np.nan]),
             "low": truth - 0.5,
             "high": truth + (value > 10.0),
-            "miss_share": np.array([0.02, 0.025, np.nan if value > 10.0 else 0.04]),
+            "miss_share": np.array([0.02, 0.025, np.nan if value > 10.0 else 0.04, 0.021]),
+            "drawn_startup_s": np.array([value]),
         }
 
     report = fit_report([run(10.5), run(12.0), run(9.0)])
@@ -267,5 +335,7 @@ def test_the_benchmark_counts() -> None:
     }
     assert "metric_lag_s" not in report["quantities"]
     assert report["miss_share"]["known"]["within_1_point"] == 0.0
+    assert report["miss_share"]["event"]["within_1_point"] == 1.0
+    assert report["drawn_startups"]["within_10_percent"] == pytest.approx(2 / 3)
     assert "| concurrency | 3 of 3 | 100.0% | 10.0% | 66.7% |" in fit_table(report)
     assert FitRun(3).identity == "fit 3"

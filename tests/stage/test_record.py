@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import time
 from pathlib import Path
 from threading import Thread
 
@@ -40,6 +42,32 @@ def test_every_request_is_in_the_recording(stage: Stage, tmp_path: Path) -> None
     assert answered == pytest.approx(asked, rel=0.15)
     again = CliRunner().invoke(record, arguments)
     assert "is there already: give another name" in again.output
+
+
+def test_a_stage_that_hangs_for_a_while_costs_rows_only(
+    flat_trace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trimtab_controller.cli.record.DEADLINE_S", 0.3)
+    output, directory = tmp_path / "web.csv", tmp_path / "stage"
+    with running_stage(directory, "--trace", str(flat_trace)) as stage:
+        eventually(stage.is_serving)
+
+        def hang_in_the_middle() -> None:
+            eventually(lambda: output.exists() and len(output.read_text().splitlines()) >= 5)
+            stage.process.send_signal(signal.SIGSTOP)
+            time.sleep(1.0)
+            stage.process.send_signal(signal.SIGCONT)
+
+        hanger = Thread(target=hang_in_the_middle)
+        hanger.start()
+        arguments = ["--socket", str(directory / "stage.sock"), "--step", "0.2", "--seconds", "6"]
+        told = CliRunner().invoke(record, [str(output), *arguments])
+        hanger.join()
+    assert told.exit_code == 0, told.output
+    for one in read_recordings(output):
+        asleep = one.answers[1:].sum(1) == 0.0
+        assert asleep.any()
+        assert not asleep[-3:].all()
 
 
 def test_nobody_there(tmp_path: Path) -> None:

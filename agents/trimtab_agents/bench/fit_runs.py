@@ -3,6 +3,9 @@
 The event model, which shares no physics with the simulator that the fit rests on, plays a
 service under an autoscaler for an hour; the fit sees what a metrics pipeline would show of it.
 Then the simulator, given the fitted profile, foretells the misses of another such hour.
+
+Beside each stands what nobody can do better: the mean of the very start-ups that were drawn, and
+what the event model itself foretells, which knows everything of that hour but its chance.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import numpy as np
 
 from trimtab_agents.bench.event_service import EventService, Replica
 from trimtab_agents.bench.work import Arrays
-from trimtab_agents.fit.estimate import Found, estimate, everything
+from trimtab_agents.fit.estimate import NEAR, Found, estimate, everything
 from trimtab_agents.fit.recording import Recording
 from trimtab_sim.profile import BackendProfile, Floats, Profile, Profiles
 from trimtab_sim.simulator import Simulator
@@ -34,30 +37,38 @@ QUANTITIES = (
     "startup_cv",
     "metric_lag_s",
 )
-NEAR = 0.10
-REPLAYS = 16
+REPLAYS, EVENT_REPLAYS = 64, 4
 
 
 class RecordedService(EventService):
-    """The event model, with the latency of every answer."""
+    """The event model, with the latency of every answer and how long each replica took to start."""
 
     def __init__(self, profile: Profile, replicas: int, rng: np.random.Generator) -> None:
         super().__init__(Profiles.stack([profile]), 0, replicas, rng)
         self.latencies_s: list[float] = []
+        self.startups_s: list[float] = []
 
     def _finish(self, now_s: float, serial: int, replica: Replica, arrived_s: float) -> None:
         self.latencies_s.append(now_s - arrived_s)
         super()._finish(now_s, serial, replica, arrived_s)
 
+    def _startup_s(self) -> float:
+        self.startups_s.append(super()._startup_s())
+        return self.startups_s[-1]
+
 
 @dataclass(frozen=True, slots=True)
 class Hour:
-    """What was offered and ready in each tick, what the pipeline showed of it, and who missed."""
+    """What was offered and ready in each tick, what the pipeline showed of it, and who missed.
+
+    startups_s: what replicas took to start, ``[S]``.
+    """
 
     rate_rps: Floats
     ready: Floats
     recording: Recording
     miss_share: float
+    startups_s: Floats
 
 
 def known_service(rng: np.random.Generator) -> tuple[Profile, float, float]:
@@ -128,7 +139,8 @@ def play(profile: Profile, rate_rps: Floats, target: float, rng: np.random.Gener
         answers=np.array(answers, dtype=np.float64),
     )
     late = round(profile.metric_lag_s / STEP_S)
-    return Hour(rate_rps, ready, _late(whole, late), float(misses.sum() / requests.sum()))
+    missed = float(misses.sum() / requests.sum())
+    return Hour(rate_rps, ready, _late(whole, late), missed, np.array(service.startups_s))
 
 
 def _late(whole: Recording, windows: int) -> Recording:
@@ -145,8 +157,7 @@ def foretold(profile: Profile, hour: Hour, rng: np.random.Generator) -> float:
     When replicas are ready is given, as it is to whoever replays a recording: in an hour with
     ten starts it would be left to chance.
     """
-    at_once = replace(profile.backends[0], startup_mean_s=1e-3, startup_cv=0.0)
-    profiles = Profiles.stack([replace(profile, backends=(at_once,))] * REPLAYS)
+    profiles = Profiles.stack([_at_once(profile)] * REPLAYS)
     simulator = Simulator(profiles, TICK_S, rng)
     whole = np.ones((REPLAYS, 1))
     simulator.reset(hour.ready[0] * whole, whole)
@@ -155,6 +166,24 @@ def foretold(profile: Profile, hour: Hour, rng: np.random.Generator) -> float:
         tick = simulator.step(np.full(REPLAYS, rate_rps), ready * whole, whole)
         requests, misses = requests + tick.requests.sum(), misses + tick.misses.sum()
     return misses / requests
+
+
+def played_again(profile: Profile, hour: Hour, rng: np.random.Generator) -> float:
+    """The same in the event model."""
+    profiles = Profiles.stack([_at_once(profile)])
+    requests = misses = 0
+    for _ in range(EVENT_REPLAYS):
+        service = EventService(profiles, 0, int(hour.ready[0]), rng)
+        for rate_rps, ready in zip(hour.rate_rps, hour.ready, strict=True):
+            counts = service.tick(float(rate_rps), int(ready), TICK_S)
+            requests, misses = requests + counts.requests, misses + counts.misses
+    return misses / requests
+
+
+def _at_once(profile: Profile) -> Profile:
+    """With replicas that are ready when they are wanted."""
+    backend = replace(profile.backends[0], startup_mean_s=1e-3, startup_cv=0.0)
+    return replace(profile, backends=(backend,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +203,9 @@ class FitRun:
         return 1.0
 
     def run(self) -> Arrays:
-        """Truth, value, low and high of each quantity, ``[6]``; misses counted,
-        foretold with the fitted profile, and with the known one, ``[3]``."""
+        """Truth, value, low and high of each quantity, ``[6]``; misses counted, foretold with the
+        fitted profile, with the known one, and by the event model, ``[4]``; the mean of the
+        start-ups that were drawn, ``[1]``."""
         rng = np.random.default_rng(self.seed)
         profile, mean_rps, target = known_service(rng)
         (backend,) = profile.backends
@@ -190,10 +220,12 @@ class FitRun:
         fitted = _profile(profile, found)
         share = foretold(fitted, hours[1], rng) if fitted else nan
         known_share = foretold(profile, hours[1], rng)
+        event_share = played_again(profile, hours[1], rng)
         return {
             **columns,
             "truth": np.array(truth, dtype=np.float64),
-            "miss_share": np.array([hours[1].miss_share, share, known_share]),
+            "miss_share": np.array([hours[1].miss_share, share, known_share, event_share]),
+            "drawn_startup_s": np.array([hours[0].startups_s.mean()]),
         }
 
 
@@ -225,6 +257,8 @@ def fit_report(found: Sequence[Arrays]) -> dict[str, Any]:
     error = np.abs(columns["value"] - truth) / unit
     counted, *shares = columns["miss_share"][~np.isnan(columns["miss_share"]).any(1)].T
     points = 100.0 * np.abs(np.array(shares) - counted)
+    startup_s = truth[:, QUANTITIES.index("startup_mean_s")]
+    drawn = np.abs(columns["drawn_startup_s"][:, 0] / startup_s - 1.0)
     return {
         "runs": len(found),
         "quantities": {
@@ -237,13 +271,17 @@ def fit_report(found: Sequence[Arrays]) -> dict[str, Any]:
             for place, name in enumerate(QUANTITIES)
             if told[:, place].any()
         },
+        "drawn_startups": {
+            "median_error": float(np.median(drawn)),
+            "within_10_percent": float((drawn <= NEAR).mean()),
+        },
         "miss_share": {
             name: {
                 "told": len(counted),
                 "median_points": float(np.median(each)),
                 "within_1_point": float((each <= 1.0).mean()),
             }
-            for name, each in zip(("fitted", "known"), points, strict=True)
+            for name, each in zip(("fitted", "known", "event"), points, strict=True)
             if len(counted)
         },
     }
@@ -262,9 +300,19 @@ def fit_table(report: dict[str, Any]) -> str:
             + " | ".join(f"{cell:.1%}" for cell in cells)
             + " |"
         )
+    drawn = report["drawn_startups"]
+    lines.append(
+        "\nThe mean of the start-ups that were drawn, which nobody sees, is within 10 % in "
+        f"{drawn['within_10_percent']:.0%}, median error {drawn['median_error']:.1%}."
+    )
+    by = {
+        "fitted": "with the fitted profile",
+        "known": "with the known profile",
+        "event": "by the event model, which knows all but its chance",
+    }
     for name, one in report["miss_share"].items():
         lines.append(
-            f"\nMisses of a fresh hour, foretold with the {name} profile: within 1 point in "
+            f"\nMisses of a fresh hour, foretold {by[name]}: within 1 point in "
             f"{one['within_1_point']:.0%} of {one['told']}, "
             f"median {one['median_points']:.2f} points."
         )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trimtab_agents.fit import lag as lag_of
-from trimtab_agents.fit.latency import SLOTS, Fitted, fit_slots
+from trimtab_agents.fit.latency import SLOTS, Fitted, fit_slots, refitted
 from trimtab_agents.fit.recording import Recording
 from trimtab_agents.fit.startup import CVS, Startup, quantiles, starts
 from trimtab_agents.fit.windows import Load, Rows
@@ -23,9 +24,14 @@ DRAWS = 500
 BLOCK_SEGMENTS, BLOCK_WINDOWS = 4, 12
 LEAST_SEGMENTS = 12
 LEAST_STARTS = 3
+# So far from the truth an estimate of how long replicas take to start may be.
+NEAR = 0.10
 # The simulator's steady state is not the truth, and more requests do not help: 95 % of the errors
 # that `trimtab bench fit` shows in log service time and scv are smaller.
 MODEL_ERROR = 0.015, 0.04
+# How waiting sets in tells the slots, but the model knows best how long services take where little
+# waits: below this utilisation, if 90 % of the scatter is less than the model's own error there.
+CALM_UTILISATION, LIKELY_SIGMAS = 0.7, 1.645
 # Slots from some number to more than so many times that are no number.
 WIDE = 2.0
 # Part of the windows that must be left when those after a change are left out.
@@ -37,7 +43,8 @@ class Found:
     """A quantity of `BackendProfile` or `Profile` by its name there.
 
     ``low`` to ``high`` holds it with 90 % confidence. ``value`` is ``None`` where the recording
-    cannot tell: ``why`` says why not, and ``low`` and ``high`` how far it can.
+    cannot tell: ``why`` says why not, and ``low`` and ``high`` how far it can. With a value
+    ``why`` says what would tell it within `NEAR`, where this recording does not.
     """
 
     quantity: str
@@ -144,22 +151,41 @@ def _service_time(
     if not fits:
         why = "too few requests while replicas stayed as they were: record longer"
         return tuple(Found(name, None, why=why) for name in names)
-    drawn = _drawn(fits, rng)
+    calm = _calm(load, stable, fits)
+    drawn = _drawn(fits, calm, rng)
     return (
-        _positive(names[0], fits[0].mean_s, drawn[0], MODEL_ERROR[0]),
-        _positive(names[1], fits[0].scv, drawn[1], MODEL_ERROR[1]),
-        _slots(fits[0].slots, drawn[2]),
+        _positive(names[0], calm[0].mean_s, drawn[0], MODEL_ERROR[0]),
+        _positive(names[1], calm[0].scv, drawn[1], MODEL_ERROR[1]),
+        _slots(calm[0].slots, drawn[2]),
     )
 
 
-def _drawn(fits: Sequence[Fitted], rng: np.random.Generator) -> tuple[Floats, Floats, Floats]:
-    """Bootstrap draws of mean, scv and slots, ``[DRAWS]`` each: a step of scoring from a fit."""
+def _calm(load: Load, stable: Rows, fits: Sequence[Fitted]) -> Sequence[Fitted]:
+    """The same slots, with service times of windows in which little waits if those tell enough."""
+    best = fits[0]
+    rest = load.at_rest(best.slots / best.mean_s, CALM_UTILISATION)
+    segments = load.segments(stable & rest)
+    if len(segments.replicas) < LEAST_SEGMENTS:
+        return fits
+    calm = refitted(segments, fits)
+    return calm if LIKELY_SIGMAS * calm[0].error < MODEL_ERROR[0] else fits
+
+
+def _drawn(
+    fits: Sequence[Fitted], calm: Sequence[Fitted], rng: np.random.Generator
+) -> tuple[Floats, Floats, Floats]:
+    """Bootstrap draws of mean, scv and slots, ``[DRAWS]`` each.
+
+    ``fits`` tell which slots; with those, mean and scv are a step of scoring from ``calm``.
+    """
     weights = _draws(len(fits[0].deviance), BLOCK_SEGMENTS, rng)
     which = _likely(np.stack([fit.deviance for fit in fits]) @ weights, rng)
-    steps = np.stack([fit.influence.T @ weights for fit in fits])
+    if calm is not fits:
+        weights = _draws(len(calm[0].deviance), BLOCK_SEGMENTS, rng)
+    steps = np.stack([fit.influence.T @ weights for fit in calm])
     rows = np.arange(weights.shape[1])
     mean_s, scv, slots = (
-        np.array([getattr(fit, name) for fit in fits])[which] for name in ("mean_s", "scv", "slots")
+        np.array([getattr(fit, name) for fit in calm])[which] for name in ("mean_s", "scv", "slots")
     )
     return mean_s * np.exp(steps[which, 0, rows]), scv * np.exp(steps[which, 1, rows]), slots
 
@@ -174,7 +200,7 @@ def _draws(length: int, block: int, rng: np.random.Generator) -> Floats:
 def _positive(quantity: str, value: float, drawn: Floats, error: float) -> Found:
     """With the scatter of the draws and the model's own error, which are independent."""
     ends = np.log(np.quantile(drawn, ENDS) / value)
-    low, high = value * np.exp(np.sign(ends) * np.hypot(ends, error))
+    low, high = value * np.exp(np.array([-1.0, 1.0]) * np.hypot(ends, error))
     return Found(quantity, value, float(low), float(high))
 
 
@@ -205,10 +231,31 @@ def _startup(recording: Recording) -> tuple[Found, Found]:
     likely = Startup.of(found)
     mean_s = quantiles(likely.mean_s, likely.weight.sum(1), LOW_MIDDLE_HIGH)
     cv = quantiles(CVS, likely.weight.sum(0), LOW_MIDDLE_HIGH)
+    unsure = _unsure(landed, recording.step_s, mean_s, float(cv[1]))
     return (
-        Found(names[0], float(mean_s[1]), float(mean_s[0]), float(mean_s[2])),
+        Found(names[0], float(mean_s[1]), float(mean_s[0]), float(mean_s[2]), unsure),
         Found(names[1], float(cv[1]), float(cv[0]), float(cv[2])),
     )
+
+
+def _unsure(landed: int, step_s: float, mean_s: Floats, cv: float) -> str:
+    """What to do where a mean, ``[3]``, of so many start-ups is too uncertain; else nothing."""
+    low, middle, high = mean_s
+    wide = round(max(high / middle, middle / low) - 1.0, 2)
+    if wide <= NEAR:
+        return ""
+    # Where in its row a start-up begins is not known. If by a clock, it is the same for all, and
+    # no number of them tells it; what else there is scatters as 1 / sqrt(n), whoever estimates it.
+    row = step_s / middle
+    of_rows, of_starts = LIKELY_SIGMAS * row / sqrt(12.0), LIKELY_SIGMAS * cv / sqrt(landed)
+    if of_rows > of_starts:
+        return f"rows {step_s:g} s apart tell it within {wide:.0%}; nearer ones tell more"
+    left = max(NEAR**2 - of_rows**2, NEAR**2 / 4.0)
+    enough = LIKELY_SIGMAS**2 * (cv**2 + row**2 / 6.0) / left
+    if enough <= landed:
+        enough = landed * (wide / NEAR) ** 2
+    about = 10 * ceil(enough / 10)
+    return f"{landed} start-ups tell it within {wide:.0%}; {NEAR:.0%} take about {about}"
 
 
 def everything(service: Service) -> list[tuple[str, Found]]:

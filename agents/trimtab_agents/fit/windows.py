@@ -59,13 +59,18 @@ class Load:
         same[:before] = same[len(same) - after :] = False
         return np.asarray(same)
 
-    def at_rest(self, replica_rps: float) -> Rows:
-        """Windows without a backlog, if a replica carries so much."""
-        return at_rest(self.rate_rps, self.replicas * replica_rps, self.step_s)
+    def at_rest(self, replica_rps: float, utilisation: float = REST_UTILISATION) -> Rows:
+        """Windows without a backlog, if a replica carries so much, up to this utilisation."""
+        return at_rest(self.rate_rps, self.replicas * replica_rps, self.step_s, utilisation)
 
     def segments(self, chosen: Rows) -> Segments:
-        """The chosen windows, neighbours with the same replicas put together."""
-        rows = np.flatnonzero(chosen)
+        """The chosen windows, neighbours with the same replicas put together.
+
+        Those without an answer say nothing: rows that lack, or a machine that stood still.
+        """
+        rows = np.flatnonzero(chosen & (self.answers.sum(1) > 0.0))
+        if not len(rows):
+            return Segments(np.zeros(0), np.zeros(0), self.bounds_s, self.answers[:0])
         begins: list[int] = []
         requests, begun_s = np.inf, 0.0
         for place, row in enumerate(rows):
@@ -84,9 +89,14 @@ class Load:
         )
 
 
-def at_rest(rate_rps: Floats, capacity_rps: Floats, step_s: float) -> Rows:
+def at_rest(
+    rate_rps: Floats,
+    capacity_rps: Floats,
+    step_s: float,
+    utilisation: float = REST_UTILISATION,
+) -> Rows:
     """Windows in which neither load nor what an overload left behind is near the capacity."""
-    level_rps = REST_UTILISATION * capacity_rps
+    level_rps = utilisation * capacity_rps
     backlog, rest = 0.0, np.zeros(len(rate_rps), dtype=np.bool_)
     for window, spare_rps in enumerate(level_rps - rate_rps):
         rest[window] = backlog == 0.0 and spare_rps > 0.0

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import grpc
 from click.core import ParameterSource
 
 from trimtab_controller.cli.connection import DEADLINE_S
@@ -20,6 +21,9 @@ if TYPE_CHECKING:  # NumPy loads only when it is needed
     from trimtab_controller.prometheus import Queries
     from trimtab_controller.recorder import Look
 
+# A machine that has much else to do costs rows, not the recording: so many looks in a row may get
+# no answer. Not so many seconds: whoever records may stand still as well.
+PATIENCE = 12
 # Options that say nothing of the other sources.
 OF_STAGE, OF_PROMETHEUS, OF_CONFIG = {"seconds", "step_s", "socket"}, {"since"}, {"service"}
 
@@ -105,6 +109,8 @@ def _from_stage(output: Path, socket: Path, seconds: float | None, step_s: float
 
     begin_s, looks = time.monotonic(), _looks(socket, seconds, step_s)
     first = next(looks)  # what fails at once must leave no file
+    until = "until Ctrl-C" if seconds is None else f"for {seconds:g} s; Ctrl-C ends it earlier"
+    click.echo(f"recording {until}", err=True)
     with output.open("x", encoding="utf-8") as out:
         recorder = Recorder(out, first)
         try:
@@ -124,15 +130,31 @@ def _looks(socket: Path, seconds: float | None, step_s: float) -> Iterator[Look]
     from trimtab_proto.v1 import stage_pb2
 
     begin_s = due_s = time.monotonic()
+    missed = PATIENCE  # at first somebody must be there
     with connected(socket) as stage:
         while seconds is None or due_s <= begin_s + seconds:
             time.sleep(max(0.0, due_s - time.monotonic()))
             try:
-                yield Look.at(stage.GetStatus(stage_pb2.GetStatusRequest(), timeout=DEADLINE_S))
-            except SensorError as error:
-                raise click.ClickException(str(error)) from error
+                status = stage.GetStatus(stage_pb2.GetStatusRequest(), timeout=DEADLINE_S)
+                look = Look.at(status)
+            except (grpc.RpcError, SensorError) as error:
+                missed += 1
+                if _is_gone(error) or missed > PATIENCE:
+                    raise click.ClickException(_told(socket, error)) from error
+            else:
+                missed = 0
+                yield look
             # A step that was slept through is left out, not made up for.
             due_s += step_s * max(1, ceil((time.monotonic() - due_s) / step_s))
+
+
+def _is_gone(error: Exception) -> bool:
+    """Whether the stage itself has ended; else it or its Envoy is only slow."""
+    return isinstance(error, grpc.Call) and error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+def _told(socket: Path, error: Exception) -> str:
+    return f"stage at {socket}: {error.details() if isinstance(error, grpc.Call) else error}"
 
 
 def _asked(queries: Path | None, config: Path | None, service: str) -> Queries | None:
