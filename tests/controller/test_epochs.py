@@ -148,11 +148,14 @@ def test_who_does_not_lead_for_a_while_writes_nothing_and_goes_on_where_it_was(
 
 
 def test_a_decision_is_not_sent_once_the_lead_is_gone(world: World) -> None:
-    def lose() -> None:
+    append = world.journal.append_text
+
+    def losing(*record: Any) -> int:
         world.not_leading = "b holds the Lease"
+        return append(*record)
 
     raise_to(world, 3)
-    world.journal.listeners.append(lambda kind, *_: kind == "tick" and lose())
+    world.journal.append_text = losing
     lost = raise_to(world, 5)
     assert (lost.outcome, lost.error, world.floors[0]) == (
         Outcome.FAILED, "b holds the Lease", 3,
