@@ -53,6 +53,15 @@ def test_what_is_older_goes_and_what_is_later_happened_by_now(series: Any, kept:
     assert series.between(2.5, 3.0).points == kept[1:]
 
 
+@pytest.mark.parametrize(
+    ("oldest_s", "last_s"), [(3.9, 4.0), (4.0, 4.0), (4.1, 0.0)], ids=["later", "then", "before"]
+)
+def test_a_band_that_was_last_seen_too_long_ago_was_never_seen(
+    oldest_s: float, last_s: float
+) -> None:
+    assert Band(5.0, 4.0).between(oldest_s, 10.0) == Band(5.0, last_s)
+
+
 def test_a_band_is_cut_on_both_sides() -> None:
     cut = BAND.between(2.0, 3.0)
     assert (cut.level, cut.last_s) == (5.0, 3.0)
