@@ -1,7 +1,6 @@
 """A journal of simulated days: what the daemon would have written in shadow over an HPA."""
 
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -80,11 +79,11 @@ def write_journal(
     with Journal.open(file) as journal:
         waiting: list[tuple[str, dict[str, object]]] = []
         for tick, rate_rps in enumerate(loads):
-            scaled = replace(sensed, time_s=sensed.time_s * SPEED, age_s=sensed.age_s * SPEED)
+            scaled = sensed._replace(time_s=sensed.time_s * SPEED, age_s=sensed.age_s * SPEED)
             want = hpa.act(scaled)
             sensed = simulator.step(np.array([rate_rps]), want.replicas, weight).sensed
             outcome = Outcome.APPLIED if tick in acted_on else Outcome.SHADOW
-            seen = replace(sensed, rate_rps=sensed.rate_rps + math.nan) if tick in blind else sensed
+            seen = sensed._replace(rate_rps=sensed.rate_rps + math.nan) if tick in blind else sensed
             record = _record(service.name, service.backends, seen, start_s + tick, outcome)
             waiting.append(("tick", {"services": [pack(record)]}))
             if len(waiting) == 60 or tick == ticks - 1:
