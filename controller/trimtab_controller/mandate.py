@@ -268,13 +268,13 @@ class Mandate:
         self, mode: Mode, service: str, now_s: float, deadline_s: float, *, stopped: bool
     ) -> Standing:
         facts = Facts(
-            lease=self._leases.get(service, NO_LEASE),
+            lease=self.lease(service),
             foreign_writer=self._writers.get(service, ""),
             stopped=stopped,
             epoch=self.epoch,
             newest_epoch=self._newest_epochs.get(service, NO_EPOCH),
             deadline_s=deadline_s,
-            cooling_until_s=self._cooling_until_s.get(service, -math.inf),
+            cooling_until_s=self.cooling_until_s(service),
             not_leading=self._not_leading(),
         )
         return effective(mode, facts, self.configs[service].spec.schedule, now_s)

@@ -40,10 +40,8 @@ class Sight(NamedTuple):
     @property
     def fresh(self) -> bool:
         """Whether every backend's signals were measured now."""
-        for backend in self.state.backends:
-            if not math.isfinite(backend.rate_rps.value + backend.in_flight.value):
-                return False
-        return True
+        readings = [r for b in self.state.backends for r in (b.rate_rps, b.in_flight)]
+        return all(math.isfinite(reading.value) for reading in readings)
 
 
 class Eyes:

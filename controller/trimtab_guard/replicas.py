@@ -189,8 +189,7 @@ def _shrinking(
     limits = at.limits
     steps = history.replicas.get(state.name, Steps())
     proposals = history.proposals.get(state.name, Peaks())
-    return Sight(
-        *at[:5],
+    return at._replace(
         needed=needed(state, at.backend, limits),
         peak=int(proposals.highest(now_s - limits.hold_s)),
         churn=int(steps.churn(now_s - limits.flap_window_s)),

@@ -82,7 +82,10 @@ def signals(state: State) -> list[Signal]:
 
 @cache
 def _names(backend: str) -> tuple[str, str]:
-    """Of its rate and its requests in flight: put together once, not thousands of times a tick."""
+    """Of its rate and its requests in flight: put together once, not thousands of times a tick.
+
+    No more than there are backends: a caller's report is refused where it names others.
+    """
     return f"{backend}.rate_rps", f"{backend}.in_flight"
 
 
